@@ -1,0 +1,1 @@
+"""aiograph: an asyncio-native runtime for stateful graphs."""

@@ -1,0 +1,34 @@
+"""Everything that crosses between threads and event loops.
+
+- `_loop`: the daemon thread that owns the process's own loop
+- `_call`: one synchronous call and the thread that waits for it
+- `_iterate`: synchronous iteration over an asynchronous iterator
+- `_twins`: `blocking`, `blocking_iter`, `blocking_cm`, which derive a synchronous verb
+- `_home`: `at_home`, which takes work to the loop that an object is tied to
+
+What would hang raises `SyncCallError`. A call hangs if the loop that would have to do the work, or
+that owns an object the work needs, is one that stands still until the call returns. Which loops stand
+still travels with each call, through any number of threads and loops.
+"""
+
+from aiograph.bridge._call import current_call, off_loop, run, running_loop
+from aiograph.bridge._home import HasHome, at_home
+from aiograph.bridge._iterate import BlockingIterator
+from aiograph.bridge._loop import bridge_loop, shutdown
+from aiograph.bridge._twins import SyncVerb, blocking, blocking_cm, blocking_iter
+
+__all__ = [
+    "BlockingIterator",
+    "HasHome",
+    "SyncVerb",
+    "at_home",
+    "blocking",
+    "blocking_cm",
+    "blocking_iter",
+    "bridge_loop",
+    "current_call",
+    "off_loop",
+    "run",
+    "running_loop",
+    "shutdown",
+]

@@ -1,0 +1,128 @@
+"""Deriving a synchronous verb from an asynchronous one, with its name, parameters and documentation."""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
+
+from aiograph.bridge._call import run
+from aiograph.bridge._iterate import BlockingIterator
+
+S = TypeVar("S", contravariant=True)
+T = TypeVar("T")
+R = TypeVar("R", covariant=True)
+P = ParamSpec("P")
+
+
+class SyncVerb(Protocol[P, R]):
+    """A synchronous verb: the parameters of the asynchronous one, and `timeout=` in seconds."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, timeout: float | None, **kwargs: Any) -> R: ...
+
+
+class SyncMethod(Protocol[S, P, R]):
+    """A `SyncVerb` before it is bound to its object."""
+
+    def __call__(self, this: S, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    @overload
+    def __get__(self, obj: None, owner: Any = None, /) -> "SyncMethod[S, P, R]": ...
+    @overload
+    def __get__(self, obj: S, owner: Any = None, /) -> SyncVerb[P, R]: ...
+
+
+def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> SyncMethod[S, P, R]:
+    """The synchronous twin of an asynchronous method.
+
+    The method is looked up by name at each call, so a subclass that overrides it need not override
+    the twin.
+    """
+    name = method.__name__
+
+    def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        return run(functools.partial(getattr(self, name), *args, **kwargs), verb=name, timeout=timeout)
+
+    return cast(SyncMethod[S, P, R], _dress(twin, method))
+
+
+def blocking_iter(
+    method: Callable[Concatenate[S, P], AsyncIterator[T]],
+) -> SyncMethod[S, P, BlockingIterator[T]]:
+    """The synchronous twin of a method that returns an asynchronous iterator."""
+    name = method.__name__
+
+    def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> BlockingIterator[Any]:
+        return BlockingIterator(functools.partial(getattr(self, name), *args, **kwargs), name, timeout)
+
+    return cast("SyncMethod[S, P, BlockingIterator[T]]", _dress(twin, method))
+
+
+def blocking_cm(
+    method: Callable[P, AbstractAsyncContextManager[T]],
+) -> Callable[P, AbstractContextManager[T]]:
+    """The synchronous twin of a function that returns an asynchronous context manager."""
+
+    @functools.wraps(method)
+    def twin(*args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[T]:
+        return BlockingContext(functools.partial(method, *args, **kwargs), method.__name__)
+
+    twin.__doc__ = _twin_doc(method.__name__, method.__doc__)
+    return twin
+
+
+class BlockingContext(AbstractContextManager[T]):
+    """Enters and leaves an asynchronous context manager from synchronous code."""
+
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]], verb: str) -> None:
+        self._make = make
+        self._verb = verb
+        self._manager: AbstractAsyncContextManager[T] | None = None
+
+    def __enter__(self) -> T:
+        async def enter() -> tuple[AbstractAsyncContextManager[T], T]:
+            manager = self._make()
+            return manager, await manager.__aenter__()
+
+        self._manager, value = run(enter, verb=self._verb)
+        return value
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        manager, self._manager = self._manager, None
+        assert manager is not None
+        return run(lambda: manager.__aexit__(kind, error, trace), verb=self._verb)
+
+
+def _dress(twin: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a twin the name, parameters and documentation that its method implies."""
+    name = method.__name__
+    twin.__name__ = name.removeprefix("a")
+    twin.__qualname__ = method.__qualname__.removesuffix(name) + twin.__name__
+    twin.__module__ = method.__module__
+    twin.__doc__ = _twin_doc(name, method.__doc__)
+    twin.__aiograph_twin_of__ = name  # type: ignore[attr-defined]  # read by savers and by tests
+    twin.__signature__ = _with_timeout(inspect.signature(method))  # type: ignore[attr-defined]
+    return twin
+
+
+def _with_timeout(signature: inspect.Signature) -> inspect.Signature:
+    parameters = list(signature.parameters.values())
+    ends_in_kwargs = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    timeout = inspect.Parameter(
+        "timeout", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None
+    )
+    parameters.insert(len(parameters) - ends_in_kwargs, timeout)
+    return signature.replace(parameters=parameters)
+
+
+def _twin_doc(name: str, doc: str | None) -> str:
+    return (
+        f"Synchronous twin of `{name}`, which see. Blocks the calling thread; "
+        f"from a coroutine, await `{name}`.\n\n{inspect.cleandoc(doc or '')}"
+    )

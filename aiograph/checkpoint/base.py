@@ -1,0 +1,390 @@
+"""The contract of checkpoint savers: what is stored, the verbs, and how one colour yields the other.
+
+A saver keeps, per thread and namespace, a tree of checkpoints and the writes of tasks that have
+finished since. The asynchronous verbs are the contract; each synchronous twin is derived. A subclass
+may define either colour of a verb, and the other works.
+"""
+
+import asyncio
+import copy
+import functools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypedDict, TypeVar
+
+from aiograph import _ids
+from aiograph.bridge import blocking, blocking_iter
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.constants import ERROR, INTERRUPT, RESUME, SCHEDULED
+from aiograph.errors import CheckpointQueryError
+from aiograph.types import RunnableConfig
+
+T = TypeVar("T")
+
+Version: TypeAlias = int | str | float
+ChannelVersions: TypeAlias = dict[str, Version]
+PendingWrite: TypeAlias = tuple[str, str, Any]
+"""`(task_id, channel, value)`"""
+
+FORMAT_VERSION = 1
+"""Version of the stored checkpoint."""
+
+WRITES_IDX_MAP: Mapping[str, int] = {ERROR: -1, SCHEDULED: -2, INTERRUPT: -3, RESUME: -4}
+"""Writes to these channels have a fixed position within a task's writes and replace each other."""
+
+EXCLUDED_METADATA_KEYS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
+"""Entries of `configurable` that never become metadata."""
+
+
+class CheckpointMetadata(TypedDict, total=False):
+    """What is known about how a checkpoint came to be; further keys come from the run's config."""
+
+    source: str
+    """`"input"`, `"loop"`, `"update"` or `"fork"`."""
+    step: int
+    """-1 for the input, 0 for the first superstep, …"""
+    parents: dict[str, str]
+    """Ids of the checkpoints of the enclosing graphs, by namespace."""
+
+
+class Checkpoint(TypedDict):
+    """The state of a graph between two supersteps."""
+
+    v: int
+    id: str
+    ts: str
+    """UTC time of creation, ISO 8601."""
+    channel_values: dict[str, Any]
+    channel_versions: ChannelVersions
+    versions_seen: dict[str, ChannelVersions]
+    """Per node, the versions of its trigger channels that it has run for."""
+    updated_channels: list[str] | None
+    """The channels that the superstep before this checkpoint changed."""
+
+
+class CheckpointTuple(NamedTuple):
+    """A checkpoint and what belongs to it."""
+
+    config: RunnableConfig
+    checkpoint: Checkpoint
+    metadata: CheckpointMetadata
+    parent_config: RunnableConfig | None = None
+    pending_writes: list[PendingWrite] | None = None
+    """Sorted by task path, task id and position."""
+
+
+class TaskWrites(NamedTuple):
+    """The writes of one finished task."""
+
+    task_id: str
+    task_path: str
+    writes: Sequence[tuple[str, Any]]
+    """`(channel, value)` in the order in which the task made them."""
+
+
+class Commit(NamedTuple):
+    """One superstep's worth of storage: the tasks' writes to the parent, and the checkpoint they led to.
+
+    Made by `BaseCheckpointSaver.encode_commit`, so `values` and `writes` hold whatever that saver's
+    `acommit` expects, detached from the run's live state.
+    """
+
+    config: RunnableConfig
+    """Names thread, namespace and, as `checkpoint_id`, the parent."""
+    writes: Any
+    checkpoint: Any
+    metadata: Any
+    new_versions: ChannelVersions
+
+
+def empty_checkpoint() -> Checkpoint:
+    """A checkpoint without any channel, under a new id."""
+    return Checkpoint(
+        v=FORMAT_VERSION,
+        id=_ids.checkpoint_id(),
+        ts=_ids.now_iso(),
+        channel_values={},
+        channel_versions={},
+        versions_seen={},
+        updated_channels=None,
+    )
+
+
+def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """A copy that can be changed without changing the original; the values are shared."""
+    duplicate = checkpoint.copy()
+    duplicate["channel_values"] = checkpoint["channel_values"].copy()
+    duplicate["channel_versions"] = checkpoint["channel_versions"].copy()
+    duplicate["versions_seen"] = {node: seen.copy() for node, seen in checkpoint["versions_seen"].items()}
+    return duplicate
+
+
+def write_position(channel: str, index: int) -> int:
+    """The stored position of a task's `index`-th write."""
+    return WRITES_IDX_MAP.get(channel, index)
+
+
+def thread_of(config: RunnableConfig) -> tuple[str, str, str | None]:
+    """`(thread_id, checkpoint_ns, checkpoint_id)` of a config.
+
+    Raises:
+        CheckpointQueryError: There is no `thread_id`.
+    """
+    configurable = config.get("configurable") or {}
+    thread_id = configurable.get("thread_id")
+    if thread_id is None:
+        raise CheckpointQueryError(
+            "the config names no thread: pass {'configurable': {'thread_id': '...'}} "
+            f"(got the keys {sorted(map(str, configurable))})"
+        )
+    return str(thread_id), configurable.get("checkpoint_ns") or "", configurable.get("checkpoint_id")
+
+
+def config_for(thread_id: str, namespace: str, checkpoint_id: str | None = None) -> RunnableConfig:
+    """The config that names one checkpoint of a thread, or its head."""
+    configurable: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": namespace}
+    if checkpoint_id is not None:
+        configurable["checkpoint_id"] = checkpoint_id
+    return {"configurable": configurable}
+
+
+class BaseCheckpointSaver:
+    """Base of all savers.
+
+    To write one, define `get_tuple`, `list`, `put`, `put_writes` and `delete_thread`, each as an
+    asynchronous method with an `a` in front, or as a plain one; plain methods are called on worker
+    threads. `aiograph.testing.savers.SaverContract` holds the tests that a saver has to pass.
+
+    Raises:
+        TypeError: At construction, when neither colour of one of those verbs is defined.
+    """
+
+    VERBS: ClassVar[tuple[str, ...]] = (
+        "get_tuple",
+        "list",
+        "put",
+        "put_writes",
+        "delete_thread",
+    )
+    """Verbs that a saver must define, in either colour."""
+
+    never_suspends: ClassVar[bool] = False
+    """Whether the asynchronous verbs complete without ever waiting; spares the engine a task."""
+
+    serde: SerializerProtocol
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        missing = [verb for verb in cls.VERBS if _defines_neither(cls, verb)]
+        if missing:
+            names = ", ".join(f"{verb} (or a{verb})" for verb in missing)
+            raise TypeError(f"{cls.__name__} is not a complete saver; it lacks {names}")
+        return super().__new__(cls)
+
+    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
+        if serde is None:
+            from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+            serde = JsonPlusSerializer()
+        self.serde = serde
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for verb in _OVERRIDABLE:
+            _complete(cls, verb)
+
+    # -- reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the newest one of its thread and namespace.
+
+        Raises:
+            CheckpointQueryError: `config` names no thread.
+            CheckpointDeserializationError: What is stored cannot be read back.
+        """
+        raise NotImplementedError
+
+    async def aget(self, config: RunnableConfig) -> Checkpoint | None:
+        """`aget_tuple(config).checkpoint`, or `None`."""
+        found = await self.aget_tuple(config)
+        return found.checkpoint if found else None
+
+    async def aget_metadata(self, config: RunnableConfig) -> CheckpointMetadata | None:
+        """`aget_tuple(config).metadata`, or `None`."""
+        found = await self.aget_tuple(config)
+        return found.metadata if found else None
+
+    def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, newest first.
+
+        Args:
+            config: Names a thread and, when it has one, a namespace; `None` lists all threads.
+            filter: Metadata entries that must be equal.
+            before: Only checkpoints with a smaller id than this config's.
+            limit: At most this many.
+        """
+        raise NotImplementedError
+
+    # -- writing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Stores a checkpoint in one transaction; storing it again changes nothing.
+
+        Args:
+            config: Names thread and namespace; its `checkpoint_id`, if any, is the parent.
+            checkpoint: What to store, under its own id.
+            metadata: Searchable facts about it.
+            new_versions: The channels whose values differ from the parent's, with their versions.
+
+        Returns:
+            The config that names the stored checkpoint.
+
+        Raises:
+            CheckpointSerializationError: A value cannot be stored; nothing was.
+        """
+        raise NotImplementedError
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keeps a finished task's writes beside the checkpoint that `config` names.
+
+        A position that is stored already keeps its value, except for the channels of
+        `WRITES_IDX_MAP`, whose writes replace each other.
+        """
+        raise NotImplementedError
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Removes everything that is stored of a thread, all or nothing."""
+        raise NotImplementedError
+
+    async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
+        """Removes the pending writes of some tasks of a checkpoint, all or nothing.
+
+        The engine calls it when finished tasks contradict each other, so that they can run again.
+        This default marks each task as failed, which has the same effect on the next run.
+        """
+        for task_id in task_ids:
+            await self.aput_writes(config, [(ERROR, "the task's writes were withdrawn")], task_id)
+
+    # -- what the engine calls: encode at once, write when it suits the durability
+
+    def encode_writes(self, writes: TaskWrites) -> Any:
+        """Detaches a task's writes from live state, for a later `acommit` or `arecord`.
+
+        Raises:
+            CheckpointSerializationError: A value cannot be stored.
+        """
+        return writes._replace(writes=copy.deepcopy(list(writes.writes)))
+
+    def encode_commit(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        writes: Sequence[Any],
+    ) -> Commit:
+        """Detaches a superstep from live state, so that it can be written while nodes go on.
+
+        Args:
+            config: As for `aput`.
+            checkpoint: As for `aput`.
+            metadata: As for `aput`.
+            new_versions: As for `aput`.
+            writes: What `encode_writes` made of the tasks whose writes are not recorded yet; they
+                belong to the parent.
+
+        Raises:
+            CheckpointSerializationError: A value cannot be stored.
+        """
+        detached = copy_checkpoint(checkpoint)
+        values = detached["channel_values"]
+        values.update({name: copy.deepcopy(values[name]) for name in new_versions if name in values})
+        return Commit(config, list(writes), detached, metadata, new_versions)
+
+    async def acommit(self, commit: Commit) -> None:
+        """Stores a superstep: the writes and the checkpoint, in one transaction where that is possible."""
+        if commit.writes:
+            await self.arecord(commit.config, commit.writes)
+        await self.aput(commit.config, commit.checkpoint, commit.metadata, commit.new_versions)
+
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
+        """Stores what `encode_writes` made of several tasks, beside the checkpoint that `config` names."""
+        for task in writes:
+            await self.aput_writes(config, task.writes, task.task_id, task.task_path)
+
+    def allow_types(self, types: Iterable[type]) -> None:
+        """Lets the serializer store instances of these types, those of a compiled graph's schemas."""
+        allow = getattr(self.serde, "allow", None)
+        if allow is not None:
+            allow(types)
+
+    # -- the other colour
+
+    get_tuple = blocking(aget_tuple)
+    get = blocking(aget)
+    get_metadata = blocking(aget_metadata)
+    list = blocking_iter(alist)
+    put = blocking(aput)
+    put_writes = blocking(aput_writes)
+    delete_thread = blocking(adelete_thread)
+    withdraw_writes = blocking(awithdraw_writes)
+
+
+_OVERRIDABLE = (*BaseCheckpointSaver.VERBS, "get", "get_metadata", "withdraw_writes")
+
+_ITERATED_AT_ONCE = 64
+"""Items that a plain `list` yields per visit to its worker thread."""
+
+
+def _defines_neither(cls: type, verb: str) -> bool:
+    return all(getattr(cls, name) is getattr(BaseCheckpointSaver, name) for name in (verb, f"a{verb}"))
+
+
+def _complete(cls: type, verb: str) -> None:
+    """Gives a class that defines one colour of a verb the other one."""
+    own = vars(cls)
+    if f"a{verb}" in own and verb not in own:
+        derive = blocking_iter if verb == "list" else blocking
+        setattr(cls, verb, derive(own[f"a{verb}"]))
+    elif verb in own and f"a{verb}" not in own:
+        off_loop = _iterate_off_loop if verb == "list" else _call_off_loop
+        setattr(cls, f"a{verb}", off_loop(own[verb]))
+
+
+def _call_off_loop(method: Callable[..., T]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def averb(self: Any, *args: Any, **kwargs: Any) -> T:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    averb.__name__ = f"a{method.__name__}"
+    return averb
+
+
+def _iterate_off_loop(method: Callable[..., Iterable[T]]) -> Callable[..., AsyncIterator[T]]:
+    @functools.wraps(method)
+    async def averb(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[T]:
+        items = await asyncio.to_thread(lambda: iter(method(self, *args, **kwargs)))
+        while batch := await asyncio.to_thread(lambda: list(islice(items, _ITERATED_AT_ONCE))):
+            for item in batch:
+                yield item
+
+    averb.__name__ = f"a{method.__name__}"
+    return averb

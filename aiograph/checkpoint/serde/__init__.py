@@ -1,0 +1,1 @@
+"""How values become bytes and come back as what they were."""

@@ -1,0 +1,74 @@
+"""Names with a fixed meaning: what users write (`START`, `END`, tags) and what the engine reserves.
+
+The reserved spellings are part of the stored format; they never change.
+"""
+
+from typing import Final
+
+START: Final = "__start__"
+"""The virtual node that hands the input to the graph."""
+
+END: Final = "__end__"
+"""The virtual node that ends a path through the graph."""
+
+TAG_NOSTREAM: Final = "nostream"
+"""A node or model with this tag is left out of `stream_mode="messages"`."""
+
+TAG_HIDDEN: Final = "langsmith:hidden"
+"""A node with this tag is left out of drawings, streams and `"*"` interrupts."""
+
+ROOT: Final = "__root__"
+"""The channel of a graph whose state is one bare value."""
+
+TASKS: Final = "__pregel_tasks"
+"""The channel that carries `Send`s to the next superstep."""
+
+PULL: Final = "__pregel_pull"
+"""First element of the path of a task that a channel triggered."""
+
+PUSH: Final = "__pregel_push"
+"""First element of the path of a task that a `Send` asked for."""
+
+ERROR: Final = "__error__"
+INTERRUPT: Final = "__interrupt__"
+RESUME: Final = "__resume__"
+SCHEDULED: Final = "__scheduled__"
+NO_WRITES: Final = "__no_writes__"
+RETURN: Final = "__return__"
+
+NULL_TASK_ID: Final = "00000000-0000-0000-0000-000000000000"
+"""Owner of writes that no task made, such as those of a `Command` given as input."""
+
+OVERWRITE: Final = "__overwrite__"
+
+BRANCH_PREFIX: Final = "branch:to:"
+"""The channel `branch:to:NODE` triggers NODE."""
+
+JOIN_PREFIX: Final = "join:"
+"""The channel `join:A+B:NODE` triggers NODE once A and B have run."""
+
+NAMESPACE_SEPARATOR: Final = "|"
+NAMESPACE_END: Final = ":"
+
+RESERVED_NAMES: Final = frozenset(
+    {
+        START,
+        END,
+        ROOT,
+        TASKS,
+        PULL,
+        PUSH,
+        ERROR,
+        INTERRUPT,
+        RESUME,
+        SCHEDULED,
+        NO_WRITES,
+        RETURN,
+        OVERWRITE,
+        "__input__",
+        "__copy__",
+        "__metadata__",
+        "__previous__",
+    }
+)
+"""Names that neither a node nor a state key may bear."""

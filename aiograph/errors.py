@@ -1,0 +1,139 @@
+"""Exceptions, by whose turn it is to act.
+
+- the graph's author: `GraphValidationError`, `InvalidUpdateError`, `ChannelUpdateError`
+- the caller: `EmptyInputError`, `SyncCallError`, `GraphRecursionError`, `ConcurrentUpdateError`
+- the operator: `CheckpointStorageError` and its siblings
+
+Every error that aiograph raises on its own account is an `AiographError`; what a node raises reaches
+the caller as it was raised, with a note that names node, step and task.
+"""
+
+from asyncio import InvalidStateError
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+
+class ErrorCode(StrEnum):
+    """Stable codes for errors that have a page in the docs."""
+
+    GRAPH_RECURSION_LIMIT = "GRAPH_RECURSION_LIMIT"
+    INVALID_CONCURRENT_GRAPH_UPDATE = "INVALID_CONCURRENT_GRAPH_UPDATE"
+    INVALID_GRAPH_NODE_RETURN_VALUE = "INVALID_GRAPH_NODE_RETURN_VALUE"
+
+
+class AiographError(Exception):
+    """Root of the errors that aiograph raises on its own account."""
+
+
+class GraphValidationError(AiographError, ValueError):
+    """A graph cannot work as built. `faults` lists everything that was found, one sentence each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class ExpressionError(AiographError, ValueError):
+    """A string condition is malformed or uses what conditions may not use."""
+
+
+class MissingExtraError(AiographError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the '{extra}' extra: pip install 'aiograph[{extra}]'")
+
+
+class GraphRecursionError(AiographError, RecursionError):
+    """The run used up its `recursion_limit` of supersteps and was not finished.
+
+    With a checkpointer the state is saved: `invoke(None, config)` goes on with a fresh budget.
+    """
+
+
+class InvalidUpdateError(AiographError):
+    """A node returned, or a caller passed, an update that the state cannot take."""
+
+    code: ErrorCode | None = None
+
+
+class ChannelUpdateError(InvalidUpdateError):
+    """A reducer raised; the message names channel and writers, `__cause__` is what it raised."""
+
+
+class EmptyChannelError(AiographError):
+    """A channel was read that holds no value."""
+
+
+class EmptyInputError(AiographError):
+    """The input is empty and there is nothing to resume."""
+
+
+class TaskNotFound(AiographError):
+    """A task was addressed that does not exist (any more)."""
+
+
+class NodeTimeoutError(AiographError):
+    """A node ran longer than its timeout allows; its writes are discarded.
+
+    Attributes:
+        node: Name of the node.
+        timeout: The limit, in seconds.
+    """
+
+    def __init__(self, node: str, timeout: float) -> None:
+        self.node = node
+        self.timeout = timeout
+        super().__init__(f"node '{node}' did not finish within its timeout of {timeout} s")
+
+
+class NodeCancelledError(AiographError):
+    """A node raised `CancelledError` though nobody cancelled the run."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        super().__init__(f"node '{node}' raised CancelledError although the run was not cancelled")
+
+
+class SyncCallError(AiographError, InvalidStateError):
+    """A synchronous verb was called where it would hang; the message names the async verb to await."""
+
+
+class BridgeClosedError(AiographError):
+    """A loop that would have to do the work is closed, stopped, or shutting down."""
+
+
+class CheckpointError(AiographError):
+    """Root of the errors of savers; the message names thread, checkpoint and channel."""
+
+
+class CheckpointStorageError(CheckpointError):
+    """The storage behind a saver failed: disk full, file corrupt, permission revoked, connection lost."""
+
+
+class CheckpointSerializationError(CheckpointError):
+    """A value cannot be stored; the message gives the path to it. Raised before anything is written."""
+
+
+class CheckpointDeserializationError(CheckpointError):
+    """A stored value cannot be read back. Never skipped, never replaced by `None`."""
+
+
+class CheckpointQueryError(CheckpointError, ValueError):
+    """A saver was asked for something malformed: an unknown operator, a config without `thread_id`."""
+
+
+class ConcurrentUpdateError(CheckpointError):
+    """Another run moved the thread on since this one started; nothing of this superstep was written."""
+
+
+class ParentCommand(BaseException):
+    """Carries a `Command` for an ancestor graph out of a node.
+
+    A `BaseException`, so that a node's `except Exception` does not swallow it.
+    """
+
+    def __init__(self, command: Any) -> None:
+        self.command = command
+        super().__init__(command)

@@ -1,0 +1,200 @@
+"""Public values: what users hand to a graph and what a graph hands back."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
+
+__all__ = [
+    "All",
+    "Command",
+    "Durability",
+    "Interrupt",
+    "OnError",
+    "Overwrite",
+    "PregelTask",
+    "RetryPolicy",
+    "RunnableConfig",
+    "Send",
+    "StateSnapshot",
+    "StateUpdate",
+    "StreamMode",
+    "StreamWriter",
+]
+
+All = Literal["*"]
+"""Stands for every node that is not hidden."""
+
+Durability = Literal["sync", "async", "exit"]
+"""When a superstep's checkpoint is written.
+
+- `"sync"`: before the next superstep starts.
+- `"async"`: while the next one runs; at most one in flight and one gathering.
+- `"exit"`: once, when the run ends, in whatever way.
+"""
+
+OnError = Literal["cancel", "finish"]
+"""What becomes of a failing task's siblings: cancelled, or allowed to finish."""
+
+StreamMode = Literal["values", "updates", "custom", "tasks", "checkpoints", "debug"]
+
+StreamWriter: TypeAlias = Callable[[Any], None]
+"""Puts one value on the `"custom"` stream; does nothing when nobody listens."""
+
+N = TypeVar("N", bound=Hashable)
+
+
+class RunnableConfig(TypedDict, total=False):
+    """Options of one run; every key may be left out.
+
+    `configurable` holds `thread_id`, `checkpoint_ns`, `checkpoint_id` and whatever the graph's nodes
+    want to read; its plain entries become checkpoint metadata.
+    """
+
+    tags: list[str]
+    metadata: dict[str, Any]
+    configurable: dict[str, Any]
+    recursion_limit: int
+    max_concurrency: int | None
+    run_name: str | None
+    run_id: Any
+    callbacks: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often, and after what delay, a failed node is tried again.
+
+    The n-th delay is `min(max_interval, initial_interval * backoff_factor ** (n - 1))` seconds, plus
+    up to one second at random when `jitter` is set (exponential backoff with additive jitter).
+    """
+
+    initial_interval: float = 0.5
+    """Seconds before the first retry."""
+    backoff_factor: float = 2.0
+    max_interval: float = 128.0
+    """Upper bound of a delay, in seconds, before jitter."""
+    max_attempts: int = 3
+    """Attempts in all, the first one included."""
+    jitter: bool = True
+    retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None = None
+    """Exception types or a predicate; `None` retries what looks transient (see `default_retry_on`)."""
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
+        if min(self.initial_interval, self.backoff_factor, self.max_interval) < 0:
+            raise ValueError("the intervals and the factor of a RetryPolicy must not be negative")
+
+
+_PERMANENT = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    ImportError,
+    LookupError,
+    NameError,
+    SyntaxError,
+    RuntimeError,
+    ReferenceError,
+    StopIteration,
+    StopAsyncIteration,
+    OSError,
+)
+
+
+def default_retry_on(error: Exception) -> bool:
+    """Whether `error` looks transient: connection errors and HTTP 5xx do, programming errors do not."""
+    if isinstance(error, ConnectionError):
+        return True
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(status, int):
+        return status >= 500
+    return not isinstance(error, _PERMANENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """A question that a node asked, waiting for an answer."""
+
+    value: Any
+    id: str = ""
+
+
+class StateUpdate(NamedTuple):
+    """One update of a bulk update: `values` as if node `as_node` had returned them."""
+
+    values: Any
+    as_node: str | None = None
+    task_id: str | None = None
+
+
+class PregelTask(NamedTuple):
+    """A task of a checkpoint, as seen from outside."""
+
+    id: str
+    name: str
+    path: tuple[Any, ...]
+    error: Exception | str | None = None
+    interrupts: tuple[Interrupt, ...] = ()
+    state: Any = None
+    result: Any = None
+
+
+class StateSnapshot(NamedTuple):
+    """The state of a thread at one checkpoint."""
+
+    values: Any
+    next: tuple[str, ...]
+    """Names of the nodes that run next; empty when the run is finished."""
+    config: RunnableConfig
+    metadata: Mapping[str, Any] | None
+    created_at: str | None
+    parent_config: RunnableConfig | None
+    tasks: tuple[PregelTask, ...]
+    interrupts: tuple[Interrupt, ...]
+
+
+class Send:
+    """Runs a node in the next superstep with an argument of its own, instead of the graph's state.
+
+    Any number of `Send`s may address one node; each is a task. Compared and hashed by value.
+
+    Example:
+        >>> Send("fetch", {"url": "https://example.org"}).node
+        'fetch'
+    """
+
+    __slots__ = ("arg", "node")
+
+    def __init__(self, /, node: str, arg: Any) -> None:
+        self.node = node
+        self.arg = arg
+
+    def __hash__(self) -> int:
+        return hash((self.node, self.arg))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Send) and (self.node, self.arg) == (other.node, other.arg)
+
+    def __repr__(self) -> str:
+        return f"Send(node={self.node!r}, arg={self.arg!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Generic[N]):
+    """A node's answer that updates the state and says where to go next.
+
+    The node's own edges fire as well; a target that both name runs once.
+    """
+
+    update: Any = None
+    """A dict, a list of `(key, value)` pairs, or an object with annotated fields."""
+    goto: Send | Sequence[Send | N] | N = ()
+    """A node name, a `Send`, or a sequence of both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """Replaces the value of a reducing channel instead of reducing into it; at most one per superstep."""
+
+    value: Any = field()

@@ -1,0 +1,54 @@
+"""What users import, by the path they import it from. A name that stands here is a promise.
+
+Whoever delivers a public path adds it to the table; nothing is ever taken out without a deprecation.
+"""
+
+from importlib import import_module
+
+import pytest
+
+PUBLIC_PATHS = {
+    "aiograph.channels": """
+        AnyValue BaseChannel BinaryOperatorAggregate EphemeralValue LastValue LastValueAfterFinish
+        NamedBarrierValue NamedBarrierValueAfterFinish Topic UntrackedValue
+    """,
+    "aiograph.channels.any_value": "AnyValue",
+    "aiograph.channels.base": "BaseChannel MISSING",
+    "aiograph.channels.binop": "BinaryOperatorAggregate",
+    "aiograph.channels.ephemeral_value": "EphemeralValue",
+    "aiograph.channels.last_value": "LastValue LastValueAfterFinish",
+    "aiograph.channels.named_barrier_value": "NamedBarrierValue NamedBarrierValueAfterFinish",
+    "aiograph.channels.topic": "Topic",
+    "aiograph.channels.untracked_value": "UntrackedValue",
+    "aiograph.constants": "END START TAG_HIDDEN TAG_NOSTREAM",
+    "aiograph.errors": """
+        AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
+        CheckpointQueryError CheckpointSerializationError CheckpointStorageError ConcurrentUpdateError
+        EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
+        GraphValidationError InvalidUpdateError MissingExtraError NodeCancelledError NodeTimeoutError
+        ParentCommand SyncCallError TaskNotFound
+    """,
+    "aiograph.managed": "IsLastStep RemainingSteps",
+    "aiograph.testing.postgres": "PostgresServer PostgresUnavailableError postgres_server",
+    "aiograph.types": """
+        All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
+        StateSnapshot StateUpdate StreamMode StreamWriter
+    """,
+    "aiograph.warnings": """
+        AiographWarning BlockingCallWarning CheckpointWarning GraphWarning UnknownKeyWarning
+    """,
+}
+
+
+@pytest.mark.parametrize(("path", "names"), PUBLIC_PATHS.items(), ids=PUBLIC_PATHS)
+def test_public_names_can_be_imported(path: str, names: str) -> None:
+    module = import_module(path)
+    missing = [name for name in names.split() if not hasattr(module, name)]
+    assert missing == []
+
+
+@pytest.mark.parametrize(("path", "names"), PUBLIC_PATHS.items(), ids=PUBLIC_PATHS)
+def test_a_list_of_exports_leaves_out_no_public_name(path: str, names: str) -> None:
+    module = import_module(path)
+    exported = getattr(module, "__all__", names.split())
+    assert set(names.split()) <= set(exported)

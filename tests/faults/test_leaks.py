@@ -121,12 +121,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     place = ["-c", str(HOME / "pyproject.toml"), "--rootdir", str(folder), str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *place, "--no-postgres", "-rA", "-p", "no:cacheprovider"],
-        env={**os.environ, "PYTHONPATH": str(HOME), "COLUMNS": "400"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HOME), *sys.path]), "COLUMNS": "400"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert "test session starts" in done.stdout, done.stderr
     return done.stdout
 
 

@@ -37,7 +37,8 @@ def refused_by_mypy(files: list[Path]) -> Lines:
 
 
 def refused_by_pyright(files: list[Path]) -> Lines:
-    told = json.loads(output_of("pyright", "--outputjson", *map(str, files)))
+    # without being told, pyright looks for packages in whichever python the PATH names
+    told = json.loads(output_of("pyright", "--outputjson", "--pythonpath", sys.executable, *map(str, files)))
     assert told["summary"]["filesAnalyzed"] == len(files)
     errors = [found for found in told["generalDiagnostics"] if found["severity"] == "error"]
     return {(Path(found["file"]).name, found["range"]["start"]["line"] + 1) for found in errors}

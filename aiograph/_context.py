@@ -6,9 +6,16 @@ The engine fills these in; `config`, `runtime` and the bridge read them.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
-from aiograph.types import RunnableConfig
+from aiograph.types import Durability, RunnableConfig
+
+
+class HasId(Protocol):
+    """Something that knows its id, maybe not before it is asked."""
+
+    @property
+    def id(self) -> str: ...
 
 
 class RunScope:
@@ -18,7 +25,6 @@ class RunScope:
         "checkpointer",
         "config",
         "context",
-        "control",
         "depth",
         "durability",
         "loop",
@@ -39,7 +45,7 @@ class RunScope:
         checkpointer: Any,
         thread_id: str | None,
         namespace: str,
-        durability: str,
+        durability: Durability,
         depth: int,
     ) -> None:
         self.loop = loop
@@ -58,7 +64,7 @@ class RunScope:
 class TaskScope:
     """One attempt at one task."""
 
-    __slots__ = ("_id", "attempt", "calls", "metadata", "name", "path", "run", "step", "tags", "triggers")
+    __slots__ = ("_task", "attempt", "calls", "metadata", "name", "path", "run", "step", "tags", "triggers")
 
     def __init__(
         self,
@@ -67,7 +73,7 @@ class TaskScope:
         path: tuple[Any, ...],
         step: int,
         triggers: tuple[str, ...],
-        id: Callable[[], str],
+        task: HasId,
         tags: tuple[str, ...],
         metadata: Mapping[str, Any],
         attempt: int,
@@ -77,7 +83,7 @@ class TaskScope:
         self.path = path
         self.step = step
         self.triggers = triggers
-        self._id = id
+        self._task = task
         self.tags = tags
         self.metadata = metadata
         self.attempt = attempt
@@ -87,7 +93,7 @@ class TaskScope:
     @property
     def id(self) -> str:
         """The task's id; made when first asked for, as most runs never ask."""
-        return self._id()
+        return self._task.id
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

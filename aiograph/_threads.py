@@ -68,6 +68,7 @@ class Job(Generic[T]):
         "error",
         "level",
         "nested",
+        "on_caller",
         "ran",
         "result",
     )
@@ -80,6 +81,8 @@ class Job(Generic[T]):
         self.nested: set[Nested] = set()
         self.level = 0
         """How many jobs are served on this thread below this one."""
+        self.on_caller = False
+        """Whether the thread that serves it is one that waits for the loop."""
         self.cancelled = False
         self.ran = False
         self.error: BaseException | None = None

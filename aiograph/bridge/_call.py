@@ -180,6 +180,7 @@ class Call(Generic[T]):
 
     def _serve(self, job: _threads.Job[Any]) -> None:
         job.level = self._level
+        job.on_caller = True
         try:
             job.run()
         except KeyboardInterrupt as error:  # it struck just outside of the code

@@ -1,0 +1,31 @@
+"""Outlasting cancellation: control stays until what was started has ended."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def outlast(future: "asyncio.Future[T]") -> T:
+    """Awaits a future that must not be left alone.
+
+    A cancellation, of the single or of the repeated kind, is held back until the future is done, and
+    is raised after that; the future itself is not cancelled.
+    """
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError as cancelled:
+        await _until_done(future)
+        if not future.cancelled() and (error := future.exception()) is not None:
+            cancelled.__cause__ = error
+        raise
+
+
+async def _until_done(future: "asyncio.Future[Any]") -> None:
+    from anyio import CancelScope
+
+    with CancelScope(shield=True):
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])

@@ -1,0 +1,62 @@
+"""What code inside a run can ask for by function call: its config, store and stream writer."""
+
+from typing import Any
+
+from aiograph import _context
+from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
+from aiograph.types import RunnableConfig, StreamWriter
+
+__all__ = ["RunnableConfig", "get_config", "get_store", "get_stream_writer"]
+
+
+def task_namespace(scope: _context.TaskScope) -> str:
+    """The checkpoint namespace of what one task runs inside."""
+    own = f"{scope.name}{NAMESPACE_END}{scope.id}"
+    outer = scope.run.namespace
+    return f"{outer}{NAMESPACE_SEPARATOR}{own}" if outer else own
+
+
+def config_of(scope: _context.TaskScope) -> RunnableConfig:
+    """The config of one task: the run's, and where in the run the task stands."""
+    run = scope.run
+    namespace = task_namespace(scope)
+    config = run.config.copy()
+    config["tags"] = [*(config.get("tags") or ()), *scope.tags]
+    config["metadata"] = {
+        **(config.get("metadata") or {}),
+        **scope.metadata,
+        "langgraph_step": scope.step,
+        "langgraph_node": scope.name,
+        "langgraph_triggers": scope.triggers,
+        "langgraph_path": scope.path,
+        "langgraph_checkpoint_ns": namespace,
+    }
+    config["configurable"] = {**(config.get("configurable") or {}), "checkpoint_ns": namespace}
+    return config
+
+
+def get_config() -> RunnableConfig:
+    """The config of the task whose code calls.
+
+    Raises:
+        RuntimeError: Called outside of a run.
+    """
+    return config_of(_context.require_task("get_config()"))
+
+
+def get_store() -> Any:
+    """The store that the graph was compiled with.
+
+    Raises:
+        RuntimeError: Called outside of a run.
+    """
+    return _context.require_task("get_store()").run.store
+
+
+def get_stream_writer() -> StreamWriter:
+    """A function that puts a value on the `"custom"` stream; it does nothing when nobody listens.
+
+    Raises:
+        RuntimeError: Called outside of a run.
+    """
+    return _context.require_task("get_stream_writer()").run.writer

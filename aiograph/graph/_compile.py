@@ -1,0 +1,268 @@
+"""From what a builder was told to the plan that the engine runs: schemas become channels. Pure.
+
+Channel names are part of the stored format: `__start__` takes the input, `branch:to:NODE` triggers a
+node, `join:A+B:NODE` waits for several, and each state key has a channel of its own name.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiograph.channels.base import BaseChannel
+from aiograph.channels.dynamic_barrier_value import DynamicBarrierValue, WaitForNames
+from aiograph.channels.ephemeral_value import EphemeralValue
+from aiograph.channels.last_value import LastValue, LastValueAfterFinish
+from aiograph.channels.named_barrier_value import NamedBarrierValue, NamedBarrierValueAfterFinish
+from aiograph.channels.topic import Topic
+from aiograph.constants import BRANCH_PREFIX, END, JOIN_PREFIX, ROOT, START, TAG_HIDDEN, TASKS
+from aiograph.graph._schema import Schema, read_schema
+from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
+from aiograph.graph._writing import RouteResolver, StateWriter
+from aiograph.managed import ManagedValue
+from aiograph.pregel._plan import Plan, PlannedNode, Reader, Route, Values, Write
+from aiograph.types import Send
+
+Channel = BaseChannel[Any, Any, Any]
+
+
+class Schemas(NamedTuple):
+    """The schemas of a graph, read, with one table of channels for all of them."""
+
+    by_type: Mapping[Any, Schema]
+    channels: Mapping[str, Channel]
+    managed: Mapping[str, type[ManagedValue[Any]]]
+    faults: tuple[str, ...]
+    """Keys that two schemas declare with different channels."""
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(self.channels)
+
+
+def read_schemas(spec: GraphSpec) -> Schemas:
+    """Reads every schema that a graph mentions.
+
+    A key without a reducer in one schema takes the channel that another one declares.
+    """
+    by_type: dict[Any, Schema] = {}
+    channels: dict[str, Channel] = {}
+    managed: dict[str, type[ManagedValue[Any]]] = {}
+    faults: list[str] = []
+    for schema_type in _schema_types(spec):
+        schema = read_schema(schema_type, infer_reducers=spec.infer_reducers)
+        by_type[schema_type] = schema
+        for key, field in schema.fields.items():
+            if isinstance(field, BaseChannel):
+                faults += _declare(channels, key, field)
+            else:
+                managed[key] = field
+    return Schemas(by_type, channels, managed, tuple(faults))
+
+
+def _schema_types(spec: GraphSpec) -> list[Any]:
+    types = [spec.state_schema, spec.input_schema, spec.output_schema]
+    types += [node.input_schema for node in spec.nodes.values()]
+    types += [branch.input_schema for branch in spec.branches.values()]
+    unique: list[Any] = []
+    for schema in types:
+        if schema is not None and schema not in unique:
+            unique.append(schema)
+    return unique
+
+
+def _declare(channels: dict[str, Channel], key: str, channel: Channel) -> Iterable[str]:
+    known = channels.get(key)
+    if known is None or (_is_plain(known) and not _is_plain(channel)):
+        channels[key] = channel
+    elif not _is_plain(channel) and channel != known:
+        yield (
+            f"the key {key!r} is declared with two different channels, {known!r} and {channel!r}: "
+            "declare its reducer in one schema only, or the same in all"
+        )
+
+
+def _is_plain(channel: Channel) -> bool:
+    return type(channel) is LastValue
+
+
+def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) -> Plan:
+    """The plan of a graph that has been found valid."""
+    channels: dict[str, Channel] = {START: EphemeralValue(Any, key=START), TASKS: Topic(Send, key=TASKS)}
+    channels |= schemas.channels
+    channels |= {entry.key: entry for entry in _control_channels(spec)}
+    weaver = _Weaver(spec, schemas, strict)
+    nodes = [weaver.entry(), *map(weaver.node, spec.nodes.values())]
+    return Plan(
+        name=name,
+        nodes={node.name: node for node in nodes},
+        channels=channels,
+        input=START,
+        output=_output(schemas.by_type[spec.output_schema]),
+        strict=strict,
+    )
+
+
+def _output(schema: Schema) -> str | tuple[str, ...]:
+    return ROOT if schema.is_root else _channel_keys(schema)
+
+
+def _channel_keys(schema: Schema) -> tuple[str, ...]:
+    return tuple(key for key, field in schema.fields.items() if isinstance(field, BaseChannel))
+
+
+def _control_channels(spec: GraphSpec) -> Iterable[Channel]:
+    for node in spec.nodes.values():
+        key = BRANCH_PREFIX + node.name
+        yield LastValueAfterFinish(Any, key=key) if node.defer else EphemeralValue(Any, guard=False, key=key)
+    for starts, end in sorted(spec.joins):
+        deferred = end in spec.nodes and spec.nodes[end].defer
+        barrier = NamedBarrierValueAfterFinish if deferred else NamedBarrierValue
+        yield barrier(str, set(starts), key=join_channel(starts, end))
+    for branch in spec.branches.values():
+        if branch.then not in (None, END):
+            yield DynamicBarrierValue(str, key=then_channel(branch))
+
+
+def join_channel(starts: Sequence[str], end: str) -> str:
+    """The channel that waits for all of `starts`, to trigger `end`."""
+    return f"{JOIN_PREFIX}{'+'.join(starts)}:{end}"
+
+
+def then_channel(branch: BranchSpec) -> str:
+    """The channel that waits for what a branch has chosen, to trigger its `then`."""
+    return f"branch:{branch.source}:{branch.name}:then"
+
+
+class _Weaver:
+    """Makes planned nodes; holds what they have in common."""
+
+    def __init__(self, spec: GraphSpec, schemas: Schemas, strict: bool) -> None:
+        self._spec = spec
+        self._schemas = schemas
+        self._strict = strict
+        self._nodes = frozenset(spec.nodes)
+
+    def entry(self) -> PlannedNode:
+        """The hidden node that hands the input to the state."""
+        keys = frozenset(_channel_keys(self._schemas.by_type[self._spec.input_schema]))
+        writer = StateWriter(START, keys, self._nodes, frozenset(self._schemas.managed), strict=self._strict)
+        return PlannedNode(
+            name=START,
+            triggers=(START,),
+            read=lambda values, remaining: values.get(START),
+            call=None,
+            write=writer,
+            after=tuple(self._edges_from(START)),
+            routes=self._routes_from(START, writer),
+            tags=(TAG_HIDDEN,),
+        )
+
+    def node(self, spec: NodeSpec) -> PlannedNode:
+        writer = self._writer(spec.name)
+        defaults = self._spec.defaults
+        return PlannedNode(
+            name=spec.name,
+            triggers=tuple(self._triggers_of(spec.name)),
+            read=self._reader(spec.input_schema),
+            call=spec.call,
+            write=writer,
+            after=tuple(self._edges_from(spec.name)),
+            routes=self._routes_from(spec.name, writer),
+            retry=defaults.retry if spec.retry is None else spec.retry,
+            timeout=defaults.timeout if spec.timeout is None else spec.timeout,
+            priority=spec.priority,
+            tags=spec.tags,
+            metadata=spec.metadata,
+        )
+
+    def _writer(self, node: str) -> StateWriter:
+        managed = frozenset(self._schemas.managed)
+        return StateWriter(node, self._schemas.keys, self._nodes, managed, strict=self._strict)
+
+    def _triggers_of(self, name: str) -> Iterable[str]:
+        yield BRANCH_PREFIX + name
+        yield from (join_channel(starts, end) for starts, end in sorted(self._spec.joins) if end == name)
+        yield from (then_channel(branch) for branch in self._spec.branches.values() if branch.then == name)
+
+    def _edges_from(self, name: str) -> Iterable[Write]:
+        for start, end in sorted(self._spec.edges):
+            if start == name and end != END:
+                yield BRANCH_PREFIX + end, None
+        for starts, end in sorted(self._spec.joins):
+            if name in starts and end != END:
+                yield join_channel(starts, end), name
+        for branch in self._spec.branches.values():
+            if branch.then not in (None, END) and _may_choose(branch, name):
+                yield then_channel(branch), name
+
+    def _routes_from(self, source: str, writer: StateWriter) -> tuple[Route, ...]:
+        branches = [branch for branch in self._spec.branches.values() if branch.source == source]
+        return tuple(self._route(branch, writer) for branch in branches)
+
+    def _route(self, branch: BranchSpec, writer: StateWriter) -> Route:
+        after = None if branch.then in (None, END) else _waiting(then_channel(branch))
+        return Route(
+            name=branch.name,
+            call=branch.call,
+            read=self._reader(branch.input_schema),
+            resolve=RouteResolver(branch.source, branch.path_map, writer.goto, after),
+        )
+
+    def _reader(self, schema_type: Any) -> Reader:
+        schema = self._schemas.by_type[self._spec.state_schema if schema_type is None else schema_type]
+        return make_reader(schema, self._schemas.keys)
+
+
+def _may_choose(branch: BranchSpec, name: str) -> bool:
+    return name != START and (branch.destinations is None or name in branch.destinations)
+
+
+def _waiting(channel: str) -> Callable[[frozenset[str]], list[Write]]:
+    return lambda names: [(channel, WaitForNames(names))] if names else []
+
+
+def make_reader(schema: Schema, readable: frozenset[str]) -> Reader:
+    """Makes a node's input: a dict of the schema's keys that hold a value, or an object built from it.
+
+    A schema that takes in most of the state copies the values and drops the rest, which is quicker
+    than picking key by key.
+    """
+    if schema.is_root:
+        return lambda values, remaining: values.get(ROOT)
+    keys = _channel_keys(schema)
+    others = tuple(readable.union((START,)).difference(keys))
+    pick = _dropper(others) if len(others) <= len(keys) else _picker(keys)
+    managed = tuple(
+        (key, field.get) for key, field in schema.fields.items() if not isinstance(field, BaseChannel)
+    )
+    return _finished(pick, managed, schema.build)
+
+
+def _picker(keys: tuple[str, ...]) -> Callable[[Values], Values]:
+    return lambda values: {key: values[key] for key in keys if key in values}
+
+
+def _dropper(others: tuple[str, ...]) -> Callable[[Values], Values]:
+    def pick(values: Values) -> Values:
+        picked = values.copy()
+        for key in others:
+            picked.pop(key, None)
+        return picked
+
+    return pick
+
+
+def _finished(
+    pick: Callable[[Values], Values],
+    managed: Sequence[tuple[str, Callable[[int], Any]]],
+    build: Callable[[dict[str, Any]], Any] | None,
+) -> Reader:
+    if not managed and build is None:
+        return lambda values, remaining: pick(values)
+
+    def read(values: Values, remaining: int) -> Any:
+        picked = pick(values)
+        for key, get in managed:
+            picked[key] = get(remaining)
+        return picked if build is None else build(picked)
+
+    return read

@@ -1,0 +1,77 @@
+"""What a builder has been told: nodes, edges, joins and branches, as values. It speaks schemas."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiograph.graph._analysis import BranchOutline, NodeOutline, Outline
+from aiograph.pregel._plan import Call
+from aiograph.types import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One node, as added."""
+
+    name: str
+    call: Call
+    input_schema: Any
+    outline: NodeOutline
+    retry: tuple[RetryPolicy, ...] | None
+    timeout: float | None
+    priority: int
+    defer: bool
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchSpec:
+    """One conditional edge, as added."""
+
+    name: str
+    source: str
+    call: Call
+    input_schema: Any
+    path_map: Mapping[Any, str] | None
+    """Answer → node; `None` when the answers are names themselves."""
+    destinations: frozenset[str] | None
+    then: str | None
+
+    @property
+    def outline(self) -> BranchOutline:
+        return BranchOutline(self.source, self.destinations, self.then)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDefaults:
+    """What nodes get that say nothing of their own."""
+
+    retry: tuple[RetryPolicy, ...] = ()
+    timeout: float | None = None
+
+
+@dataclass(slots=True)
+class GraphSpec:
+    """Everything a builder has been told so far."""
+
+    state_schema: Any
+    context_schema: Any
+    input_schema: Any
+    output_schema: Any
+    infer_reducers: bool
+    nodes: dict[str, NodeSpec] = field(default_factory=dict)
+    edges: set[tuple[str, str]] = field(default_factory=set)
+    joins: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
+    branches: dict[tuple[str, str], BranchSpec] = field(default_factory=dict)
+    defaults: NodeDefaults = field(default_factory=NodeDefaults)
+
+    @property
+    def outline(self) -> Outline:
+        """The graph reduced to names."""
+        return Outline(
+            nodes={name: node.outline for name, node in self.nodes.items()},
+            edges=frozenset(self.edges),
+            joins=frozenset(self.joins),
+            branches=tuple(branch.outline for branch in self.branches.values()),
+        )

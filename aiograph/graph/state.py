@@ -1,0 +1,473 @@
+"""`StateGraph`, the builder: nodes over a shared state, edges that decide what runs next."""
+
+import warnings
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
+
+from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.constants import END, NAMESPACE_END, NAMESPACE_SEPARATOR, RESERVED_NAMES, START
+from aiograph.errors import GraphValidationError
+from aiograph.graph._analysis import analyse
+from aiograph.graph._compile import Schemas, compile_plan, read_schemas
+from aiograph.graph._expression import compile_condition
+from aiograph.graph._schema import read_schema, types_in
+from aiograph.graph._signature import answers_of, input_schema_of, outline_of
+from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
+from aiograph.pregel._callable import bind
+from aiograph.pregel._compiled import Options, Pregel
+from aiograph.pregel._options import durability as checked_durability
+from aiograph.pregel._options import on_error as checked_on_error
+from aiograph.pregel._plan import Call
+from aiograph.types import Durability, OnError, RetryPolicy
+from aiograph.typing import ContextT, InputT, OutputT, StateT
+from aiograph.warnings import GraphWarning
+
+__all__ = ["CompiledStateGraph", "StateGraph"]
+
+S = TypeVar("S", contravariant=True)
+NodeInputT = TypeVar("NodeInputT")
+
+
+class Runnable(Protocol[S]):
+    """An object that can stand for a node: a compiled graph, or any other with `ainvoke`."""
+
+    def ainvoke(self, input: S, /) -> Awaitable[Any]: ...
+
+
+class SyncRunnable(Protocol[S]):
+    """An object that can stand for a node, of the synchronous kind."""
+
+    def invoke(self, input: S, /) -> Any: ...
+
+
+NodeAction = Callable[Concatenate[S, ...], Any] | Runnable[S] | SyncRunnable[S]
+"""What can be a node: it takes the state first, and by name what else it wants of a run."""
+
+Router = Callable[Concatenate[S, ...], Any]
+"""Looks at the state and answers with a name, a key of the path map, a `Send`, or a list of them."""
+
+Policies = RetryPolicy | Sequence[RetryPolicy]
+
+
+class CompiledStateGraph(Pregel[StateT, ContextT, InputT, OutputT]):
+    """A compiled `StateGraph`: immutable, usable from any number of tasks and threads at once."""
+
+
+class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
+    """Builds a graph of nodes that read and update a shared state.
+
+    Args:
+        state_schema: A TypedDict, dataclass or Pydantic model, whose fields become channels; or a bare
+            `Annotated` type, for a state of one value. A field annotated with a two-argument function
+            is reduced by it; any other keeps the last value.
+        context_schema: Type of what callers pass as `context=`.
+        input_schema: What callers pass; by default the state.
+        output_schema: What callers get; by default the state.
+        infer_reducers: Lets bare `list`, `set` and `dict` fields accumulate: a list collects, a set
+            unites, a dict merges.
+
+    Raises:
+        ValueError: A schema is none of these.
+
+    Example:
+        >>> from typing import TypedDict
+        >>> from aiograph.graph import END, START, StateGraph
+        >>> class State(TypedDict):
+        ...     name: str
+        ...     greeting: str
+        >>> def greet(state: State) -> dict[str, str]:
+        ...     return {"greeting": f"Hello, {state['name']}!"}
+        >>> builder = StateGraph(State).add_node(greet)
+        >>> graph = builder.add_edge(START, "greet").add_edge("greet", END).compile()
+        >>> graph.invoke({"name": "Ada"})["greeting"]
+        'Hello, Ada!'
+    """
+
+    def __init__(
+        self,
+        state_schema: type[StateT],
+        context_schema: type[ContextT] | None = None,
+        *,
+        input_schema: type[InputT] | None = None,
+        output_schema: type[OutputT] | None = None,
+        infer_reducers: bool = False,
+    ) -> None:
+        self._spec = GraphSpec(
+            state_schema=state_schema,
+            context_schema=context_schema,
+            input_schema=input_schema or state_schema,
+            output_schema=output_schema or state_schema,
+            infer_reducers=infer_reducers,
+        )
+        read_schema(state_schema, infer_reducers=infer_reducers)
+        for schema in (input_schema, output_schema):
+            if schema is not None:
+                read_schema(schema, infer_reducers=infer_reducers, allow_managed=False)
+
+    # -- nodes
+
+    @overload
+    def add_node(
+        self,
+        node: str,
+        action: NodeAction[StateT],
+        *,
+        defer: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        input_schema: None = None,
+        retry_policy: Policies | None = None,
+        destinations: Mapping[str, str] | Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+        inline: bool = False,
+    ) -> Self: ...
+
+    @overload
+    def add_node(
+        self,
+        node: str,
+        action: NodeAction[NodeInputT],
+        *,
+        defer: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        input_schema: type[NodeInputT],
+        retry_policy: Policies | None = None,
+        destinations: Mapping[str, str] | Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+        inline: bool = False,
+    ) -> Self: ...
+
+    @overload
+    def add_node(
+        self,
+        node: NodeAction[StateT],
+        *,
+        defer: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        input_schema: None = None,
+        retry_policy: Policies | None = None,
+        destinations: Mapping[str, str] | Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+        inline: bool = False,
+    ) -> Self: ...
+
+    @overload
+    def add_node(
+        self,
+        node: NodeAction[NodeInputT],
+        *,
+        defer: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        input_schema: type[NodeInputT],
+        retry_policy: Policies | None = None,
+        destinations: Mapping[str, str] | Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+        inline: bool = False,
+    ) -> Self: ...
+
+    def add_node(
+        self,
+        node: Any,
+        action: Any = None,
+        *,
+        defer: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        input_schema: Any = None,
+        retry_policy: Policies | None = None,
+        destinations: Mapping[str, str] | Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+        inline: bool = False,
+    ) -> Self:
+        """Adds a node.
+
+        Args:
+            node: Its name, or the callable, which then gives its name.
+            action: The callable: a function, sync or async, or an object with `ainvoke` or `invoke`. It
+                takes the state first; parameters named `config`, `runtime`, `store` and `writer` are
+                filled in.
+            defer: Waits until nothing else is left to run.
+            metadata: Shown in the config that the node sees.
+            tags: As `metadata`.
+            input_schema: What the node gets of the state; by default what its first parameter is
+                annotated with. Keys that the state does not have become private channels.
+            retry_policy: When to try again; the first of several that matches an error applies.
+            destinations: Where the node may go by `Command` or `Send`, for validation and drawing.
+            timeout: Seconds that one attempt may take. Synchronous code is given up on when it expires.
+            priority: Higher starts first when `max_concurrency` leaves a choice.
+            inline: Runs a quick synchronous function on the event loop, without a worker thread.
+
+        Raises:
+            ValueError: The name is taken, reserved, or has a character with a meaning of its own; or the
+                callable requires what cannot be passed.
+            TypeError: It cannot be called.
+        """
+        name, action = _named(node, action)
+        self._check_name(name)
+        inferred = input_schema_of(action) if input_schema is None else input_schema
+        if inferred is not None:
+            read_schema(inferred, infer_reducers=self._spec.infer_reducers)
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"the timeout of node {name!r} must be above 0 seconds, not {timeout}")
+        self._spec.nodes[name] = NodeSpec(
+            name=name,
+            call=bind(action, name, inline=inline),
+            input_schema=inferred,
+            outline=outline_of(action, destinations),
+            retry=None if retry_policy is None else _policies(retry_policy),
+            timeout=timeout,
+            priority=priority,
+            defer=defer,
+            tags=tuple(tags),
+            metadata=dict(metadata or {}),
+        )
+        return self
+
+    def _check_name(self, name: str) -> None:
+        if name in self._spec.nodes:
+            raise ValueError(f"there is a node {name!r} already: give this one another name")
+        if name in RESERVED_NAMES or not name:
+            raise ValueError(f"a node cannot be named {name!r}: the name is reserved")
+        for character in (NAMESPACE_SEPARATOR, NAMESPACE_END):
+            if character in name:
+                raise ValueError(
+                    f"a node's name cannot contain {character!r}, which separates namespaces: {name!r}"
+                )
+
+    def add_sequence(self, nodes: Sequence[Any]) -> Self:
+        """Adds nodes, given as callables or `(name, callable)` pairs, that run one after the other.
+
+        Raises:
+            ValueError: There are none, or a name is taken.
+        """
+        if not nodes:
+            raise ValueError("add_sequence() needs at least one node")
+        pairs = [node if isinstance(node, tuple) else _named(node, None) for node in nodes]
+        for name, action in pairs:
+            self.add_node(name, action)
+        for (before, _), (after, _) in pairwise(pairs):
+            self.add_edge(before, after)
+        return self
+
+    def set_node_defaults(
+        self, *, retry_policy: Policies | None = None, timeout: float | None = None
+    ) -> Self:
+        """What nodes get that say nothing of their own, those added before included."""
+        policies = () if retry_policy is None else _policies(retry_policy)
+        self._spec.defaults = NodeDefaults(retry=policies, timeout=timeout)
+        return self
+
+    # -- edges
+
+    def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
+        """Has `end_key` run after `start_key`; after all of them, when a list is given.
+
+        Raises:
+            ValueError: The edge leaves END or leads to START, or the list is empty.
+        """
+        starts = (start_key,) if isinstance(start_key, str) else tuple(start_key)
+        if not starts:
+            raise ValueError(f"the join into {end_key!r} has no starts")
+        if END in starts:
+            raise ValueError("END is the end: no edge can leave it")
+        if end_key == START:
+            raise ValueError("START is the beginning: no edge can lead to it")
+        if isinstance(start_key, str):
+            self._spec.edges.add((start_key, end_key))
+        elif START in starts:
+            raise ValueError("a join cannot wait for START; use a plain edge")
+        else:
+            self._spec.joins.add((tuple(sorted(set(starts))), end_key))
+        return self
+
+    def add_conditional_edges(
+        self,
+        source: str,
+        path: Router[Any] | str,
+        path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
+        *,
+        then: str | None = None,
+    ) -> Self:
+        """Has the state decide what runs after `source`.
+
+        Args:
+            source: A node, or START.
+            path: A function of the state, or an expression over its keys such as
+                `"score > 0.5 and not done"` (with the `expr` extra; evaluated safely). It answers with
+                a node's name, a key of `path_map`, a `Send`, or a list of them. A boolean answer picks
+                `path_map[True]` or `path_map[False]`.
+            path_map: Answer → node, or a list of possible nodes; by default the `Literal` that the
+                function is annotated to return.
+            then: A node that runs once after whichever nodes were chosen.
+
+        Raises:
+            ExpressionError: The expression is malformed, or names what the state does not have.
+            ValueError: `source` has a conditional edge of that name already.
+        """
+        name, call, schema = self._route(path)
+        if (source, name) in self._spec.branches:
+            raise ValueError(f"node {source!r} has a conditional edge {name!r} already: use another function")
+        answers = _answers(path, path_map)
+        self._spec.branches[source, name] = BranchSpec(
+            name=name,
+            source=source,
+            call=call,
+            input_schema=schema,
+            path_map=answers,
+            destinations=None if answers is None else frozenset(answers.values()),
+            then=then,
+        )
+        return self
+
+    def _route(self, path: Router[Any] | str) -> tuple[str, Call, Any]:
+        if not isinstance(path, str):
+            name = getattr(path, "__name__", type(path).__name__)
+            return name, bind(path, name), input_schema_of(path)
+        schema = read_schema(self._spec.state_schema, infer_reducers=self._spec.infer_reducers)
+        condition = compile_condition(path, None if schema.is_root else schema.fields)
+        return path, Call(lambda state, scope: condition(_as_mapping(state)), False, True), None
+
+    def set_entry_point(self, key: str) -> Self:
+        """Has `key` run first: `add_edge(START, key)`."""
+        return self.add_edge(START, key)
+
+    def set_conditional_entry_point(
+        self,
+        path: Router[Any] | str,
+        path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
+        *,
+        then: str | None = None,
+    ) -> Self:
+        """Has the input decide what runs first: `add_conditional_edges(START, ...)`."""
+        return self.add_conditional_edges(START, path, path_map, then=then)
+
+    def set_finish_point(self, key: str) -> Self:
+        """Ends the graph after `key`: `add_edge(key, END)`."""
+        return self.add_edge(key, END)
+
+    # -- compiling
+
+    def validate(self, *, strict: bool = False) -> Self:
+        """Analyses the structure and reports everything it finds at once.
+
+        Args:
+            strict: Makes errors of what can only be suspected.
+
+        Raises:
+            GraphValidationError: The graph cannot work; `faults` lists why.
+
+        Warns:
+            GraphWarning: Something looks wrong but may be meant.
+        """
+        self._schemas(strict)
+        return self
+
+    def _schemas(self, strict: bool) -> Schemas:
+        schemas = read_schemas(self._spec)
+        report = analyse(self._spec.outline, strict=strict)
+        if faults := (*report.faults, *schemas.faults):
+            raise GraphValidationError(faults)
+        for warning in report.warnings:
+            warnings.warn(warning, GraphWarning, stacklevel=3)
+        return schemas
+
+    def compile(
+        self,
+        checkpointer: BaseCheckpointSaver | bool | None = None,
+        *,
+        store: Any = None,
+        name: str | None = None,
+        strict: bool = False,
+        step_timeout: float | None = None,
+        retry_policy: Policies | None = None,
+        on_error: OnError = "cancel",
+        durability: Durability | None = None,
+    ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
+        """Makes a runnable graph; the builder can be changed and compiled again afterwards.
+
+        Args:
+            checkpointer: Keeps the state of threads. `None` inherits that of a graph around this one,
+                `False` keeps nothing.
+            store: Handed to nodes that ask for it.
+            name: For messages and traces.
+            strict: Makes errors of unknown keys in updates and of suspicious structures.
+            step_timeout: Seconds that one superstep may take.
+            retry_policy: For nodes that have none, of their own or by `set_node_defaults`.
+            on_error: What becomes of a failing task's siblings: `"cancel"` or `"finish"`.
+            durability: The default for runs.
+
+        Raises:
+            GraphValidationError: The graph cannot work; `faults` lists why.
+        """
+        schemas = self._schemas(strict)
+        spec = self._spec
+        if retry_policy is not None and not spec.defaults.retry:
+            spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
+        if isinstance(checkpointer, BaseCheckpointSaver):
+            checkpointer.allow_types(_storable_types(spec, schemas))
+        elif checkpointer is True:
+            raise ValueError("checkpointer=True is not supported yet: pass a saver, False or None")
+        options = Options(
+            checkpointer=checkpointer,
+            store=store,
+            step_timeout=step_timeout,
+            on_error=checked_on_error(on_error) or "cancel",
+            durability=checked_durability(durability),
+            build_context=_context_builder(spec.context_schema),
+        )
+        plan = compile_plan(spec, schemas, name or "StateGraph", strict=strict)
+        graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
+        return graph
+
+
+def _named(node: Any, action: Any) -> tuple[str, Any]:
+    if isinstance(node, str):
+        if action is None:
+            raise TypeError(f"node {node!r} has no action: pass a function or an object with `ainvoke`")
+        return node, action
+    if action is not None:
+        raise TypeError(f"a node's name must be a string, not {node!r}")
+    name = getattr(node, "name", None) or getattr(node, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise ValueError(f"{node!r} has no name of its own: use add_node('name', ...)")
+    return name, node
+
+
+def _policies(policy: Policies) -> tuple[RetryPolicy, ...]:
+    return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
+
+
+def _answers(
+    path: Any, path_map: Mapping[Hashable, str] | Sequence[str] | None
+) -> dict[Hashable, str] | None:
+    if isinstance(path_map, Mapping):
+        return dict(path_map)
+    if path_map is not None:
+        return {name: name for name in path_map}
+    if isinstance(path, str) or (answers := answers_of(path)) is None:
+        return None
+    return {answer: answer for answer in answers}
+
+
+def _as_mapping(state: Any) -> Mapping[str, Any]:
+    return state if isinstance(state, Mapping) else vars(state)
+
+
+def _storable_types(spec: GraphSpec, schemas: Schemas) -> set[type]:
+    return {
+        found for schema in (*schemas.by_type, spec.context_schema) if schema for found in types_in(schema)
+    }
+
+
+def _context_builder(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
+    return None if schema is None else read_schema(schema, allow_managed=False).build

@@ -1,0 +1,11 @@
+"""The engine: supersteps over channels.
+
+The way through one superstep, a file per stage: `_tasks` (who runs) → `_execute`, `_attempt` (run them) →
+`_apply` (fold their writes) → `_journal` (keep) → `_emit` (show). `_loop` is where they meet; `_open` and
+`_start` come before, `_compiled` holds the public verbs.
+"""
+
+from aiograph.pregel._builder import NodeBuilder
+from aiograph.pregel._compiled import Pregel
+
+__all__ = ["NodeBuilder", "Pregel"]

@@ -1,0 +1,164 @@
+"""How the writes of a superstep become the next state: all of them, in task order, or none. Pure.
+
+Each written channel is updated in a copy. Only when every channel has taken its values are the copies
+put in place, so that a reducer that raises, or two writers that contradict each other, leave the state
+as it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiograph.constants import NO_WRITES
+from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
+from aiograph.pregel._plan import Plan
+from aiograph.pregel._state import Channels, RunState
+from aiograph.pregel._tasks import Task
+
+
+class ConflictingWrites(Exception):
+    """Carries the error of a superstep whose writes a channel refused, and the tasks to blame."""
+
+    def __init__(self, error: InvalidUpdateError, tasks: Sequence[Task]) -> None:
+        self.error = error
+        self.tasks = tasks
+        super().__init__(error)
+
+
+class _Gathered(NamedTuple):
+    values: list[Any]
+    writers: list[Task]
+
+
+def apply_writes(plan: Plan, state: RunState, tasks: Sequence[Task]) -> frozenset[str]:
+    """Applies the writes of the finished `tasks`, given in task order, and says which channels changed.
+
+    Raises:
+        ConflictingWrites: A channel refused its values; the state is as before.
+    """
+    gathered = _gather(plan, tasks)
+    is_step = any(task.triggers for task in tasks)
+    changed = _consumed(state, tasks) if is_step else {}
+    for name in sorted(gathered):
+        _update(plan, state, name, gathered[name], changed)
+    if is_step:
+        _mark_seen(state, tasks)
+        _fade(state, gathered, changed)
+    updated = _install(plan, state, changed)
+    if state.pending_finish and not any(name in plan.subscribers for name in updated):
+        updated |= _finish(plan, state)
+    state.updated = updated
+    return updated
+
+
+def _gather(plan: Plan, tasks: Sequence[Task]) -> dict[str, _Gathered]:
+    gathered: dict[str, _Gathered] = {}
+    for task in tasks:
+        for name, value in task.writes or ():
+            if name == NO_WRITES or name not in plan.channels:
+                continue
+            found = gathered.get(name)
+            if found is None:
+                gathered[name] = found = _Gathered([], [])
+            found.values.append(value)
+            found.writers.append(task)
+    return gathered
+
+
+def _consumed(state: RunState, tasks: Iterable[Task]) -> Channels:
+    """The channels that triggered a task, where they change by being told that it has run."""
+    changed: Channels = {}
+    for name in {trigger for task in tasks for trigger in task.triggers}:
+        channel = state.channels.get(name)
+        if channel is not None and channel.consumable:
+            consumed = channel.copy()
+            if consumed.consume():
+                changed[name] = consumed
+    return changed
+
+
+def _update(plan: Plan, state: RunState, name: str, gathered: _Gathered, changed: Channels) -> None:
+    channel = changed.get(name) or (state.channels.get(name) or plan.channels[name]).copy()
+    try:
+        if channel.update(gathered.values):
+            changed[name] = channel
+    except Exception as error:
+        raise _conflict(error, name, gathered.writers) from error
+
+
+def _conflict(error: Exception, channel: str, writers: Sequence[Task]) -> ConflictingWrites:
+    names = ", ".join(repr(task.name) for task in writers)
+    if isinstance(error, InvalidUpdateError):
+        named = InvalidUpdateError(f"{error} (written by {names} in step {writers[0].step})")
+        named.code = error.code or ErrorCode.INVALID_CONCURRENT_GRAPH_UPDATE
+    else:
+        named = ChannelUpdateError(
+            f"the reducer of channel {channel!r} raised {type(error).__name__}: {error} "
+            f"(written by {names} in step {writers[0].step}); the state is as it was before that step"
+        )
+    named.__cause__ = error
+    return ConflictingWrites(named, writers)
+
+
+def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
+    versions = state.versions
+    for task in tasks:
+        seen = state.seen.setdefault(task.name, {})
+        for trigger in task.triggers:
+            if trigger in versions:
+                seen[trigger] = versions[trigger]
+
+
+def _fade(state: RunState, gathered: dict[str, _Gathered], changed: Channels) -> None:
+    """A value that lasts one superstep ends with the first one that does not write it again."""
+    for name in state.fading:
+        if name not in gathered:
+            channel = state.channels[name].copy()
+            if channel.update(()):
+                changed[name] = channel
+
+
+def _install(plan: Plan, state: RunState, changed: Channels) -> frozenset[str]:
+    """Puts the changed channels in place under a new version; says which of them hold a value."""
+    if not changed:
+        return frozenset()
+    state.version += 1
+    updated = []
+    for name, channel in changed.items():
+        state.versions[name] = state.version
+        if channel.is_available():
+            updated.append(name)
+            state.channels[name] = channel
+            if name in plan.readable:
+                state.values[name] = channel.get()
+        else:
+            _withhold(state, name, channel)
+        _classify(state, name, channel)
+    return frozenset(updated)
+
+
+def _withhold(state: RunState, name: str, channel: Any) -> None:
+    """A channel without a readable value; it lives on only if it still remembers something."""
+    state.values.pop(name, None)
+    if channel.is_empty():
+        state.channels.pop(name, None)
+    else:
+        state.channels[name] = channel
+
+
+def _classify(state: RunState, name: str, channel: Any) -> None:
+    alive = name in state.channels
+    for kind, holds in ((state.fading, channel.transient), (state.pending_finish, channel.awaits_finish)):
+        if alive and holds:
+            kind.add(name)
+        else:
+            kind.discard(name)
+
+
+def _finish(plan: Plan, state: RunState) -> frozenset[str]:
+    """Nothing would run any more: channels that waited for that become readable."""
+    changed: Channels = {}
+    for name in sorted(state.pending_finish):
+        channel = state.channels[name].copy()
+        if channel.finish():
+            changed[name] = channel
+    return _install(plan, state, changed)

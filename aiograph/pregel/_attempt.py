@@ -1,0 +1,144 @@
+"""One task, tried as often as its policies say. Retry and timeout are there only where asked for."""
+
+import asyncio
+import functools
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from aiograph._context import TaskScope, current_task
+from aiograph._threads import GiveUp
+from aiograph.bridge import off_loop
+from aiograph.errors import NodeTimeoutError
+from aiograph.pregel._callable import settled
+from aiograph.pregel._plan import PlannedNode, Route, Write
+from aiograph.pregel._run import Run
+from aiograph.pregel._tasks import Task
+from aiograph.pregel._writes import fresh_values
+from aiograph.types import RetryPolicy, default_retry_on
+
+
+class Lane(NamedTuple):
+    """Where a task's synchronous code may run, and what ends the wait for it."""
+
+    on_caller: bool = False
+    give_up: GiveUp | None = None
+
+
+class CarriedExit(BaseException):
+    """Carries a `SystemExit` or `KeyboardInterrupt` of user code past event loops, which it would end."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(error)
+
+
+async def attempt(run: Run, task: Task, lane: Lane) -> None:
+    """Runs a task to its end and sets its writes; what its last attempt raised is raised."""
+    once = _once if task.node.timeout is None else _once_in_time
+    if not task.node.retry:
+        return await once(run, task, lane, 1)
+    return await _with_retries(run, task, lane, once)
+
+
+async def _with_retries(run: Run, task: Task, lane: Lane, once: Callable[..., Awaitable[None]]) -> None:
+    number = 1
+    while True:
+        try:
+            return await once(run, task, lane, number)
+        except Exception as error:
+            policy = matching_policy(task.node.retry, error)
+            if policy is None or number >= policy.max_attempts:
+                raise
+            pause = delay(policy, number)
+        await asyncio.sleep(pause)
+        number += 1
+
+
+def matching_policy(policies: Sequence[RetryPolicy], error: Exception) -> RetryPolicy | None:
+    """The first policy that wants this error retried."""
+    return next((policy for policy in policies if _retries(policy, error)), None)
+
+
+def _retries(policy: RetryPolicy, error: Exception) -> bool:
+    wanted = policy.retry_on
+    if wanted is None:
+        return default_retry_on(error)
+    if isinstance(wanted, type):
+        return isinstance(error, wanted)
+    if isinstance(wanted, Sequence):
+        return isinstance(error, tuple(wanted))
+    return wanted(error)
+
+
+def delay(policy: RetryPolicy, attempt: int) -> float:
+    """Seconds to wait after the failed attempt with this number; 1 is the first."""
+    pause = min(policy.max_interval, policy.initial_interval * policy.backoff_factor ** (attempt - 1))
+    return pause + random.random() if policy.jitter else pause
+
+
+async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
+    seconds = task.node.timeout
+    assert seconds is not None
+    give_up = GiveUp()
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
+            try:
+                await _once(run, task, Lane(give_up=give_up), number)
+            finally:
+                timer.cancel()
+    except TimeoutError as error:
+        if limit.expired():
+            raise NodeTimeoutError(task.name, seconds) from error
+        raise
+
+
+async def _once(run: Run, task: Task, lane: Lane, number: int) -> None:
+    scope = _enter(run, task, number)
+    try:
+        output = await _call(task.node, task.input, scope, lane)
+        task.writes = await _writes(run, task.node, output, scope)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise CarriedExit(error) from error
+
+
+async def write_as(run: Run, task: Task, output: Any) -> list[Write]:
+    """The writes that a task would make had its node returned `output`."""
+    return await _writes(run, task.node, output, _enter(run, task, 1))
+
+
+def _enter(run: Run, task: Task, number: int) -> TaskScope:
+    """Makes the task the current one, in the context that was made for it."""
+    node = task.node
+    scope = TaskScope(
+        run.scope, node.name, task.path, task.step, task.triggers, task, node.tags, node.metadata, number
+    )
+    current_task.set(scope)
+    return scope
+
+
+async def _writes(run: Run, node: PlannedNode, output: Any, scope: TaskScope) -> list[Write]:
+    writes = [*node.write(output), *node.after]
+    for route in node.routes:
+        writes += await _follow(run, route, writes, scope)
+    return writes
+
+
+async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> Any:
+    call = node.call
+    if call is None:
+        return input
+    if call.is_async:
+        return await call.fn(input, scope)
+    if call.inline:
+        return call.fn(input, scope)
+    work = functools.partial(call.fn, input, scope)
+    return await settled(await off_loop(work, on_caller=lane.on_caller, give_up=lane.give_up))
+
+
+async def _follow(run: Run, route: Route, writes: Sequence[Write], scope: TaskScope) -> list[Write]:
+    values = fresh_values(run.plan, run.state, writes)
+    # routers run on the loop, synchronous ones too: they only look at the state
+    answer = route.call.fn(route.read(values, run.remaining), scope)
+    return route.resolve(await answer if route.call.is_async else answer)

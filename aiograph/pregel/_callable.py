@@ -1,0 +1,111 @@
+"""User code as the engine calls it: `fn(input, scope)`, with what it asks for by parameter name.
+
+What a callable takes is looked at once, when the graph is built; a call does no more than it must.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiograph import _context
+from aiograph.config import config_of
+from aiograph.pregel._plan import Call
+from aiograph.runtime import runtime_of
+
+INJECTED: Mapping[str, Callable[[_context.TaskScope], Any]] = {
+    "config": config_of,
+    "runtime": runtime_of,
+    "store": lambda scope: scope.run.store,
+    "writer": lambda scope: scope.run.writer,
+}
+"""What a parameter with this name receives."""
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def bind(action: Any, name: str, *, inline: bool = False) -> Call:
+    """Makes a function, a callable object, or an object with `ainvoke` or `invoke` callable by the engine.
+
+    Raises:
+        TypeError: It cannot be called.
+        ValueError: It requires a parameter that nothing can be passed for, or `inline` is asked for
+            what is asynchronous anyway.
+    """
+    fn = _entry(action, name)
+    is_async = _is_async(fn)
+    if inline and is_async:
+        raise ValueError(f"node {name!r} is asynchronous: inline=True is for quick synchronous functions")
+    return Call(_with_injection(fn, name), is_async, inline)
+
+
+def _entry(action: Any, name: str) -> Callable[..., Any]:
+    if isinstance(getattr(action, "ainvoke", None), Callable):  # type: ignore[arg-type]  # callable check
+        return _one_argument(action.ainvoke)
+    if isinstance(getattr(action, "invoke", None), Callable):  # type: ignore[arg-type]
+        return _one_argument(action.invoke)
+    if callable(action):
+        return action  # type: ignore[no-any-return]
+    raise TypeError(
+        f"node {name!r} is {action!r}, which cannot be called: "
+        "pass a function or an object with `ainvoke` or `invoke`"
+    )
+
+
+def _one_argument(method: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A Runnable's method takes a config as well; inside a run the ambient one applies."""
+    if _is_async(method):
+
+        async def acall(input: Any) -> Any:
+            return await method(input)
+
+        return acall
+
+    def call(input: Any) -> Any:
+        return method(input)
+
+    return call
+
+
+def _is_async(fn: Any) -> bool:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004  # a coroutine function is asked for, not callability
+
+
+def _with_injection(fn: Callable[..., Any], name: str) -> Callable[[Any, _context.TaskScope], Any]:
+    names = _injected_names(fn, name)
+    if not names:
+        return lambda input, scope: fn(input)
+    makers = tuple((parameter, INJECTED[parameter]) for parameter in names)
+    return lambda input, scope: fn(input, **{parameter: make(scope) for parameter, make in makers})
+
+
+def _injected_names(fn: Callable[..., Any], name: str) -> tuple[str, ...]:
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):
+        return ()  # a builtin that does not tell: it gets the input alone
+    if not parameters or parameters[0].kind not in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL):
+        raise ValueError(f"node {name!r} must take the state as its first parameter; {fn!r} does not")
+    rest = [parameter for parameter in parameters[1:] if parameter.kind not in _VARIADIC]
+    for parameter in rest:
+        _check(parameter, name)
+    return tuple(parameter.name for parameter in rest if parameter.name in INJECTED)
+
+
+def _check(parameter: inspect.Parameter, name: str) -> None:
+    known = parameter.name in INJECTED
+    if known and parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+        raise ValueError(f"parameter {parameter.name!r} of node {name!r} must not be positional-only")
+    if not known and parameter.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"node {name!r} requires a parameter {parameter.name!r}, which a run cannot pass; "
+            f"besides the state it may ask for {', '.join(sorted(INJECTED))}"
+        )
+
+
+async def settled(result: Any) -> Any:
+    """The value of what a synchronous function returned, which may be awaitable."""
+    return await result if isinstance(result, Awaitable) else result

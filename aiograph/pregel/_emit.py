@@ -1,0 +1,153 @@
+"""What a run shows to those who listen: chunks per stream mode, built only for the modes asked for. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from aiograph import _ids
+from aiograph.pregel._plan import Plan, read_channels
+from aiograph.pregel._state import RunState
+from aiograph.pregel._tasks import Task, due_nodes, due_sends
+from aiograph.types import RunnableConfig, StreamMode
+
+STREAM_MODES: tuple[StreamMode, ...] = ("values", "updates", "custom", "tasks", "checkpoints", "debug")
+
+
+class Outlet(Protocol):
+    """Where chunks go."""
+
+    def push(self, chunk: Any) -> None: ...
+
+    def push_from_anywhere(self, chunk: Any) -> None: ...
+
+    async def room(self) -> None: ...
+
+
+class Emitter:
+    """Builds the chunks of one run and hands them on.
+
+    A single mode yields bare payloads, a list of modes yields `(mode, payload)`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        modes: Sequence[StreamMode],
+        output: str | Sequence[str],
+        outlet: Outlet,
+        *,
+        tagged: bool,
+    ) -> None:
+        self._plan = plan
+        self._modes = frozenset(modes)
+        self._output = output
+        self._output_names = frozenset((output,) if isinstance(output, str) else output)
+        self._outlet = outlet
+        self._tagged = tagged
+        self._shown: set[int] = set()
+        self.wants_tasks = bool(self._modes & {"updates", "tasks", "debug"})
+        self.wants_checkpoints = bool(self._modes & {"checkpoints", "debug"})
+
+    async def room(self) -> None:
+        """Holds the run back while the consumer is slow."""
+        await self._outlet.room()
+
+    def custom(self, value: Any) -> None:
+        """Shows what a node passed to its stream writer, at once."""
+        if "custom" in self._modes:
+            self._outlet.push_from_anywhere(("custom", value) if self._tagged else value)
+
+    def started(self, tasks: Sequence[Task]) -> None:
+        """Announces the tasks of a superstep."""
+        self._shown.clear()
+        if not self._modes & {"tasks", "debug"}:
+            return
+        for task in tasks:
+            if not task.node.is_hidden:
+                payload = {"id": task.id, "name": task.name, "input": task.input, "triggers": task.triggers}
+                self._push("tasks", payload, task.step, "task")
+
+    def finished(self, task: Task) -> None:
+        """Shows what one task has done, once."""
+        if not self.wants_tasks or id(task) in self._shown or task.node.is_hidden:
+            return
+        self._shown.add(id(task))
+        if "updates" in self._modes and task.error is None:
+            self._push("updates", self._update_of(task))
+        if self._modes & {"tasks", "debug"} and not task.cached:
+            self._push("tasks", self._result_of(task), task.step, "task_result")
+
+    def stepped(self, state: RunState, tasks: Sequence[Task]) -> None:
+        """Shows a superstep: tasks that were not shown yet, then the values, if they changed."""
+        for task in tasks:
+            self.finished(task)
+        if "values" in self._modes and state.updated and not self._output_names.isdisjoint(state.updated):
+            self.values(state)
+
+    def values(self, state: RunState) -> None:
+        """Shows the whole output as it is now."""
+        if "values" in self._modes:
+            self._push("values", read_channels(state.values, self._output))
+
+    def checkpoint(
+        self,
+        state: RunState,
+        config: RunnableConfig,
+        parent_config: RunnableConfig | None,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Shows a checkpoint and what runs next from it."""
+        if not self.wants_checkpoints:
+            return
+        next_names = (
+            *due_nodes(self._plan, state),
+            *(send.node for send in due_sends(self._plan, state)),
+        )
+        payload = {
+            "config": config,
+            "parent_config": parent_config,
+            "values": read_channels(state.values, self._output),
+            "metadata": metadata,
+            "next": list(next_names),
+            "tasks": [{"name": name} for name in next_names],
+        }
+        self._push("checkpoints", payload, state.step - 1, "checkpoint")
+
+    def _push(self, mode: StreamMode, payload: Any, step: int = 0, kind: str = "") -> None:
+        if mode in self._modes:
+            self._outlet.push((mode, payload) if self._tagged else payload)
+        if kind and "debug" in self._modes:
+            event = {"step": step, "timestamp": _ids.now_iso(), "type": kind, "payload": payload}
+            self._outlet.push(("debug", event) if self._tagged else event)
+
+    def _update_of(self, task: Task) -> dict[str, Any]:
+        update: dict[str, Any] = {task.name: self._written(task)}
+        if task.cached:
+            update["__metadata__"] = {"cached": True}
+        return update
+
+    def _result_of(self, task: Task) -> dict[str, Any]:
+        return {
+            "id": task.id,
+            "name": task.name,
+            "error": task.error,
+            "result": None if task.writes is None else self._written(task),
+            "interrupts": [],
+        }
+
+    def _written(self, task: Task) -> Any:
+        return written(task, self._output)
+
+
+def written(task: Task, output: str | Sequence[str]) -> Any:
+    """What a task wrote to the output channels: a value or dict, a list of them when it repeated itself."""
+    if isinstance(output, str):
+        values = [value for name, value in task.writes or () if name == output]
+        return values[0] if len(values) == 1 else values or None
+    updates: list[dict[str, Any]] = []
+    for name, value in task.writes or ():
+        if name not in output:
+            continue
+        if not updates or name in updates[-1]:
+            updates.append({})
+        updates[-1][name] = value
+    return updates[0] if len(updates) == 1 else updates or None

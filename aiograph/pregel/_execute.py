@@ -1,0 +1,177 @@
+"""The tasks of one superstep, run in parallel, with their outcomes recorded on them.
+
+A lone task is awaited in place, in a context of its own; several share an `asyncio.TaskGroup`. A
+failure cancels the siblings, or lets them finish, as the run says. Which of several failures is raised
+is decided by task order, never by time.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
+
+from aiograph._threads import GiveUp
+from aiograph.bridge import current_call
+from aiograph.errors import NodeCancelledError
+from aiograph.pregel._attempt import CarriedExit, Lane, attempt
+from aiograph.pregel._run import Run
+from aiograph.pregel._tasks import Task
+
+T = TypeVar("T")
+
+
+class _SiblingFailed(Exception):
+    """Makes the task group cancel the other tasks; the failure itself is recorded on its task."""
+
+
+class Within:
+    """Awaits a coroutine in place, in a context of its own: what it sets stays inside."""
+
+    __slots__ = ("_context", "_coroutine")
+
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._context = context
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        enter, coroutine = self._context.run, self._coroutine
+        send, throw = coroutine.send, coroutine.throw
+        try:
+            waited_for = enter(send, None)
+            while True:
+                try:
+                    answer = yield waited_for
+                except GeneratorExit:
+                    enter(coroutine.close)
+                    raise
+                except BaseException as error:
+                    waited_for = enter(throw, error)
+                else:
+                    waited_for = enter(send, answer)
+        except StopIteration as stop:
+            return stop.value
+
+
+async def execute(run: Run, tasks: Sequence[Task]) -> None:
+    """Runs the tasks that have no writes yet.
+
+    Raises:
+        Exception: What the first failing task, in task order, raised; with notes that name it and the others.
+    """
+    todo = [task for task in tasks if task.writes is None]
+    if not todo:
+        return
+    if run.step_timeout is not None:
+        await _in_time(run, todo, run.step_timeout)
+    elif len(todo) == 1:
+        await _alone(run, todo[0])
+    else:
+        await _together(run, todo, Lane(on_caller=True))
+    _raise_failure(tasks)
+
+
+async def _alone(run: Run, task: Task) -> None:
+    await Within(copy_context(), _settle(run, task, Lane(on_caller=True)))
+
+
+async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
+    give_up = GiveUp()
+    if (call := current_call()) is not None:
+        call.give_up.watch(give_up.trigger)
+    timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            await _together(run, todo, Lane(give_up=give_up))
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        names = ", ".join(repr(task.name) for task in todo if task.writes is None)
+        raise TimeoutError(
+            f"step {run.state.step} did not end within its step_timeout of {seconds} s; "
+            f"still running: {names}"
+        ) from error
+    finally:
+        timer.cancel()
+        if call is not None:
+            call.give_up.unwatch(give_up.trigger)
+
+
+async def _together(run: Run, todo: Sequence[Task], lane: Lane) -> None:
+    limit = run.max_concurrency
+    gate: AbstractAsyncContextManager[Any] = nullcontext()
+    if limit is not None and limit < len(todo):
+        gate = asyncio.Semaphore(limit)
+        todo = sorted(todo, key=lambda task: -task.node.priority)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for task in todo:
+                group.create_task(_member(run, task, _lane_of(task, lane), gate))
+                if _is_threaded(task):
+                    lane = lane._replace(on_caller=False)
+    except* _SiblingFailed:
+        pass  # recorded on its task
+
+
+def _is_threaded(task: Task) -> bool:
+    call = task.node.call
+    return call is not None and not call.is_async and not call.inline
+
+
+def _lane_of(task: Task, lane: Lane) -> Lane:
+    return lane if _is_threaded(task) else Lane(give_up=lane.give_up)
+
+
+async def _member(run: Run, task: Task, lane: Lane, gate: AbstractAsyncContextManager[Any]) -> None:
+    async with gate:
+        await _settle(run, task, lane)
+        if task.error is None:
+            await _report(run, task)
+    if task.error is not None and (run.on_error == "cancel" or isinstance(task.error, CarriedExit)):
+        raise _SiblingFailed
+
+
+async def _report(run: Run, task: Task) -> None:
+    """Makes a finished task's writes safe while its siblings run on, then shows them."""
+    shows = run.emitter is not None and run.emitter.wants_tasks
+    try:
+        if run.journal is not None:
+            run.journal.record(task)
+            if shows and run.journal.is_strict:
+                await run.journal.flush()
+    except Exception as error:
+        task.error = error
+        return
+    if shows and run.emitter is not None:
+        run.emitter.finished(task)
+        await run.emitter.room()
+
+
+async def _settle(run: Run, task: Task, lane: Lane) -> None:
+    """Runs one task; a failure is recorded on it, a cancellation passes through."""
+    try:
+        await attempt(run, task, lane)
+    except asyncio.CancelledError:
+        if _is_cancelled():
+            task.cancelled = True
+            raise
+        task.error = NodeCancelledError(task.name)
+    except (Exception, CarriedExit) as error:
+        task.error = error
+
+
+def _is_cancelled() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def _raise_failure(tasks: Sequence[Task]) -> None:
+    failed = [task for task in tasks if task.error is not None]
+    if not failed:
+        return
+    error = failed[0].error
+    assert error is not None
+    error.add_note(f"in node {failed[0].name!r}, step {failed[0].step}, task {failed[0].id}")
+    for task in failed[1:]:
+        error.add_note(f"node {task.name!r} (task {task.id}) failed as well: {task.error!r}")
+    raise error

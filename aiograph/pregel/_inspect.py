@@ -1,0 +1,66 @@
+"""A thread as seen from outside: its state now, and at every checkpoint before. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
+from aiograph.constants import ERROR
+from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._emit import written
+from aiograph.pregel._plan import Plan, read_channels
+from aiograph.pregel._snapshot import restore_writes
+from aiograph.pregel._state import restored_state
+from aiograph.pregel._tasks import Task, due_tasks
+from aiograph.types import PregelTask, RunnableConfig, StateSnapshot
+
+
+def empty_snapshot(plan: Plan, config: RunnableConfig) -> StateSnapshot:
+    """What a thread that does not exist looks like."""
+    return StateSnapshot(read_channels({}, plan.output), (), config, None, None, None, (), ())
+
+
+def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot:
+    """What one checkpoint looks like.
+
+    Args:
+        plan: The graph.
+        saved: The checkpoint and its pending writes.
+        live: Whether tasks that have finished since count as done: their writes show in the values, and
+            they are not among `next`.
+    """
+    namespace = saved.config["configurable"].get("checkpoint_ns", "")
+    state = restored_state(plan, saved.checkpoint, saved.metadata, namespace)
+    tasks = due_tasks(plan, state, 0)
+    pending = saved.pending_writes or []
+    restore_writes(tasks, pending)
+    seen = [_public(task, plan, pending) for task in tasks]
+    names = tuple(task.name for task in tasks if not (live and task.writes is not None))
+    if live:
+        _apply_finished(plan, state, tasks)
+    return StateSnapshot(
+        values=read_channels(state.values, plan.output),
+        next=names,
+        config=saved.config,
+        metadata=saved.metadata,
+        created_at=saved.checkpoint["ts"],
+        parent_config=saved.parent_config,
+        tasks=tuple(seen),
+        interrupts=(),
+    )
+
+
+def _apply_finished(plan: Plan, state: Any, tasks: Sequence[Task]) -> None:
+    finished = [task for task in tasks if task.writes is not None]
+    if not finished:
+        return
+    try:
+        apply_writes(plan, state, finished)
+    except ConflictingWrites:
+        return  # shown as stored; the run that meets the conflict reports it
+
+
+def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite]) -> PregelTask:
+    errors = [value for task_id, channel, value in pending if channel == ERROR and task_id == task.id]
+    result = None if task.writes is None else written(task, plan.output)
+    error = errors[-1] if errors and task.writes is None else None
+    return PregelTask(task.id, task.name, task.path, error, (), None, result)

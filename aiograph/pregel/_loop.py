@@ -1,0 +1,141 @@
+"""The superstep loop, where the stages meet: plan, execute, apply, keep, show, until nothing is due.
+
+Invariant: between two supersteps, the state, the newest checkpoint handed to the journal and what a
+listener has been shown agree. A superstep that fails leaves the state as it was before it; the writes of
+its finished tasks are kept beside the checkpoint, and those tasks do not run again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiograph.checkpoint.base import PendingWrite
+from aiograph.errors import ErrorCode, GraphRecursionError
+from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._execute import execute
+from aiograph.pregel._plan import read_channels
+from aiograph.pregel._run import Run
+from aiograph.pregel._snapshot import restore_writes
+from aiograph.pregel._tasks import Task, due_tasks
+from aiograph.pregel._update import apply_update, author
+from aiograph.types import RunnableConfig
+
+
+async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> Any:
+    """Runs supersteps until nothing is due, and returns the output.
+
+    Args:
+        run: The run; its state has taken in the input.
+        took_input: Whether there was any; a run without goes on from the newest checkpoint.
+        pending: Writes of tasks that had finished before, of the superstep that comes first.
+
+    However this ends, the journal is closed when it does: what was handed to it is stored.
+    """
+    try:
+        await _begin(run, took_input)
+        await _supersteps(run, pending)
+    except BaseException as error:
+        await _close_after(run, error)
+        raise
+    if run.journal is not None:
+        await run.journal.close()
+    return read_channels(run.state.values, run.output)
+
+
+async def _close_after(run: Run, error: BaseException) -> None:
+    if run.journal is None:
+        return
+    try:
+        await run.journal.close()
+    except Exception as lost:
+        if lost is not error:
+            error.add_note(f"in addition, the journal could not be closed: {lost!r}")
+
+
+async def _begin(run: Run, took_input: bool) -> None:
+    if took_input:
+        await _keep(run, "input", ())
+    elif run.emitter is not None:
+        run.emitter.values(run.state)
+
+
+async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
+    plan, state = run.plan, run.state
+    while tasks := due_tasks(plan, state, run.remaining):
+        if state.step > run.last_step:
+            raise _too_many_steps(run)
+        if pending:
+            restore_writes(tasks, pending)
+            pending = ()
+        await _superstep(run, tasks)
+
+
+async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
+    if run.emitter is not None:
+        run.emitter.started(tasks)
+    try:
+        await execute(run, tasks)
+    except BaseException:
+        _tell_failures(run, tasks)
+        raise
+    await _apply(run, tasks)
+    run.state.step += 1
+    await _keep(run, "loop", tasks)
+    if run.emitter is not None:
+        run.emitter.stepped(run.state, tasks)
+        await run.emitter.room()
+
+
+def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        if task.error is None:
+            continue
+        if run.journal is not None:
+            run.journal.record_failure(task)
+        if run.emitter is not None:
+            run.emitter.finished(task)
+
+
+async def _apply(run: Run, tasks: Sequence[Task]) -> None:
+    try:
+        apply_writes(run.plan, run.state, tasks)
+    except ConflictingWrites as conflict:
+        if run.journal is not None:
+            await _keep_the_innocent(run, tasks, conflict.tasks)
+        raise conflict.error from conflict.error.__cause__
+
+
+async def _keep_the_innocent(run: Run, tasks: Sequence[Task], guilty: Sequence[Task]) -> None:
+    """Takes back the writes that contradict each other; the other tasks need not run again."""
+    assert run.journal is not None
+    for task in tasks:
+        if not task.recorded and task not in guilty:
+            run.journal.record(task)
+    await run.journal.withdraw(guilty)
+
+
+async def _keep(run: Run, source: str, tasks: Sequence[Task]) -> None:
+    if run.journal is None:
+        return
+    parent = run.journal.parent_config
+    await run.journal.commit(source, tasks)
+    if run.emitter is not None:
+        run.emitter.checkpoint(run.state, run.journal.config, parent, run.journal.metadata(source))
+
+
+def _too_many_steps(run: Run) -> GraphRecursionError:
+    return GraphRecursionError(
+        f"graph {run.plan.name!r} did not finish within its recursion_limit of {run.recursion_limit} "
+        f"supersteps (step {run.state.step}): raise the limit in the config, or look for a cycle that "
+        f"never takes its way out [{ErrorCode.GRAPH_RECURSION_LIMIT}]"
+    )
+
+
+async def save_update(run: Run, as_node: str | None, values: Any) -> RunnableConfig:
+    """Applies an update from outside and keeps the state that it leads to."""
+    node = author(run.plan, run.state, as_node)
+    task = await apply_update(run, node, values)
+    assert run.journal is not None
+    task.recorded = True  # it never was a task of the checkpoint before
+    await run.journal.commit("update", [task])
+    await run.journal.close()
+    return run.journal.config

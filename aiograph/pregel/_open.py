@@ -1,0 +1,197 @@
+"""Opening a run: whose it is, where its state comes from, and what it reports to."""
+
+import asyncio
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiograph._context import RunScope, TaskScope, current_task
+from aiograph.checkpoint.base import (
+    BaseCheckpointSaver,
+    CheckpointTuple,
+    PendingWrite,
+    config_for,
+    thread_of,
+)
+from aiograph.config import task_namespace
+from aiograph.constants import NAMESPACE_SEPARATOR
+from aiograph.errors import CheckpointQueryError
+from aiograph.pregel._emit import Emitter
+from aiograph.pregel._journal import Journal
+from aiograph.pregel._options import limits_of
+from aiograph.pregel._plan import Plan
+from aiograph.pregel._run import Run
+from aiograph.pregel._snapshot import run_metadata
+from aiograph.pregel._start import take_input
+from aiograph.pregel._state import RunState, fresh_state, restored_state
+from aiograph.types import Durability, OnError, RunnableConfig
+from aiograph.warnings import CheckpointWarning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller asks of a run, checked and merged with the graph's defaults."""
+
+    input: Any
+    config: RunnableConfig
+    context: Any
+    output: str | Sequence[str]
+    durability: Durability | None
+    on_error: OnError
+    step_timeout: float | None
+    store: Any
+    checkpointer: BaseCheckpointSaver | bool | None
+
+
+class Place(NamedTuple):
+    """Where a run keeps its state."""
+
+    saver: BaseCheckpointSaver | None
+    thread_id: str | None
+    namespace: str
+    checkpoint_id: str | None
+
+    @property
+    def config(self) -> RunnableConfig:
+        assert self.thread_id is not None
+        return config_for(self.thread_id, self.namespace, self.checkpoint_id)
+
+
+class Opened(NamedTuple):
+    """A run that is ready to be driven."""
+
+    run: Run
+    took_input: bool
+    pending: Sequence[PendingWrite]
+
+
+async def open_run(plan: Plan, request: Request, emitter: Emitter | None) -> Opened:
+    """Loads the state that a run starts from, takes in the input, and makes the run whole.
+
+    Raises:
+        EmptyInputError: There is neither input nor anything to resume.
+        CheckpointQueryError: There is a saver, but the config names no thread.
+    """
+    outer = current_task.get()
+    place = find_place(request.checkpointer, request.config, outer)
+    saved = await place.saver.aget_tuple(place.config) if place.saver is not None else None
+    state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
+    # a nested run that left a checkpoint here was broken off: the same task asks again
+    is_resumed = saved is not None and outer is not None and place.namespace != ""
+    run = _whole_run(plan, request, place, state, emitter)
+    took_input = False if is_resumed else take_input(plan, state, request.input)
+    run.last_step = state.step + run.recursion_limit - (not _takes_input_next(state, took_input))
+    pending = saved.pending_writes if saved is not None and not took_input else None
+    return Opened(run, took_input, pending or ())
+
+
+def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emitter: Emitter | None) -> Run:
+    scope = _scope(request, place, current_task.get(), emitter)
+    limits = limits_of(request.config)
+    return Run(
+        plan=plan,
+        state=state,
+        scope=scope,
+        journal=_journal(plan, request, place, state, scope),
+        emitter=emitter,
+        on_error=request.on_error,
+        step_timeout=request.step_timeout,
+        max_concurrency=limits.concurrency,
+        output=request.output,
+        recursion_limit=limits.recursion,
+        last_step=state.step + limits.recursion - 1,
+    )
+
+
+async def open_update(plan: Plan, place: Place, request: Request) -> Run:
+    """A run that will not execute anything, at the checkpoint that `place` names."""
+    assert place.saver is not None
+    saved = await place.saver.aget_tuple(place.config)
+    state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
+    return _whole_run(plan, request, place, state, None)
+
+
+def _takes_input_next(state: RunState, took_input: bool) -> bool:
+    """Whether the superstep to come only hands the input on; it does not count."""
+    return took_input or state.step == 0
+
+
+def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:
+    return restored_state(plan, saved.checkpoint, saved.metadata, place.namespace)
+
+
+def find_place(
+    checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
+) -> Place:
+    """The saver, thread and namespace of a run; a nested run inherits those of the run around it.
+
+    Raises:
+        CheckpointQueryError: There is a saver, but the config names no thread.
+    """
+    if checkpointer is False:
+        return Place(None, None, "", None)
+    own = checkpointer if isinstance(checkpointer, BaseCheckpointSaver) else None
+    if outer is not None and own is None and _is_ambient(config, outer):
+        return _inherited(outer)
+    saver = own or (outer.run.checkpointer if outer is not None else None)
+    if saver is None:
+        return Place(None, None, "", None)
+    try:
+        return Place(saver, *thread_of(config))
+    except CheckpointQueryError as error:
+        error.add_note("the graph was compiled with a checkpointer, so every run belongs to a thread")
+        raise
+
+
+def _is_ambient(config: RunnableConfig, outer: TaskScope) -> bool:
+    thread = (config.get("configurable") or {}).get("thread_id")
+    return thread is None or str(thread) == outer.run.thread_id
+
+
+def _inherited(outer: TaskScope) -> Place:
+    run = outer.run
+    outer.calls += 1
+    if run.checkpointer is None:
+        return Place(None, None, "", None)
+    suffix = f"{NAMESPACE_SEPARATOR}{outer.calls - 1}" if outer.calls > 1 else ""
+    return Place(run.checkpointer, run.thread_id, task_namespace(outer) + suffix, None)
+
+
+def _scope(request: Request, place: Place, outer: TaskScope | None, emitter: Emitter | None) -> RunScope:
+    run = None if outer is None else outer.run
+    context, store, durability = request.context, request.store, request.durability
+    if run is not None:
+        context = run.context if context is None else context
+        store = run.store if store is None else store
+        durability = run.durability if durability is None else durability
+    return RunScope(
+        loop=asyncio.get_running_loop(),
+        config=request.config,
+        context=context,
+        store=store,
+        writer=_nobody_listens if emitter is None else emitter.custom,
+        checkpointer=place.saver,
+        thread_id=place.thread_id,
+        namespace=place.namespace,
+        durability=durability or "async",
+        depth=0 if run is None else run.depth + 1,
+    )
+
+
+def _nobody_listens(value: Any) -> None:
+    """The stream writer of a run without a listener."""
+
+
+def _journal(plan: Plan, request: Request, place: Place, state: RunState, scope: RunScope) -> Journal | None:
+    if place.saver is None:
+        if request.durability is not None and scope.depth == 0:
+            warnings.warn(
+                f"durability={request.durability!r} has no effect: graph {plan.name!r} has no checkpointer",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        return None
+    assert place.thread_id is not None
+    metadata = run_metadata(request.config)
+    return Journal(place.saver, plan, state, place.thread_id, scope.durability, metadata)

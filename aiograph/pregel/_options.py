@@ -1,0 +1,124 @@
+"""The options of a run: checked, merged with their defaults, and whole."""
+
+import os
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeVar, cast
+
+from aiograph.pregel._emit import STREAM_MODES
+from aiograph.types import Durability, OnError, RunnableConfig, StreamMode
+
+T = TypeVar("T")
+
+DEFAULT_RECURSION_LIMIT = 10_000
+
+_CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
+_DURABILITIES: tuple[Durability, ...] = ("sync", "async", "exit")
+_ON_ERROR: tuple[OnError, ...] = ("cancel", "finish")
+
+
+class Limits(NamedTuple):
+    """The limits of a run, out of its config."""
+
+    recursion: int
+    concurrency: int | None
+
+
+def default_recursion_limit() -> int:
+    """10,000 supersteps, or what the environment variable AIOGRAPH_DEFAULT_RECURSION_LIMIT says."""
+    return int(os.environ.get("AIOGRAPH_DEFAULT_RECURSION_LIMIT", DEFAULT_RECURSION_LIMIT))
+
+
+def limits_of(config: RunnableConfig) -> Limits:
+    """The limits that a config sets.
+
+    Raises:
+        ValueError: One is below 1.
+    """
+    recursion = config.get("recursion_limit")
+    concurrency = config.get("max_concurrency")
+    for name, value in (("recursion_limit", recursion), ("max_concurrency", concurrency)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    return Limits(default_recursion_limit() if recursion is None else recursion, concurrency)
+
+
+def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
+    """One config out of several; later ones win, tags add up, metadata and configurable merge by key.
+
+    Raises:
+        ValueError: A config has a key that configs do not have.
+    """
+    merged: dict[str, Any] = {}
+    for config in configs:
+        for key, value in (config or {}).items():
+            _check_key(key)
+            merged[key] = _merge_entry(key, merged.get(key), value)
+    return cast(RunnableConfig, merged)
+
+
+def _check_key(key: str) -> None:
+    if key not in _CONFIG_KEYS:
+        hint = get_close_matches(key, _CONFIG_KEYS, 1)
+        raise ValueError(
+            f"a config has no key {key!r}"
+            + (f", did you mean {hint[0]!r}?" if hint else "")
+            + f" Keys are {sorted(_CONFIG_KEYS)}; what your nodes read belongs in 'configurable'"
+        )
+
+
+def _merge_entry(key: str, old: Any, new: Any) -> Any:
+    if new is None or old is None:
+        return old if new is None else new
+    if key == "tags":
+        return [*old, *new]
+    if key in ("metadata", "configurable"):
+        return {**old, **new}
+    return new
+
+
+def stream_modes(mode: StreamMode | Sequence[StreamMode]) -> tuple[StreamMode, ...]:
+    """The modes asked for.
+
+    Raises:
+        ValueError: There is no such mode, or none at all.
+    """
+    modes = (mode,) if isinstance(mode, str) else tuple(mode)
+    if not modes:
+        raise ValueError(f"no stream mode was asked for; there are {', '.join(STREAM_MODES)}")
+    for name in modes:
+        one_of("stream mode", name, STREAM_MODES)
+    return modes
+
+
+def durability(value: Durability | None) -> Durability | None:
+    """The value, checked."""
+    return None if value is None else one_of("durability", value, _DURABILITIES)
+
+
+def on_error(value: OnError | None) -> OnError | None:
+    """The value, checked."""
+    return None if value is None else one_of("on_error", value, _ON_ERROR)
+
+
+def one_of(what: str, value: T, allowed: Sequence[T]) -> T:
+    """The value, if it is allowed.
+
+    Raises:
+        ValueError: It is not; the message lists what is.
+    """
+    if value not in allowed:
+        raise ValueError(f"there is no {what} {value!r}; there are {', '.join(map(repr, allowed))}")
+    return value
+
+
+def check_output_keys(keys: str | Sequence[str], channels: Mapping[str, Any]) -> str | tuple[str, ...]:
+    """The channels to read the output from.
+
+    Raises:
+        ValueError: One does not exist.
+    """
+    names = (keys,) if isinstance(keys, str) else tuple(keys)
+    for name in names:
+        one_of("output key", name, sorted(channels))
+    return keys if isinstance(keys, str) else names

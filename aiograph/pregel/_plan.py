@@ -1,0 +1,126 @@
+"""The plan of a graph: frozen, complete, and all that the engine knows about it. It speaks channels.
+
+A builder makes one; nothing in a run changes it. A node is described by what triggers it, how its
+input is read from the channels' values, what is called, and how its output becomes writes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from aiograph.channels.base import BaseChannel
+from aiograph.constants import JOIN_PREFIX, TAG_HIDDEN, TASKS
+from aiograph.types import RetryPolicy
+
+Write: TypeAlias = tuple[str, Any]
+"""`(channel, value)`"""
+
+Values: TypeAlias = dict[str, Any]
+"""The values of the readable channels that hold one."""
+
+Reader: TypeAlias = Callable[[Values, int], Any]
+"""Makes a node's input from the values and the number of supersteps that remain."""
+
+Writer: TypeAlias = Callable[[Any], list[Write]]
+"""Turns a node's output into writes; raises `InvalidUpdateError` for what a node may not return."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """User code, ready to be called as `fn(input, scope)`."""
+
+    fn: Callable[..., Any]
+    is_async: bool
+    inline: bool = False
+    """Synchronous code that is quick enough to run on the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A conditional edge: code that looks at the state as its node left it, and says where to go."""
+
+    name: str
+    call: Call
+    read: Reader
+    resolve: Writer
+    """Turns the answer into writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedNode:
+    """One node."""
+
+    name: str
+    triggers: tuple[str, ...]
+    """Channels that make the node run when they have a version it has not seen."""
+    read: Reader
+    call: Call | None
+    """`None` hands the input on as the output."""
+    write: Writer
+    after: tuple[Write, ...] = ()
+    """Writes that every run of the node makes: its plain edges."""
+    routes: tuple[Route, ...] = ()
+    retry: tuple[RetryPolicy, ...] = ()
+    timeout: float | None = None
+    """Seconds that one attempt may take."""
+    priority: int = 0
+    """Higher goes first when `max_concurrency` leaves a choice."""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_hidden(self) -> bool:
+        return TAG_HIDDEN in self.tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A graph, as the engine sees it."""
+
+    name: str
+    nodes: Mapping[str, PlannedNode]
+    channels: Mapping[str, BaseChannel[Any, Any, Any]]
+    """A prototype per channel; live channels are copies."""
+    input: str | tuple[str, ...]
+    """The channel that takes the input, or several that take the input's keys."""
+    output: str | tuple[str, ...]
+    """The channel, or channels, that make up the result."""
+    strict: bool = False
+    subscribers: Mapping[str, tuple[str, ...]] = field(init=False)
+    """Channel → nodes that it triggers, by name."""
+    readable: frozenset[str] = field(init=False)
+    """Channels whose values are kept at hand; the others only trigger."""
+    born: tuple[str, ...] = field(init=False)
+    """Channels that hold a value before anybody has written to them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subscribers", _subscribers(self.nodes.values()))
+        object.__setattr__(self, "readable", _readable(self.channels))
+        born = tuple(name for name, channel in self.channels.items() if channel.is_available())
+        object.__setattr__(self, "born", born)
+
+    @property
+    def output_channels(self) -> tuple[str, ...]:
+        return (self.output,) if isinstance(self.output, str) else self.output
+
+
+def _subscribers(nodes: Any) -> dict[str, tuple[str, ...]]:
+    index: dict[str, list[str]] = {}
+    for node in nodes:
+        for channel in node.triggers:
+            index.setdefault(channel, []).append(node.name)
+    return {channel: tuple(sorted(names)) for channel, names in index.items()}
+
+
+_CONTROL = ("branch:", JOIN_PREFIX)
+
+
+def _readable(channels: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(name for name in channels if name != TASKS and not name.startswith(_CONTROL))
+
+
+def read_channels(values: Values, channels: str | Sequence[str]) -> Any:
+    """The value of one channel (`None` if it holds none), or a dict of those that hold one."""
+    if isinstance(channels, str):
+        return values.get(channels)
+    return {name: values[name] for name in channels if name in values}

@@ -1,0 +1,38 @@
+"""One run, whole: what it executes, where it stands, and to whom it reports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiograph._context import RunScope
+from aiograph.pregel._emit import Emitter
+from aiograph.pregel._journal import Journal
+from aiograph.pregel._plan import Plan
+from aiograph.pregel._state import RunState
+from aiograph.types import OnError
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a plan. Complete when constructed; the loop owns it."""
+
+    plan: Plan
+    state: RunState
+    scope: RunScope
+    journal: Journal | None
+    """`None` without a saver."""
+    emitter: Emitter | None
+    """`None` when nobody listens."""
+    on_error: OnError
+    step_timeout: float | None
+    """Seconds that one superstep may take."""
+    max_concurrency: int | None
+    output: str | Sequence[str]
+    """The channel, or channels, that the result is read from."""
+    recursion_limit: int
+    last_step: int
+    """The last superstep that the recursion limit allows."""
+
+    @property
+    def remaining(self) -> int:
+        """Supersteps that may still follow the current one."""
+        return self.last_step - self.state.step

@@ -1,0 +1,88 @@
+"""A checkpoint of a run's state, and what a checkpoint looks like from outside. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from aiograph import _ids
+from aiograph.checkpoint.base import (
+    EXCLUDED_METADATA_KEYS,
+    FORMAT_VERSION,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    PendingWrite,
+)
+from aiograph.constants import ERROR, INTERRUPT, NO_WRITES, RESUME
+from aiograph.pregel._plan import Plan, Write
+from aiograph.pregel._state import RunState
+from aiograph.pregel._tasks import Task
+from aiograph.types import RunnableConfig
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def make_checkpoint(plan: Plan, state: RunState) -> Checkpoint:
+    """The state as it is stored, under the id that the state bears."""
+    assert state.checkpoint_id is not None
+    channels = state.channels
+    stored = {name: channel.checkpoint() for name, channel in channels.items() if channel.persistent}
+    return Checkpoint(
+        v=FORMAT_VERSION,
+        id=state.checkpoint_id,
+        ts=_ids.now_iso(),
+        channel_values=stored,
+        channel_versions=dict(state.versions),
+        versions_seen={node: dict(seen) for node, seen in state.seen.items()},
+        updated_channels=None if state.updated is None else sorted(state.updated),
+    )
+
+
+def changed_versions(before: Mapping[str, int], state: RunState) -> ChannelVersions:
+    """The versions of the channels that changed since they had the versions `before`."""
+    return {name: version for name, version in state.versions.items() if before.get(name) != version}
+
+
+def run_metadata(config: RunnableConfig) -> dict[str, Any]:
+    """What a run's config contributes to the metadata of its checkpoints."""
+    configurable = config.get("configurable") or {}
+    plain = {
+        key: value
+        for key, value in configurable.items()
+        if isinstance(value, _SCALARS) and not key.startswith("__") and key not in EXCLUDED_METADATA_KEYS
+    }
+    return {**plain, **(config.get("metadata") or {})}
+
+
+def checkpoint_metadata(source: str, step: int, extra: Mapping[str, Any]) -> CheckpointMetadata:
+    """The metadata of one checkpoint; what the engine knows wins over what the user passed."""
+    own = CheckpointMetadata(source=source, step=step, parents={})
+    return cast(CheckpointMetadata, {**extra, **own})
+
+
+def storable_writes(plan: Plan, task: Task) -> list[Write]:
+    """A finished task's writes as they are kept; never empty, as an empty list would look unfinished."""
+    writes = [
+        (name, value)
+        for name, value in task.writes or ()
+        if name not in plan.channels or plan.channels[name].persistent
+    ]
+    return writes or [(NO_WRITES, None)]
+
+
+def restore_writes(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:
+    """Gives tasks that had finished before their writes back, so that they do not run again."""
+    kept: dict[str, list[Write]] = {}
+    for task_id, channel, value in pending:
+        if channel not in (ERROR, INTERRUPT, RESUME):
+            kept.setdefault(task_id, []).append((channel, value))
+    if not kept:
+        return
+    for task in tasks:
+        if task.id in kept:
+            task.writes = kept[task.id]
+            task.cached = task.recorded = True
+
+
+def error_text(error: BaseException) -> str:
+    """How a failure is kept beside a checkpoint."""
+    return repr(error)

@@ -1,0 +1,107 @@
+"""The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiograph import _ids
+from aiograph.channels.base import BaseChannel
+from aiograph.pregel._plan import Plan, Values
+
+Channels = dict[str, BaseChannel[Any, Any, Any]]
+
+
+class RunState:
+    """Channels, versions, and where the run stands.
+
+    Channels come to life when they are first written. Versions are integers from one counter, one new
+    version per superstep.
+    """
+
+    __slots__ = (
+        "_origin",
+        "channels",
+        "checkpoint_id",
+        "fading",
+        "namespace",
+        "pending_finish",
+        "seen",
+        "step",
+        "updated",
+        "values",
+        "version",
+        "versions",
+    )
+
+    def __init__(
+        self,
+        channels: Channels,
+        values: Values,
+        versions: dict[str, int],
+        seen: dict[str, dict[str, int]],
+        updated: frozenset[str] | None,
+        step: int,
+        checkpoint_id: str | None,
+        namespace: str = "",
+    ) -> None:
+        self.channels = channels
+        self.values = values
+        """Values of the readable channels; a fresh dict is made of it for each node."""
+        self.versions = versions
+        self.version = max(versions.values(), default=0)
+        self.seen = seen
+        """Per node, the versions of its triggers that it has run for."""
+        self.updated = updated
+        """What the superstep before changed; `None` when that is not known."""
+        self.fading = {name for name, channel in channels.items() if channel.transient}
+        """Live channels whose value lasts one superstep."""
+        self.pending_finish = {name for name, channel in channels.items() if channel.awaits_finish}
+        """Live channels that wait for the end of the run to become readable."""
+        self.step = step
+        """The superstep to come; 0 is the one that takes in the input."""
+        self.checkpoint_id = checkpoint_id
+        """The checkpoint that this state is stored under; `None` without a saver."""
+        self.namespace = namespace
+        self._origin: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """What task ids derive from: the checkpoint, else a stand-in that is made on demand."""
+        if self.checkpoint_id is not None:
+            return self.checkpoint_id
+        if self._origin is None:
+            self._origin = _ids.checkpoint_id()
+        return self._origin
+
+
+def fresh_state(plan: Plan, namespace: str = "") -> RunState:
+    """The state of a thread on which nothing has ever run."""
+    channels = {name: plan.channels[name].copy() for name in plan.born}
+    values = {name: channels[name].get() for name in plan.born if name in plan.readable}
+    return RunState(channels, values, {}, {}, frozenset(), -1, None, namespace)
+
+
+def restored_state(
+    plan: Plan, checkpoint: Mapping[str, Any], metadata: Mapping[str, Any], namespace: str
+) -> RunState:
+    """The state that a checkpoint describes, ready for the superstep after it."""
+    stored = checkpoint["channel_values"]
+    channels = {name: plan.channels[name].copy() for name in plan.born if name not in stored}
+    for name, value in stored.items():
+        if name in plan.channels:
+            channels[name] = plan.channels[name].from_checkpoint(value)
+    values = {
+        name: channel.get()
+        for name, channel in channels.items()
+        if name in plan.readable and channel.is_available()
+    }
+    updated = checkpoint["updated_channels"]
+    return RunState(
+        channels,
+        values,
+        dict(checkpoint["channel_versions"]),
+        {node: dict(seen) for node, seen in checkpoint["versions_seen"].items()},
+        None if updated is None else frozenset(updated),
+        metadata.get("step", -2) + 1,
+        checkpoint["id"],
+        namespace,
+    )

@@ -1,0 +1,155 @@
+"""Who runs next: the tasks of a superstep, in task order. Pure.
+
+A node runs when a channel that it subscribes to has a version that it has not seen. Candidates come
+from the index of subscribers over the channels that changed, never from a scan over all nodes, unless
+it is not known what changed. Order is a promise: nodes by name, then `Send`s in the order they were made.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiograph import _ids
+from aiograph.constants import PULL, PUSH, TASKS
+from aiograph.errors import InvalidUpdateError
+from aiograph.pregel._plan import Plan, PlannedNode, Write
+from aiograph.pregel._state import RunState
+from aiograph.types import Send
+
+
+class Task:
+    """One run of one node in one superstep, and what came of it."""
+
+    __slots__ = (
+        "_arg",
+        "_id",
+        "_origin",
+        "_remaining",
+        "_state",
+        "cached",
+        "cancelled",
+        "error",
+        "node",
+        "path",
+        "recorded",
+        "step",
+        "triggers",
+        "writes",
+    )
+
+    def __init__(
+        self,
+        node: PlannedNode,
+        path: tuple[Any, ...],
+        triggers: tuple[str, ...],
+        state: RunState,
+        remaining: int = 0,
+        arg: Any = None,
+    ) -> None:
+        self.node = node
+        self.path = path
+        self.triggers = triggers
+        self.step = state.step
+        self._state = state
+        self._remaining = remaining
+        self._arg = arg
+        self._origin = state.checkpoint_id
+        self._id: str | None = None
+        self.writes: list[Write] | None = None
+        """What the task wrote; `None` until it has finished."""
+        self.error: BaseException | None = None
+        self.cancelled = False
+        self.cached = False
+        """Whether the writes come from an earlier attempt at this superstep."""
+        self.recorded = False
+        """Whether the writes are stored beside the checkpoint that the task started from."""
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def input(self) -> Any:
+        """What the node is called with: a `Send`'s argument, else read from the state, anew each time."""
+        if self.path[0] == PUSH:
+            return self._arg
+        return self.node.read(self._state.values, self._remaining)
+
+    @property
+    def id(self) -> str:
+        """Depends on the checkpoint, the step and the task's path alone; made when first asked for."""
+        if self._id is None:
+            kind, place = self.path[0], self.path[1]
+            detail = (str(place),) if kind == PUSH else self.triggers
+            origin = self._origin or self._state.origin
+            self._id = _ids.digest_id(
+                (origin, self._state.namespace, str(self.step), self.name, kind, *detail)
+            )
+        return self._id
+
+    @property
+    def path_text(self) -> str:
+        """The path as text that sorts in task order."""
+        kind, place = self.path[0], self.path[1]
+        return f"~{kind}, {place:010d}" if kind == PUSH else f"~{kind}, {place}"
+
+
+def due_nodes(plan: Plan, state: RunState) -> list[str]:
+    """Names of the nodes that a channel triggers, sorted."""
+    names = {name for channel in _changed(plan, state) for name in plan.subscribers.get(channel, ())}
+    return sorted(name for name in names if _has_news(plan.nodes[name], state))
+
+
+def _changed(plan: Plan, state: RunState) -> Iterable[str]:
+    return plan.subscribers if state.updated is None else state.updated
+
+
+def _has_news(node: PlannedNode, state: RunState) -> bool:
+    seen = state.seen.get(node.name, {})
+    channels, versions = state.channels, state.versions
+    for trigger in node.triggers:
+        channel = channels.get(trigger)
+        if channel is not None and channel.is_available() and versions.get(trigger, 0) > seen.get(trigger, 0):
+            return True
+    return False
+
+
+def due_sends(plan: Plan, state: RunState) -> Sequence[Send]:
+    """The `Send`s that wait to be run, in the order they were made.
+
+    Raises:
+        InvalidUpdateError: One names a node that the graph does not have.
+    """
+    channel = state.channels.get(TASKS)
+    if channel is None or not channel.is_available():
+        return ()
+    sends: Sequence[Send] = channel.get()
+    for send in sends:
+        if send.node not in plan.nodes:
+            raise InvalidUpdateError(
+                f"a Send names the node {send.node!r}, which the graph does not have; "
+                f"it has {sorted(name for name, node in plan.nodes.items() if not node.is_hidden)}"
+            )
+    return sends
+
+
+def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
+    """The tasks of the next superstep, in task order; none when the run is finished."""
+    tasks = [
+        Task(node, (PULL, node.name), _available(node, state), state, remaining)
+        for node in (plan.nodes[name] for name in due_nodes(plan, state))
+    ]
+    tasks += [
+        Task(plan.nodes[send.node], (PUSH, index, False), (PUSH,), state, arg=send.arg)
+        for index, send in enumerate(due_sends(plan, state))
+    ]
+    return tasks
+
+
+def _available(node: PlannedNode, state: RunState) -> tuple[str, ...]:
+    if len(node.triggers) == 1:
+        return node.triggers
+    return tuple(
+        trigger
+        for trigger in node.triggers
+        if (channel := state.channels.get(trigger)) is not None and channel.is_available()
+    )

@@ -140,6 +140,20 @@ def thread_of(config: RunnableConfig) -> tuple[str, str, str | None]:
     return str(thread_id), configurable.get("checkpoint_ns") or "", configurable.get("checkpoint_id")
 
 
+def checkpoint_of(config: RunnableConfig) -> tuple[str, str, str]:
+    """`(thread_id, checkpoint_ns, checkpoint_id)` of a config that has to name a checkpoint.
+
+    Raises:
+        CheckpointQueryError: There is no `thread_id`, or no `checkpoint_id`.
+    """
+    thread_id, namespace, checkpoint_id = thread_of(config)
+    if checkpoint_id is None:
+        raise CheckpointQueryError(
+            f"the config of thread {thread_id!r} names no checkpoint: pass a checkpoint_id"
+        )
+    return thread_id, namespace, checkpoint_id
+
+
 def config_for(thread_id: str, namespace: str, checkpoint_id: str | None = None) -> RunnableConfig:
     """The config that names one checkpoint of a thread, or its head."""
     configurable: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": namespace}
@@ -305,7 +319,8 @@ class BaseCheckpointSaver:
 
         Args:
             config: As for `aput`.
-            checkpoint: As for `aput`.
+            checkpoint: As for `aput`. Its dicts are handed over: the caller changes none of them later.
+                Only the values may change, and are detached.
             metadata: As for `aput`.
             new_versions: As for `aput`.
             writes: What `encode_writes` made of the tasks whose writes are not recorded yet; they

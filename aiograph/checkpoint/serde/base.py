@@ -2,10 +2,12 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from aiograph.errors import CheckpointSerializationError
+
 
 @runtime_checkable
 class SerializerProtocol(Protocol):
-    """Turns a value into a typed blob and back."""
+    """Turns a value into a typed blob and back. May be called from several threads at once."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """`(type tag, bytes)` of a value.
@@ -22,3 +24,21 @@ class SerializerProtocol(Protocol):
             CheckpointDeserializationError: The blob cannot be read back.
         """
         ...
+
+
+class UnstorableValueError(CheckpointSerializationError):
+    """A value cannot be stored.
+
+    Attributes:
+        path: Where it is, seen from the value that was to be stored: `[3].meta.x`.
+        reason: Why it cannot be stored, and what to do about it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot store {path or 'the value'}: {reason}")
+
+    def within(self, outer: str) -> "UnstorableValueError":
+        """The same error seen from outside: `[3].x` within `messages` is `messages[3].x`."""
+        return UnstorableValueError(outer + self.path, self.reason)

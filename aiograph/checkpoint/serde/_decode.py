@@ -1,0 +1,115 @@
+"""One decoding. What a blob can make happen is what stands in the tables, and nothing else."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgpack  # type: ignore[import-untyped]  # has no annotations
+
+from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS, ZoneInfoScalar
+from aiograph.checkpoint.serde._encode import DEFINE, REFER
+from aiograph.checkpoint.serde._kinds import Builder, Recipe
+
+Build = Callable[[list[Any]], Any]
+
+
+class Head(NamedTuple):
+    """The first item of a list that stands for something else."""
+
+    build: Build
+
+
+_SCALARS = {scalar.code: scalar.decode for scalar in (*SCALARS.values(), ZoneInfoScalar)}
+_HEADS = {container.code: Head(container.build) for container in CONTAINERS.values()}
+
+_REMEMBERED = 1024
+"""Definitions whose builders are kept."""
+
+
+def decode_plain(data: bytes) -> Any:
+    """The value of a blob without heads."""
+    return _unpack(data, ext_hook=_scalar)
+
+
+def _unpack(data: bytes, **hooks: Any) -> Any:
+    return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass", **hooks)
+
+
+def _scalar(code: int, data: bytes) -> Any:
+    if code not in _SCALARS:
+        raise ValueError(f"the extension code {code} has no meaning here")
+    return _SCALARS[code](data)
+
+
+class Definitions:
+    """The classes that blobs may name, and the builders for the definitions met so far."""
+
+    def __init__(self, recipes: Mapping[str, Recipe]) -> None:
+        self._recipes = recipes
+        self._heads: dict[bytes, Head] = {}
+
+    def head(self, definition: bytes) -> Head:
+        """The head that a definition stands for."""
+        head = self._heads.get(definition)
+        if head is None:
+            head = Head(self._builder(definition))
+            if len(self._heads) >= _REMEMBERED:
+                self.forget()
+            self._heads[definition] = head
+        return head
+
+    def forget(self) -> None:
+        """Forgets the builders, as the classes have changed."""
+        self._heads.clear()
+
+    def _builder(self, definition: bytes) -> Builder:
+        kind, name, *fields = msgpack.unpackb(definition)
+        recipe = self._recipes.get(name)
+        if recipe is None:
+            raise ValueError(
+                f"it holds an instance of {name!r}, which is not allowed here; name the class in the graph's "
+                "state schema, or pass JsonPlusSerializer(allow=[...]) to the saver"
+            )
+        if recipe.kind != kind:
+            raise ValueError(f"{name!r} was stored as a {kind} and is a {recipe.kind} now")
+        return recipe.builder(fields)
+
+
+class RichDecoding:
+    """The state of one decoding of a blob whose lists may have heads."""
+
+    __slots__ = ("_defined", "_definitions", "_open")
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._defined: list[Head] = []
+        self._open = 0
+        """Heads that no list has claimed yet."""
+
+    def load(self, data: bytes) -> Any:
+        """The value of the blob."""
+        value = _unpack(data, ext_hook=self._extension, list_hook=self._list)
+        if self._open:
+            raise ValueError("the head of a list stands where there is no list")
+        return value
+
+    def _extension(self, code: int, data: bytes) -> Any:
+        if code in _SCALARS:
+            return _SCALARS[code](data)
+        self._open += 1
+        if code == REFER:
+            return self._defined[int.from_bytes(data, "big")]
+        if code == DEFINE:
+            head = self._definitions.head(data)
+            self._defined.append(head)
+            return head
+        if code not in _HEADS:
+            raise ValueError(f"the extension code {code} has no meaning here")
+        return _HEADS[code]
+
+    def _list(self, items: list[Any]) -> Any:
+        if not items or type(items[0]) is not Head:
+            return items
+        self._open -= 1
+        head = items[0]
+        del items[0]
+        return head.build(items)

@@ -1,0 +1,212 @@
+"""One encoding: a packer call, a table from exact types to codecs, and the search for what was refused."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import msgpack  # type: ignore[import-untyped]  # has no annotations
+from msgpack import ExtType, Timestamp
+
+from aiograph.checkpoint.serde._codecs import Bytearray, Container, Scalar, Unfit
+from aiograph.checkpoint.serde._kinds import Recipe
+
+DEFINE = 64
+"""Head of an instance whose class appears for the first time: kind, name and fields follow."""
+
+REFER = 65
+"""Head of an instance whose class has appeared before: its number follows."""
+
+_MISTAKEN = (memoryview, ExtType, Timestamp)
+"""Types that the packer stores, but that would come back as something else."""
+
+_new = tuple.__new__
+
+
+class Refusal(Exception):
+    """Some value inside of what is being encoded cannot be stored."""
+
+    def __init__(self, value: Any, reason: str | None = None) -> None:
+        self.value = value
+        self.reason = reason
+        """`None` if it is only its type that is not known."""
+        super().__init__(reason)
+
+
+class Codec(Protocol):
+    """How values of one type become what the packer knows."""
+
+    def encode(self, run: "Encoding", value: Any, /) -> Any: ...
+
+    def children(self, value: Any, /) -> Iterable[tuple[str, Any]]:
+        """The values inside, each with its step of the path."""
+        ...
+
+
+def extension(code: int, data: bytes) -> Any:
+    """An `ExtType`, without the checks that make its constructor slow."""
+    return _new(ExtType, (code, data))
+
+
+class ScalarCodec:
+    """A value becomes one extension."""
+
+    __slots__ = ("_code", "_encode")
+
+    def __init__(self, scalar: Scalar) -> None:
+        self._code, self._encode = scalar.code, scalar.encode
+
+    def encode(self, run: "Encoding", value: Any, /) -> Any:
+        return _new(ExtType, (self._code, self._encode(value)))
+
+    def children(self, value: Any, /) -> Iterable[tuple[str, Any]]:
+        return ()
+
+
+class ContainerCodec:
+    """A value becomes a list with a mark as its head, so its items are packed in the same pass."""
+
+    __slots__ = ("_container", "_head")
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._head = extension(container.code, b"")
+
+    def encode(self, run: "Encoding", value: Any, /) -> Any:
+        return [self._head, *run.items(self._container.parts(value))]
+
+    def children(self, value: Any, /) -> Iterable[tuple[str, Any]]:
+        parts = enumerate(self._container.parts(value), -self._container.first_item)
+        return [(f"[{index}]", part) for index, part in parts]
+
+
+class RecipeCodec:
+    """An instance of an allowed class becomes a list; the class is told in full once per blob."""
+
+    __slots__ = ("_definition", "_recipe")
+
+    def __init__(self, recipe: Recipe, name: str) -> None:
+        self._recipe = recipe
+        self._definition = extension(DEFINE, msgpack.packb([recipe.kind, name, *recipe.fields]))
+
+    def encode(self, run: "Encoding", value: Any, /) -> Any:
+        return [run.head(self._recipe.type, self._definition), *run.items(self._recipe.take(value))]
+
+    def children(self, value: Any, /) -> Iterable[tuple[str, Any]]:
+        parts = self._recipe.take(value)
+        if self._recipe.fields:
+            return [(f".{name}", part) for name, part in zip(self._recipe.fields, parts, strict=True)]
+        return [child for part in parts for child in _plain_children(part)]  # a Pydantic model's dicts
+
+
+class Encoding:
+    """The state of one encoding."""
+
+    __slots__ = ("_classes", "_codecs", "_is_careful", "is_rich")
+
+    def __init__(self, codecs: Mapping[type, Codec], *, is_careful: bool = False) -> None:
+        self._codecs = codecs
+        self._is_careful = is_careful
+        self._classes: dict[type, int] = {}
+        self.is_rich = False
+        """Whether there are lists with heads."""
+
+    def pack(self, value: Any, unicode_errors: str | None) -> bytes:
+        """One pass over `value`.
+
+        Raises:
+            Refusal: A value inside cannot be stored.
+            UnicodeEncodeError: Some text holds half of a surrogate pair, and `unicode_errors` is not set.
+        """
+        packer = msgpack.Packer(default=self._convert, strict_types=True, unicode_errors=unicode_errors)
+        return packer.pack(shield(value) if self._is_careful else value)  # type: ignore[no-any-return]
+
+    def items(self, parts: Iterable[Any]) -> Iterable[Any]:
+        """The parts of a value, as they go to the packer in a list with a head."""
+        self.is_rich = True
+        return map(shield, parts) if self._is_careful else parts
+
+    def head(self, cls: type, definition: Any) -> Any:
+        """What stands in front of the parts of an instance of `cls`."""
+        number = self._classes.get(cls)
+        if number is None:
+            self._classes[cls] = len(self._classes)
+            return definition
+        return extension(REFER, number.to_bytes(2, "big"))
+
+    def _convert(self, value: Any) -> Any:
+        codec = self._codecs.get(type(value))
+        if codec is None:
+            raise Refusal(value)
+        try:
+            return codec.encode(self, value)
+        except Unfit as fault:
+            raise Refusal(value, str(fault)) from None
+
+
+def encode(codecs: Mapping[type, Codec], value: Any) -> tuple[bytes, bool]:
+    """The bytes of `value`, and whether they hold lists with heads.
+
+    The packer stores a `bytearray` as `bytes` without asking. So once there may be bytes of any kind,
+    which shows in the output, a second pass looks at each value before the packer does.
+    """
+    data, is_rich = _encode(codecs, value, is_careful=False)
+    if b"\xc4" in data or b"\xc5" in data or b"\xc6" in data:
+        return _encode(codecs, value, is_careful=True)
+    return data, is_rich
+
+
+def _encode(codecs: Mapping[type, Codec], value: Any, *, is_careful: bool) -> tuple[bytes, bool]:
+    run = Encoding(codecs, is_careful=is_careful)
+    try:
+        return run.pack(value, None), run.is_rich
+    except UnicodeEncodeError:
+        # half a surrogate pair, as models emit them at times; to keep it, the packer has to go a slower way
+        run = Encoding(codecs, is_careful=is_careful)
+        return run.pack(value, "surrogatepass"), run.is_rich
+
+
+def shield(value: Any) -> Any:
+    """`value` with what the packer would get wrong put into types that it asks about."""
+    kind = type(value)
+    if kind is dict:
+        return {shield(key): shield(item) for key, item in value.items()}
+    if kind is list:
+        return [shield(item) for item in value]
+    if kind is bytearray:
+        return Bytearray(value)
+    if kind in _MISTAKEN:
+        raise Refusal(value)
+    return value
+
+
+# -- where a refused value is
+
+
+def find_path(codecs: Mapping[type, Codec], root: Any, target: Any) -> str:
+    """The path from `root` to the very object `target`; empty if it is not found."""
+    stack, seen = [("", root)], {}
+    while stack:
+        path, value = stack.pop()
+        if value is target:
+            return path
+        if id(value) not in seen:
+            seen[id(value)] = value  # kept alive, so that no other value gets its id
+            stack.extend((path + step, child) for step, child in _children(codecs, value))
+    return ""
+
+
+def _children(codecs: Mapping[type, Codec], value: Any) -> Iterable[tuple[str, Any]]:
+    codec = codecs.get(type(value))
+    try:
+        return codec.children(value) if codec is not None else _plain_children(value)
+    except Exception:  # the very fault that is being looked for
+        return ()
+
+
+def _plain_children(value: Any) -> Iterator[tuple[str, Any]]:
+    if type(value) is list:
+        yield from ((f"[{index}]", item) for index, item in enumerate(value))
+    elif type(value) is dict:
+        for key, item in value.items():
+            is_name = isinstance(key, str) and key.isidentifier()
+            yield (f".{key}" if is_name else f"[{key!r}]"), item
+            yield f"[key {key!r:.80}]", key

@@ -1,0 +1,207 @@
+"""The default serializer: strict, compact, and deaf to anything that a stored row may suggest.
+
+Values become [msgpack](https://msgpack.org). What msgpack itself does not know is either an extension
+(`_codecs` has the table), or a list whose first item, the head, is an extension that tells what the list
+stands for: a tuple, a set, an instance of an allowed class. So everything is packed in a single pass, and
+depth and size are bounded by msgpack's own limits.
+
+| tag | the blob is |
+|---|---|
+| `null` | empty: `None` |
+| `bytes` | the `bytes` themselves |
+| `msgpack` | msgpack without heads |
+| `msgpack-rich` | msgpack with heads |
+
+| extension codes | are |
+|---|---|
+| 1 to 31 | scalars: integers of more than 64 bits, bytearray, datetime, UUID, Decimal, ... |
+| 32 to 63 | heads of containers: tuple, set, frozenset, deque |
+| 64 | the head of an instance: msgpack of its class's kind, name and field names |
+| 65 | the head of another instance of the n-th class that the blob has defined |
+
+Tags and codes are part of the stored format; they never change their meaning.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+from aiograph.channels.dynamic_barrier_value import WaitForNames
+from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS, ZoneInfoScalar
+from aiograph.checkpoint.serde._decode import Definitions, RichDecoding, decode_plain
+from aiograph.checkpoint.serde._encode import (
+    Codec,
+    ContainerCodec,
+    RecipeCodec,
+    Refusal,
+    ScalarCodec,
+    encode,
+    find_path,
+)
+from aiograph.checkpoint.serde._kinds import Recipe, recipe_for, record
+from aiograph.checkpoint.serde._reach import reachable
+from aiograph.checkpoint.serde.base import UnstorableValueError
+from aiograph.errors import CheckpointDeserializationError
+from aiograph.types import Command, Interrupt, Overwrite, Send
+
+MAX_BYTES = 1_000_000_000
+"""Largest blob that is written or read; databases take hardly more as one value."""
+
+_BUILT_IN: dict[type, Codec] = {
+    **{cls: ScalarCodec(scalar) for cls, scalar in SCALARS.items()},
+    **{cls: ContainerCodec(container) for cls, container in CONTAINERS.items()},
+}
+
+_OWN = (Command, Interrupt, Overwrite, WaitForNames)
+"""Our own dataclasses; always allowed, and stored under names that moving them does not change."""
+
+
+class JsonPlusSerializer:
+    """Stores plain data, common types of the standard library, and instances of the classes it allows.
+
+    Enums, dataclasses, named tuples and Pydantic models have to be allowed; those that a graph's schemas
+    mention are. Values come back as what they were. A value that could not be read back is refused when it
+    is stored. Reading never imports a module and never runs code of a class that is not allowed; of an
+    allowed class it runs default factories, for fields that a stored instance lacks.
+
+    Args:
+        allow: Classes to allow, with all that their annotations mention.
+        allowed_msgpack_modules: Further classes to allow, given as classes or as `(module, name)`; those
+            modules are imported at once.
+
+    Example:
+        >>> serializer = JsonPlusSerializer()
+        >>> serializer.loads_typed(serializer.dumps_typed({1, 2}))
+        {1, 2}
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Iterable[type] = (),
+        allowed_msgpack_modules: Iterable[type | tuple[str, str]] | None = None,
+    ) -> None:
+        self._codecs = dict(_BUILT_IN)
+        self._recipes: dict[str, Recipe] = {}
+        self._definitions = Definitions(self._recipes)
+        self._seen: set[Any] = set()
+        self._learn("aiograph:Send", record(Send, ("node", "arg"), {}))
+        for cls in _OWN:
+            self._learn(f"aiograph:{cls.__name__}", recipe_for(cls))
+        self._seen.update(self._codecs)
+        self._readers: dict[str, Callable[[bytes], Any]] = {
+            "null": _read_nothing,
+            "bytes": bytes,
+            "msgpack": decode_plain,
+            "msgpack-rich": self._read_rich,
+        }
+        self.allow(allow)
+        self.allow(_resolve(each) for each in allowed_msgpack_modules or ())
+
+    def allow(self, types: Iterable[type]) -> None:
+        """Allows classes, and all classes that their annotations mention.
+
+        Classes whose instances cannot be stored are left out: it is only an instance that is refused. Of
+        two classes with the same module and name, stored instances become those of the later one.
+        """
+        new = [cls for cls in types if cls not in self._seen]
+        self._seen.update(new)
+        for cls in reachable(new):
+            self._allow_one(cls)
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """`(type tag, bytes)` of a value.
+
+        Raises:
+            CheckpointSerializationError: The value cannot be stored; the message gives the path to it.
+        """
+        if obj is None:
+            return "null", b""
+        if type(obj) is bytes:
+            return "bytes", obj
+        data, is_rich = self._encode(obj)
+        if len(data) > MAX_BYTES:
+            raise UnstorableValueError("", f"it takes {len(data):,} bytes, which is more than {MAX_BYTES:,}")
+        return ("msgpack-rich" if is_rich else "msgpack"), data
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """The value of a typed blob.
+
+        Raises:
+            CheckpointDeserializationError: The blob cannot be read back.
+        """
+        tag, blob = data
+        read = self._readers.get(tag)
+        if read is None:
+            raise CheckpointDeserializationError(f"cannot read a value of the unknown kind {tag!r:.100}")
+        if len(blob) > MAX_BYTES:
+            raise CheckpointDeserializationError(f"a value of {len(blob):,} bytes is larger than any stored")
+        try:
+            return read(blob)
+        except Exception as error:
+            raise CheckpointDeserializationError(f"cannot read a stored value: {_brief(error)}") from error
+
+    # -- allowing
+
+    def _allow_one(self, cls: type) -> None:
+        if cls.__module__ == "zoneinfo" and cls.__name__ == "ZoneInfo":
+            self._codecs[cls] = ScalarCodec(ZoneInfoScalar)
+        elif cls not in _BUILT_IN and cls not in _OWN:
+            recipe = recipe_for(cls)
+            if recipe is not None:
+                self._learn(f"{cls.__module__}:{cls.__qualname__}", recipe)
+
+    def _learn(self, name: str, recipe: Recipe | None) -> None:
+        assert recipe is not None
+        self._recipes[name] = recipe
+        self._definitions.forget()
+        self._codecs[recipe.type] = RecipeCodec(recipe, name)
+
+    # -- encoding and decoding
+
+    def _encode(self, value: Any) -> tuple[bytes, bool]:
+        try:
+            return encode(self._codecs, value)
+        except Refusal as refusal:
+            path = find_path(self._codecs, value, refusal.value)
+            raise UnstorableValueError(path, refusal.reason or _why(type(refusal.value))) from None
+        except Exception as error:
+            is_endless = isinstance(error, RecursionError) or "recursion limit" in str(error)
+            reason = "it contains itself, or is nested too deeply" if is_endless else _brief(error)
+            raise UnstorableValueError("", reason) from error
+
+    def _read_rich(self, blob: bytes) -> Any:
+        return RichDecoding(self._definitions).load(blob)
+
+
+def _read_nothing(blob: bytes) -> None:
+    if blob:
+        raise ValueError("there are bytes where none belong")
+
+
+def _resolve(cls: "type | tuple[str, str]") -> type:
+    """The class that a user has named."""
+    if isinstance(cls, type):
+        return cls
+    module, name = cls
+    found = getattr(import_module(module), name)
+    if not isinstance(found, type):
+        raise TypeError(f"allowed_msgpack_modules: {module}.{name} is not a class")
+    return found
+
+
+def _why(cls: type) -> str:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if recipe_for(cls) is None:
+        return (
+            f"values of the type {name} cannot be stored; store what they can be made from, or keep them "
+            "in an UntrackedValue channel"
+        )
+    return (
+        f"the type {name} is not allowed; mention it in the graph's state schema, or pass "
+        f"JsonPlusSerializer(allow=[{cls.__name__}]) to the saver"
+    )
+
+
+def _brief(error: Exception) -> str:
+    return f"{error} ({type(error).__name__})"

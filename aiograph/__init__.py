@@ -1,1 +1,50 @@
-"""aiograph: an asyncio-native runtime for stateful graphs."""
+"""aiograph: an asyncio-native runtime for stateful graphs.
+
+Nodes are plain functions over a shared state, edges decide what runs next, an engine runs them in
+supersteps, and every step can be checkpointed, so that a run can be stopped, continued and inspected.
+
+The map of the house; imports point only down this list:
+
+- `constants`, `errors`, `types`, `warnings`, `managed`: the public vocabulary
+- `bridge`: synchronous callers, threads and loops
+- `channels`: what holds one key of the state
+- `checkpoint`: savers; `checkpoint.base` is their contract
+- `runtime`, `config`: what a node can ask for
+- `pregel`: the engine
+- `graph`: the builder
+- `testing`, `cli`: contracts to test your own parts with, and the command line
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from aiograph.constants import END, START
+
+if TYPE_CHECKING:
+    from aiograph.checkpoint.memory import InMemorySaver
+    from aiograph.graph import StateGraph
+    from aiograph.pregel import Pregel
+    from aiograph.types import Command, RetryPolicy, Send
+
+__all__ = ["END", "START", "Command", "InMemorySaver", "Pregel", "RetryPolicy", "Send", "StateGraph"]
+
+_HOMES = {
+    "Command": "aiograph.types",
+    "InMemorySaver": "aiograph.checkpoint.memory",
+    "Pregel": "aiograph.pregel",
+    "RetryPolicy": "aiograph.types",
+    "Send": "aiograph.types",
+    "StateGraph": "aiograph.graph",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first asked for, so that `import aiograph` stays quick."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'aiograph' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from aiograph._threads import GiveUp
 from aiograph.bridge import current_call
@@ -25,16 +25,16 @@ class _SiblingFailed(Exception):
     """Makes the task group cancel the other tasks; the failure itself is recorded on its task."""
 
 
-class Within:
+class Within(Generic[T]):
     """Awaits a coroutine in place, in a context of its own: what it sets stays inside."""
 
     __slots__ = ("_context", "_coroutine")
 
-    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, T]) -> None:
         self._context = context
         self._coroutine = coroutine
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, T]:
         enter, coroutine = self._context.run, self._coroutine
         send, throw = coroutine.send, coroutine.throw
         try:
@@ -50,7 +50,7 @@ class Within:
                 else:
                     waited_for = enter(send, answer)
         except StopIteration as stop:
-            return stop.value
+            return cast(T, stop.value)
 
 
 async def execute(run: Run, tasks: Sequence[Task]) -> None:

@@ -95,7 +95,7 @@ class Journal:
             self._held.clear()
             return
         commit = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        if self._durability == "sync":
+        if self._durability == "sync" or self._saver.never_suspends:
             await self._store(commit)
         else:
             await self._enqueue(commit)

@@ -24,8 +24,11 @@ _SCALARS = (str, int, float, bool, type(None))
 def make_checkpoint(plan: Plan, state: RunState) -> Checkpoint:
     """The state as it is stored, under the id that the state bears."""
     assert state.checkpoint_id is not None
-    channels = state.channels
-    stored = {name: channel.checkpoint() for name, channel in channels.items() if channel.persistent}
+    stored = {
+        name: channel.checkpoint()
+        for name, channel in state.channels.items()
+        if channel.persistent and name in state.versions
+    }
     return Checkpoint(
         v=FORMAT_VERSION,
         id=state.checkpoint_id,

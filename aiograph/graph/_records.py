@@ -1,4 +1,4 @@
-"""Which classes are records, and what fields they have: dataclasses and Pydantic models (v2).
+"""Which classes are records, and what fields they have: TypedDicts, dataclasses, Pydantic models (v2).
 
 Pydantic is recognised by what its models offer and never imported: who has a model has imported it already.
 """
@@ -17,13 +17,18 @@ def is_model(cls: Any) -> bool:
     )
 
 
+def is_typed_dict(cls: Any) -> bool:
+    """Whether `cls` is a TypedDict class, from `typing` or `typing_extensions`."""
+    return isinstance(cls, type) and issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+
+
 def is_dataclass_type(cls: Any) -> bool:
     """Whether `cls` is a dataclass, and not an instance of one."""
     return isinstance(cls, type) and is_dataclass(cls)
 
 
 def field_names(cls: Any) -> tuple[str, ...]:
-    """The fields of a record class, in order; none for any other class.
+    """The fields of a dataclass or a Pydantic model, in order; none for any other class.
 
     Fields that a dataclass computes for itself (`init=False`) are left out: nobody can pass them.
     """

@@ -274,7 +274,9 @@ class Pregel(Generic[StateT, ContextT, InputT, OutputT]):
         )
 
     def _config(self, config: RunnableConfig | None) -> RunnableConfig:
-        return _options.merge_configs(self._options.config, config)
+        outer = current_task.get()
+        ambient = None if outer is None else _options.inherited_config(outer.run.config, config)
+        return _options.merge_configs(ambient, self._options.config, config)
 
     # -- threads
 

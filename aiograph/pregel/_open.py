@@ -82,8 +82,17 @@ async def open_run(plan: Plan, request: Request, emitter: Emitter | None) -> Ope
     run = _whole_run(plan, request, place, state, emitter)
     took_input = False if is_resumed else take_input(plan, state, request.input)
     run.last_step = state.step + run.recursion_limit - (not _takes_input_next(state, took_input))
-    pending = saved.pending_writes if saved is not None and not took_input else None
-    return Opened(run, took_input, pending or ())
+    if saved is None or took_input or await _is_replay(place):
+        return Opened(run, took_input, ())
+    return Opened(run, took_input, saved.pending_writes or ())
+
+
+async def _is_replay(place: Place) -> bool:
+    """Whether a run starts from a checkpoint that the thread has left behind: then its tasks run again."""
+    if place.checkpoint_id is None or place.saver is None:
+        return False
+    head = await place.saver.aget_tuple(place._replace(checkpoint_id=None).config)
+    return head is None or head.checkpoint["id"] != place.checkpoint_id
 
 
 def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emitter: Emitter | None) -> Run:

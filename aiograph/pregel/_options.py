@@ -57,6 +57,24 @@ def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
     return cast(RunnableConfig, merged)
 
 
+_INHERITED = ("tags", "metadata", "recursion_limit", "max_concurrency")
+
+
+def inherited_config(outer: RunnableConfig, own: RunnableConfig | None) -> RunnableConfig:
+    """What a nested run takes over from the config of the run around it.
+
+    A nested run that names another thread starts from a clean `configurable`.
+    """
+    inherited = {key: value for key, value in outer.items() if key in _INHERITED}
+    ambient = outer.get("configurable") or {}
+    thread_id = ((own or {}).get("configurable") or {}).get("thread_id")
+    if thread_id is None or str(thread_id) == str(ambient.get("thread_id")):
+        inherited["configurable"] = {
+            key: value for key, value in ambient.items() if not key.startswith("checkpoint_")
+        }
+    return cast(RunnableConfig, inherited)
+
+
 def _check_key(key: str) -> None:
     if key not in _CONFIG_KEYS:
         hint = get_close_matches(key, _CONFIG_KEYS, 1)

@@ -7,7 +7,7 @@ a graph without `context_schema` has the context `None`. At run time the default
 import sys
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["ContextT", "InputT", "OutputT", "StateT"]
+__all__ = ["ContextT", "InputT", "OutputT", "StateT", "WithDefaults"]
 
 if TYPE_CHECKING:
     # Type checkers bring these stubs along; nothing has to be installed.
@@ -29,3 +29,17 @@ else:
     ContextT = _variable("ContextT", None)
     InputT = _variable("InputT", StateT)
     OutputT = _variable("OutputT", StateT)
+
+
+class WithDefaults:
+    """Lets a class that is generic over these variables be subscripted with the first few of them alone.
+
+    Type checkers fill in the defaults by themselves, Python does from version 3.13.
+    """
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            given = item if isinstance(item, tuple) else (item,)
+            missing = len(getattr(cls, "__parameters__", ())) - len(given)
+            return super().__class_getitem__((*given, *(Any,) * missing))

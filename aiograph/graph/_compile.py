@@ -73,7 +73,7 @@ def _declare(channels: dict[str, Channel], key: str, channel: Channel) -> Iterab
     known = channels.get(key)
     if known is None or (_is_plain(known) and not _is_plain(channel)):
         channels[key] = channel
-    elif not _is_plain(channel) and channel != known:
+    elif not _is_plain(channel) and not channel.is_same_spec(known):
         yield (
             f"the key {key!r} is declared with two different channels, {known!r} and {channel!r}: "
             "declare its reducer in one schema only, or the same in all"

@@ -4,11 +4,11 @@ import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from aiograph.graph._analysis import NodeOutline
 from aiograph.graph._mentions import mentions_interrupt, mentions_routing
-from aiograph.graph._records import is_dataclass_type, is_model
+from aiograph.graph._records import is_dataclass_type, is_model, is_typed_dict
 from aiograph.types import Command, Send
 
 _UNKNOWN = object()
@@ -40,7 +40,7 @@ def annotations_of(action: Any) -> Annotations:
 def input_schema_of(action: Any) -> Any:
     """The schema that a callable's first parameter is annotated with, or `None`."""
     first = annotations_of(action).first
-    return first if is_typeddict(first) or is_dataclass_type(first) or is_model(first) else None
+    return first if is_typed_dict(first) or is_dataclass_type(first) or is_model(first) else None
 
 
 def outline_of(action: Any, destinations: Mapping[str, Any] | Sequence[str] | None) -> NodeOutline:

@@ -21,7 +21,7 @@ from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_error as checked_on_error
 from aiograph.pregel._plan import Call
 from aiograph.types import Durability, OnError, RetryPolicy
-from aiograph.typing import ContextT, InputT, OutputT, StateT
+from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
 
 __all__ = ["CompiledStateGraph", "StateGraph"]
@@ -55,7 +55,7 @@ class CompiledStateGraph(Pregel[StateT, ContextT, InputT, OutputT]):
     """A compiled `StateGraph`: immutable, usable from any number of tasks and threads at once."""
 
 
-class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
+class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     """Builds a graph of nodes that read and update a shared state.
 
     Args:

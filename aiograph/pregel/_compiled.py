@@ -34,7 +34,7 @@ from aiograph.types import (
     StateSnapshot,
     StreamMode,
 )
-from aiograph.typing import ContextT, InputT, OutputT, StateT
+from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 
 TASK_EVERY = 8
 """Runs nested in each other before one gets a task, and so an await chain, of its own."""
@@ -54,7 +54,7 @@ class Options:
     """Makes a context of the type that the graph declares out of a dict."""
 
 
-class Pregel(Generic[StateT, ContextT, InputT, OutputT]):
+class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     """A graph of nodes over channels, ready to run.
 
     Most graphs are built with `StateGraph`; this constructor is for those who think in channels, with

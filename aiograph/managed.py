@@ -4,6 +4,8 @@ A managed value is declared by annotation, beside the other keys of a state sche
 node of that schema receives. It depends on one number only: how many supersteps may still follow.
 
 Example:
+    >>> from typing import TypedDict
+    >>> from aiograph.managed import RemainingSteps
     >>> class State(TypedDict):
     ...     draft: str
     ...     remaining: RemainingSteps

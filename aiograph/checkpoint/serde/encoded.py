@@ -6,7 +6,7 @@ give one channel the same version: `choose` tells whose value a checkpoint means
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from aiograph.checkpoint.base import (
     ChannelVersions,
@@ -45,11 +45,8 @@ class Key(NamedTuple):
         return f"thread {self.thread_id!r}{namespace}, checkpoint {self.checkpoint_id!r}"
 
 
-class Blob(NamedTuple):
-    """An encoded value."""
-
-    tag: str
-    data: bytes
+Blob: TypeAlias = tuple[str, bytes]
+"""An encoded value: type tag and bytes."""
 
 
 class EncodedWrite(NamedTuple):
@@ -202,7 +199,7 @@ def versions_to_store(
 
 def _dump(serde: SerializerProtocol, value: Any, channel: str) -> Blob:
     try:
-        return Blob(*serde.dumps_typed(value))
+        return serde.dumps_typed(value)
     except UnstorableValueError as error:
         raise error.within(channel) from error.__cause__
     except CheckpointSerializationError as error:

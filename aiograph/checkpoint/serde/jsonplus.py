@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
+from msgpack import packb  # type: ignore[import-untyped]  # has no annotations
+
 from aiograph.channels.dynamic_barrier_value import WaitForNames
 from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS, ZoneInfoScalar
 from aiograph.checkpoint.serde._decode import Definitions, RichDecoding, decode_plain
@@ -51,6 +53,9 @@ _BUILT_IN: dict[type, Codec] = {
     **{cls: ScalarCodec(scalar) for cls, scalar in SCALARS.items()},
     **{cls: ContainerCodec(container) for cls, container in CONTAINERS.items()},
 }
+
+_ATOMS = frozenset({bool, int, float, str})
+"""Types that need none of the machinery, as a rule."""
 
 _OWN = (Command, Interrupt, Overwrite, WaitForNames)
 """Our own dataclasses; always allowed, and stored under names that moving them does not change."""
@@ -119,7 +124,7 @@ class JsonPlusSerializer:
             return "null", b""
         if type(obj) is bytes:
             return "bytes", obj
-        data, is_rich = self._encode(obj)
+        data, is_rich = self._encode_atom(obj) if type(obj) in _ATOMS else self._encode(obj)
         if len(data) > MAX_BYTES:
             raise UnstorableValueError("", f"it takes {len(data):,} bytes, which is more than {MAX_BYTES:,}")
         return ("msgpack-rich" if is_rich else "msgpack"), data
@@ -158,6 +163,12 @@ class JsonPlusSerializer:
         self._codecs[recipe.type] = RecipeCodec(recipe, name)
 
     # -- encoding and decoding
+
+    def _encode_atom(self, value: Any) -> tuple[bytes, bool]:
+        try:
+            return packb(value), False
+        except (OverflowError, UnicodeEncodeError):  # beyond what msgpack knows
+            return self._encode(value)
 
     def _encode(self, value: Any) -> tuple[bytes, bool]:
         try:

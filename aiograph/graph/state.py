@@ -30,19 +30,19 @@ S = TypeVar("S", contravariant=True)
 NodeInputT = TypeVar("NodeInputT")
 
 
-class Runnable(Protocol[S]):
+class _Runnable(Protocol[S]):
     """An object that can stand for a node: a compiled graph, or any other with `ainvoke`."""
 
     def ainvoke(self, input: S, /) -> Awaitable[Any]: ...
 
 
-class SyncRunnable(Protocol[S]):
+class _SyncRunnable(Protocol[S]):
     """An object that can stand for a node, of the synchronous kind."""
 
     def invoke(self, input: S, /) -> Any: ...
 
 
-NodeAction = Callable[Concatenate[S, ...], Any] | Runnable[S] | SyncRunnable[S]
+NodeAction = Callable[Concatenate[S, ...], Any] | _Runnable[S] | _SyncRunnable[S]
 """What can be a node: it takes the state first, and by name what else it wants of a run."""
 
 Router = Callable[Concatenate[S, ...], Any]

@@ -300,7 +300,7 @@ def _cycle_findings(outline: Outline, flow: _Flow, runnable: Set[str]) -> Iterat
         halted = f" unless interrupt() is called in {_quoted(asking)}" if asking else ""
         sentence = (
             f"the cycle of {_quoted(cycle)} has no way out{halted}: lead a branch from it to END or to a "
-            "node that finishes, or compile with a static interrupt on one of its nodes"
+            "node that finishes"
         )
         yield sentence, not asking
 

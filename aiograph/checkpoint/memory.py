@@ -6,17 +6,10 @@ from threading import Lock
 from typing import Any, ClassVar, NamedTuple, Self
 
 from aiograph.checkpoint.base import (
-    BaseCheckpointSaver,
-    ChannelVersions,
-    Checkpoint,
-    CheckpointMetadata,
     CheckpointTuple,
     Commit,
-    TaskWrites,
     Version,
     checkpoint_of,
-    config_for,
-    copy_checkpoint,
     thread_of,
 )
 from aiograph.checkpoint.serde._metadata import load_metadata, matches
@@ -25,16 +18,13 @@ from aiograph.checkpoint.serde.encoded import (
     Blob,
     EncodedCheckpoint,
     EncodedWrites,
+    EncodingSaver,
     Key,
     Listing,
     Skeleton,
     StoredCheckpoint,
     choose,
     decode_tuple,
-    encode_checkpoint,
-    encode_metadata,
-    encode_writes,
-    versions_to_store,
 )
 from aiograph.types import RunnableConfig
 
@@ -108,7 +98,7 @@ class _Line:
         return None if row is None else row.parent_id
 
 
-class InMemorySaver(BaseCheckpointSaver):
+class InMemorySaver(EncodingSaver):
     """Keeps checkpoints in memory, encoded, so that later changes to live objects do not reach them.
 
     One saver may serve any number of threads and event loops at once.
@@ -121,21 +111,7 @@ class InMemorySaver(BaseCheckpointSaver):
         self._threads: dict[str, dict[str, _Line]] = {}
         self._lock = Lock()
 
-    # -- what the engine calls
-
-    def encode_writes(self, writes: TaskWrites) -> EncodedWrites:
-        return encode_writes(self.serde, writes)
-
-    def encode_commit(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-        writes: Sequence[Any],
-    ) -> Commit:
-        encoded = encode_checkpoint(self.serde, checkpoint, new_versions)
-        return Commit(config, writes, encoded, encode_metadata(metadata), new_versions)
+    # -- writing
 
     async def acommit(self, commit: Commit) -> None:
         thread_id, namespace, parent_id = thread_of(commit.config)
@@ -152,25 +128,6 @@ class InMemorySaver(BaseCheckpointSaver):
 
     def _line(self, thread_id: str, namespace: str) -> _Line:
         return self._threads.setdefault(thread_id, {}).setdefault(namespace, _Line())
-
-    # -- writing
-
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        thread_id, namespace, parent_id = thread_of(config)
-        changed = versions_to_store(checkpoint, new_versions, parent_id)
-        await self.acommit(self.encode_commit(config, copy_checkpoint(checkpoint), metadata, changed, ()))
-        return config_for(thread_id, namespace, checkpoint["id"])
-
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        await self.arecord(config, [self.encode_writes(TaskWrites(task_id, task_path, writes))])
 
     async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
         thread_id, namespace, checkpoint_id = checkpoint_of(config)

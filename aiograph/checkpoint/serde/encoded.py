@@ -1,22 +1,25 @@
-"""Checkpoints and writes in bytes: what is common to the savers that store bytes.
+"""Checkpoints and writes in bytes, and `EncodingSaver`, the base of savers that store bytes.
 
 Each value is encoded once, when it changes, and is stored under its channel, its version and the
 checkpoint that brought it. Versions count up along a line of checkpoints, so two branches of a thread may
 give one channel the same version: `choose` tells whose value a checkpoint means.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from aiograph.checkpoint.base import (
+    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    Commit,
     PendingWrite,
     TaskWrites,
     Version,
     config_for,
+    copy_checkpoint,
     thread_of,
     write_position,
 )
@@ -94,8 +97,14 @@ class StoredCheckpoint(NamedTuple):
     skeleton: Skeleton
     metadata: bytes | str
     values: Mapping[str, Blob]
-    writes: Iterable[tuple[str, str, Blob]]
+    writes: Sequence[tuple[str, str, Blob]]
     """Task id, channel and value, in order."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that have to be decoded."""
+        values = sum(len(data) for _, data in self.values.values())
+        return values + sum(len(data) for _, _, (_, data) in self.writes)
 
 
 class Listing(NamedTuple):
@@ -175,12 +184,14 @@ def encode_checkpoint(
     return EncodedCheckpoint(checkpoint["id"], skeleton, changed)
 
 
-def encode_metadata(metadata: CheckpointMetadata) -> bytes:
-    """Metadata as JSON."""
-    return dump_metadata(metadata)
+def dump_skeleton(serde: SerializerProtocol, skeleton: Skeleton) -> Blob:
+    """A skeleton in bytes; of the channels, those without a value are told, as they are fewer."""
+    document = skeleton._asdict()
+    document["names"] = sorted(skeleton.channel_versions.keys() - skeleton.names)
+    return serde.dumps_typed(document)
 
 
-def versions_to_store(
+def _versions_to_store(
     checkpoint: Checkpoint, new_versions: ChannelVersions, parent_id: str | None
 ) -> ChannelVersions:
     """The channels whose values a `put` has to store: without a parent, all.
@@ -206,6 +217,44 @@ def _dump(serde: SerializerProtocol, value: Any, channel: str) -> Blob:
         raise CheckpointSerializationError(f"channel {channel!r}: {error}") from error
 
 
+class EncodingSaver(BaseCheckpointSaver):
+    """Encodes; a subclass stores and reads.
+
+    Its `acommit` gets an `EncodedCheckpoint`, metadata as JSON, and `EncodedWrites`, as does its `arecord`.
+    """
+
+    def encode_writes(self, writes: TaskWrites) -> EncodedWrites:
+        return encode_writes(self.serde, writes)
+
+    def encode_commit(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        writes: Sequence[Any],
+    ) -> Commit:
+        encoded = encode_checkpoint(self.serde, checkpoint, new_versions)
+        return Commit(config, writes, encoded, dump_metadata(metadata), new_versions)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        thread_id, namespace, parent_id = thread_of(config)
+        changed = _versions_to_store(checkpoint, new_versions, parent_id)
+        await self.acommit(self.encode_commit(config, copy_checkpoint(checkpoint), metadata, changed, ()))
+        return config_for(thread_id, namespace, checkpoint["id"])
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await self.arecord(config, [self.encode_writes(TaskWrites(task_id, task_path, writes))])
+
+
 # -- decoding
 
 
@@ -228,6 +277,27 @@ def decode_tuple(serde: SerializerProtocol, stored: StoredCheckpoint) -> Checkpo
     metadata: Any = _reading(key, "its metadata", load_metadata, stored.metadata)
     parent = None if stored.parent_id is None else config_for(*key[:2], stored.parent_id)
     return CheckpointTuple(config_for(*key), checkpoint, metadata, parent, _load_writes(serde, stored))
+
+
+def load_skeleton(serde: SerializerProtocol, key: Key, blob: Blob) -> Skeleton:
+    """The skeleton that `dump_skeleton` made.
+
+    Raises:
+        CheckpointDeserializationError: It is not one.
+    """
+    return _reading(key, "the checkpoint itself", lambda data: _skeleton(serde.loads_typed(data)), blob)
+
+
+def _skeleton(document: Any) -> Skeleton:
+    empty = set(document.pop("names"))
+    names = [name for name in document["channel_versions"] if name not in empty]
+    skeleton = Skeleton(**document, names=names)
+    versions = [skeleton.channel_versions, *skeleton.versions_seen.values()]
+    if not all(isinstance(version, int | str | float) for each in versions for version in each.values()):
+        raise ValueError("a version is neither a number nor text")
+    if not isinstance(skeleton.updated_channels, list | None):
+        raise TypeError("updated_channels has to be a list")
+    return skeleton
 
 
 def _load_value(serde: SerializerProtocol, stored: StoredCheckpoint, name: str) -> Any:

@@ -1,0 +1,33 @@
+"""Checkpoints in a SQLite file.
+
+`SqliteSaver` and `AsyncSqliteSaver` are one saver with all verbs in both colours; they differ in how
+`from_conn_string` is entered.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Self
+
+from aiograph.bridge import blocking_cm
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
+from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+__all__ = ["AsyncSqliteSaver", "SqliteSaver"]
+
+
+class SqliteSaver(SqliteSaverBase):
+    __doc__ = SqliteSaverBase.__doc__
+
+    @classmethod
+    def from_conn_string(
+        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+    ) -> AbstractContextManager[Self]:
+        """Opens a saver for the length of a `with` block.
+
+        Example:
+            ```python
+            with SqliteSaver.from_conn_string("checkpoints.db") as saver:
+                graph = builder.compile(checkpointer=saver)
+            ```
+        """
+        return blocking_cm(cls.afrom_conn_string)(conn_string, serde=serde)

@@ -1,0 +1,27 @@
+"""`AsyncSqliteSaver`: the SQLite saver for asynchronous code."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Self
+
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
+
+__all__ = ["AsyncSqliteSaver"]
+
+
+class AsyncSqliteSaver(SqliteSaverBase):
+    __doc__ = SqliteSaverBase.__doc__
+
+    @classmethod
+    def from_conn_string(
+        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+    ) -> AbstractAsyncContextManager[Self]:
+        """Opens a saver for the length of an `async with` block.
+
+        Example:
+            ```python
+            async with AsyncSqliteSaver.from_conn_string("checkpoints.db") as saver:
+                graph = builder.compile(checkpointer=saver)
+            ```
+        """
+        return cls.afrom_conn_string(conn_string, serde=serde)

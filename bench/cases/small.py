@@ -1,0 +1,76 @@
+"""Whole runs of a graph of one node: what it costs to start and to end."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from bench._case import Case, Setup, Work
+from bench._packages import OURS, Package
+
+END = "__end__"
+START = "__start__"
+
+
+class State(TypedDict):
+    count: int
+
+
+async def count(state: Mapping[str, Any]) -> dict[str, int]:
+    return {"count": state["count"] + 1}
+
+
+def graph_of(package: Package) -> Any:
+    builder = package.builder(State)
+    return builder.add_node("count", count).add_edge(START, "count").add_edge("count", END).compile()
+
+
+async def bare_runs(setup: Setup) -> Work:
+    async def work() -> dict[str, Any]:
+        state: dict[str, Any] = {"count": 0}
+        for _ in range(setup.size):
+            state = {**state, **await count(state)}
+        return state
+
+    return work
+
+
+async def awaited_runs(package: Package, setup: Setup) -> Work:
+    graph = graph_of(package)
+
+    async def work() -> Any:
+        state = {"count": 0}
+        for _ in range(setup.size):
+            state = await graph.ainvoke(state)
+        return state
+
+    return work
+
+
+async def our_awaited_runs(setup: Setup) -> Work:
+    return await awaited_runs(OURS, setup)
+
+
+async def called_runs(package: Package, setup: Setup) -> Work:
+    graph = graph_of(package)
+
+    def work() -> Any:
+        state = {"count": 0}
+        for _ in range(setup.size):
+            state = graph.invoke(state)
+        return state
+
+    return work
+
+
+CASES = [
+    Case(name="small_ainvoke", unit="run", size=100, floor=bare_runs, subject=awaited_runs),
+    Case(
+        name="bridge",
+        unit="run",
+        size=100,
+        floor=our_awaited_runs,
+        subject=called_runs,
+        clock="wall",
+        has_rival=False,  # it refuses to call asynchronous nodes synchronously
+        note="invoke() beside awaiting ainvoke() on the same graph, which is the floor here",
+    ),
+]

@@ -413,21 +413,19 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         spec = self._spec
         if retry_policy is not None and not spec.defaults.retry:
             spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
-        if isinstance(checkpointer, BaseCheckpointSaver):
-            checkpointer.allow_types(_storable_types(spec, schemas))
-        elif checkpointer is True:
+        if checkpointer is True:
             raise ValueError("checkpointer=True is not supported yet: pass a saver, False or None")
         options = Options(
-            checkpointer=checkpointer,
             store=store,
             step_timeout=step_timeout,
             on_error=checked_on_error(on_error) or "cancel",
             durability=checked_durability(durability),
             build_context=_context_builder(spec.context_schema),
+            storable=frozenset(_storable_types(spec, schemas)),
         )
         plan = compile_plan(spec, schemas, name or "StateGraph", strict=strict)
         graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
-        return graph
+        return graph.with_checkpointer(checkpointer)
 
 
 def _named(node: Any, action: Any) -> tuple[str, Any]:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NoReturn, Self, TypeVar, cast
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast
 
 from aiograph._cancel import outlast
 from aiograph._context import current_task
@@ -52,6 +52,8 @@ class Options:
     durability: Durability | None = None
     build_context: Callable[[dict[str, Any]], Any] | None = None
     """Makes a context of the type that the graph declares out of a dict."""
+    storable: frozenset[type] = frozenset()
+    """The types that the schemas mention: a saver has to know them."""
 
 
 class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
@@ -125,6 +127,16 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """
         merged = _options.merge_configs(self._options.config, config, cast(RunnableConfig, entries))
         return self.of(self._plan, replace(self._options, config=merged))
+
+    def with_checkpointer(self, checkpointer: BaseCheckpointSaver | Literal[False] | None) -> Self:
+        """The same graph with another saver for its threads.
+
+        Args:
+            checkpointer: As for `StateGraph.compile`.
+        """
+        if isinstance(checkpointer, BaseCheckpointSaver):
+            checkpointer.allow_types(self._options.storable)
+        return self.of(self._plan, replace(self._options, checkpointer=checkpointer))
 
     # -- running
 

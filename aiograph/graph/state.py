@@ -42,10 +42,13 @@ class _SyncRunnable(Protocol[S]):
     def invoke(self, input: S, /) -> Any: ...
 
 
-NodeAction = Callable[Concatenate[S, ...], Any] | _Runnable[S] | _SyncRunnable[S]
+# the first form says nothing more than the second, but is what mypy can infer lambdas from
+_Function = Callable[[S], Any] | Callable[Concatenate[S, ...], Any]
+
+NodeAction = _Function[S] | _Runnable[S] | _SyncRunnable[S]
 """What can be a node: it takes the state first, and by name what else it wants of a run."""
 
-Router = Callable[Concatenate[S, ...], Any]
+Router = _Function[S]
 """Looks at the state and answers with a name, a key of the path map, a `Send`, or a list of them."""
 
 Policies = RetryPolicy | Sequence[RetryPolicy]

@@ -1,0 +1,244 @@
+"""A saver on which things go wrong: calls fail, hang back, or kill the process, before or after they work.
+
+Meant for sweeps: have the first call fail, then the second, and so on, and look each time whether a run
+that is resumed ends as if nothing had happened.
+"""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from aiograph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    Commit,
+    TaskWrites,
+)
+from aiograph.types import RunnableConfig
+
+T = TypeVar("T")
+
+__all__ = ["FaultySaver", "Mishap", "SaverCall", "delay", "delay_turns", "fail_at", "kill_at", "kill_process"]
+
+
+class SaverCall(NamedTuple):
+    """One call of a saver's verb."""
+
+    number: int
+    """1 for the first call of any verb."""
+    verb: str
+    """`"aget_tuple"`, `"acommit"`, …"""
+    of_verb: int
+    """1 for the first call of this verb."""
+    config: RunnableConfig | None
+    """What the call is about; the parent, if a checkpoint is being stored."""
+
+
+Mishap: TypeAlias = Callable[[SaverCall], Awaitable[None]]
+"""Is awaited around calls; may do nothing, wait, raise, or not come back."""
+
+
+class FaultySaver(BaseCheckpointSaver):
+    """Hands every call on to another saver, with mishaps before it starts and after it took effect.
+
+    A mishap before a call that raises keeps the call from happening; one after it makes a call that did
+    happen look as if it had failed, as when a server commits and the connection breaks before its reply.
+    Encoding is not counted as a call, since it stores nothing.
+
+    Args:
+        inner: The saver that does the work. Opening and closing it is up to the caller.
+        before: A mishap, or several, awaited in turn before each call.
+        after: The same, after each call that succeeded.
+
+    Example:
+        >>> from aiograph.checkpoint.memory import InMemorySaver
+        >>> from aiograph.testing.faults import FaultySaver, fail_at
+        >>> saver = FaultySaver(InMemorySaver(), after=fail_at(3, ConnectionResetError))
+        >>> saver.calls
+        []
+    """
+
+    def __init__(
+        self,
+        inner: BaseCheckpointSaver,
+        *,
+        before: Mishap | Iterable[Mishap] = (),
+        after: Mishap | Iterable[Mishap] = (),
+    ) -> None:
+        super().__init__(serde=inner.serde)
+        self.inner = inner
+        self.before: list[Mishap] = _as_list(before)
+        """May be changed at any time."""
+        self.after: list[Mishap] = _as_list(after)
+        """May be changed at any time."""
+        self.calls: list[SaverCall] = []
+        """All calls so far, in the order in which they were made."""
+        self.in_flight: list[SaverCall] = []
+        """Those that have not returned yet."""
+        self._counts: Counter[str] = Counter()
+
+    # -- reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._hand_on("aget_tuple", config, lambda: self.inner.aget_tuple(config))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        with self._noted("alist", config) as call:
+            await _all(self.before, call)
+            async for found in self.inner.alist(config, filter=filter, before=before, limit=limit):
+                yield found
+            await _all(self.after, call)
+
+    # -- writing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return await self._hand_on(
+            "aput", config, lambda: self.inner.aput(config, checkpoint, metadata, new_versions)
+        )
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await self._hand_on(
+            "aput_writes", config, lambda: self.inner.aput_writes(config, writes, task_id, task_path)
+        )
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await self._hand_on("adelete_thread", None, lambda: self.inner.adelete_thread(thread_id))
+
+    async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
+        await self._hand_on("awithdraw_writes", config, lambda: self.inner.awithdraw_writes(config, task_ids))
+
+    # -- what the engine calls
+
+    def encode_writes(self, writes: TaskWrites) -> Any:
+        return self.inner.encode_writes(writes)
+
+    def encode_commit(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        writes: Sequence[Any],
+    ) -> Commit:
+        return self.inner.encode_commit(config, checkpoint, metadata, new_versions, writes)
+
+    async def acommit(self, commit: Commit) -> None:
+        await self._hand_on("acommit", commit.config, lambda: self.inner.acommit(commit))
+
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
+        await self._hand_on("arecord", config, lambda: self.inner.arecord(config, writes))
+
+    def allow_types(self, types: Iterable[type]) -> None:
+        self.inner.allow_types(types)
+
+    # -- the mishaps
+
+    async def _hand_on(self, verb: str, config: RunnableConfig | None, work: Callable[[], Awaitable[T]]) -> T:
+        with self._noted(verb, config) as call:
+            await _all(self.before, call)
+            result = await work()
+            await _all(self.after, call)
+            return result
+
+    @contextmanager
+    def _noted(self, verb: str, config: RunnableConfig | None) -> Iterator[SaverCall]:
+        self._counts[verb] += 1
+        call = SaverCall(len(self.calls) + 1, verb, self._counts[verb], config)
+        self.calls.append(call)
+        self.in_flight.append(call)
+        try:
+            yield call
+        finally:
+            self.in_flight.remove(call)
+
+
+def _as_list(mishaps: Mishap | Iterable[Mishap]) -> list[Mishap]:
+    return [mishaps] if callable(mishaps) else list(mishaps)
+
+
+async def _all(mishaps: Iterable[Mishap], call: SaverCall) -> None:
+    for mishap in tuple(mishaps):
+        await mishap(call)
+
+
+def fail_at(number: int, error: Callable[[], BaseException], *, verb: str | None = None) -> Mishap:
+    """Raises at the call with this number.
+
+    Args:
+        number: 1 is the first call.
+        error: Makes the exception; an exception class will do.
+        verb: Counts calls of this verb alone.
+    """
+
+    async def fail(call: SaverCall) -> None:
+        if _is_at(call, number, verb):
+            raise error()
+
+    return fail
+
+
+def kill_at(number: int, *, verb: str | None = None) -> Mishap:
+    """Ends the process at the call with this number; see `kill_process`.
+
+    Args:
+        number: 1 is the first call.
+        verb: Counts calls of this verb alone.
+    """
+
+    async def kill(call: SaverCall) -> None:
+        if _is_at(call, number, verb):
+            kill_process()
+
+    return kill
+
+
+def _is_at(call: SaverCall, number: int, verb: str | None) -> bool:
+    if verb is None:
+        return call.number == number
+    return call.verb == verb and call.of_verb == number
+
+
+def delay(seconds: float) -> Mishap:
+    """Holds every call up; on a virtual clock it costs nothing."""
+
+    async def wait(call: SaverCall) -> None:
+        await asyncio.sleep(seconds)
+
+    return wait
+
+
+def delay_turns(turns: int) -> Mishap:
+    """Holds every call up for this many turns of the event loop, which is the same on every machine."""
+
+    async def wait(call: SaverCall) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    return wait
+
+
+def kill_process() -> None:
+    """Ends this process at once, like `kill -9`: no `finally`, no `atexit`, no flush of any buffer."""
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))

@@ -16,13 +16,17 @@ async def outlast(future: "asyncio.Future[T]") -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError as cancelled:
-        await _until_done(future)
+        await until_done(future)
         if not future.cancelled() and (error := future.exception()) is not None:
             cancelled.__cause__ = error
         raise
 
 
-async def _until_done(future: "asyncio.Future[Any]") -> None:
+async def until_done(future: "asyncio.Future[Any]") -> None:
+    """Waits for a future, whatever its outcome, through cancellations of either kind, which it swallows.
+
+    For those who have been cancelled already, and raise that once this returns.
+    """
     from anyio import CancelScope
 
     with CancelScope(shield=True):

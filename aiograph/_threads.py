@@ -9,7 +9,8 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -23,15 +24,19 @@ class ThreadStatistics(NamedTuple):
     """Counts for tests and for the curious."""
 
     alive: int
+    """Threads that exist, at work or idle."""
     busy: int
+    """Pieces of code that are under way, on a thread of ours or on one that waits in a synchronous call."""
     abandoned: int
     """Pieces of code that nobody waits for any more and that have not ended yet."""
 
 
 class Nested(Protocol):
-    """Work that code in a thread has started and waits for."""
+    """Work that code in a thread has started and waits for. Both return at once."""
 
     def request_cancel(self) -> None: ...
+
+    def request_give_up(self) -> None: ...
 
 
 class GiveUp:
@@ -60,13 +65,14 @@ class Job(Generic[T]):
     """One call of synchronous code on behalf of a loop; `run` happens on whichever thread serves it."""
 
     __slots__ = (
-        "_context",
-        "_fn",
-        "_loop",
+        "_given_up",
         "_waiter",
+        "_work",
         "cancelled",
         "error",
+        "has_ended",
         "level",
+        "loop",
         "nested",
         "on_caller",
         "ran",
@@ -74,103 +80,138 @@ class Job(Generic[T]):
     )
 
     def __init__(self, fn: Callable[[], T], context: Context, loop: asyncio.AbstractEventLoop) -> None:
-        self._fn: Callable[[], T] | None = fn
-        self._context: Context | None = context
-        self._loop = loop
+        self._work = [(fn, context)]
+        """Empty once the code has begun, or has been withdrawn: whoever takes it out decides."""
+        self.loop = loop
         self._waiter: asyncio.Future[None] | None = None
+        self._given_up = False
         self.nested: set[Nested] = set()
+        outer: Job[Any] | None = context.get(current_job)
         self.level = 0
         """How many jobs are served on this thread below this one."""
-        self.on_caller = False
-        """Whether the thread that serves it is one that waits for the loop."""
+        self.on_caller: bool = outer is not None and outer.on_caller and not outer.has_ended
+        """Whether a thread that waits in a synchronous call cannot go on before this job has ended."""
         self.cancelled = False
+        self.has_ended: bool = False
+        """Set on the serving thread."""
         self.ran = False
+        """Set on the loop, once it knows that the code has ended or never will begin."""
         self.error: BaseException | None = None
         self.result: T | None = None
+        _under_way.add(self)
+
+    # on the serving thread
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the code has begun, or been withdrawn, and so must not begin any more."""
+        return not self._work
 
     def run(self) -> None:
-        """Runs the code; never raises, whatever the code does."""
-        fn, context = self._fn, self._context
-        assert fn is not None
-        assert context is not None
+        """Runs the code, unless somebody else has; never raises, whatever the code does."""
+        try:
+            # local, so that neither the code nor its context lives as long as the outcome
+            fn, context = self._work.pop()
+        except IndexError:
+            return
         try:
             self.result = context.run(_as_job, self, fn)
         except BaseException as error:
             self.error = error
-        # neither the code nor its context may live as long as whoever keeps the outcome
-        self._fn = self._context = None
 
     def deliver(self) -> None:
-        """Tells the loop that the code has ended; called on the serving thread, last of all."""
+        """Tells the loop that the code has ended; last of all. Doing it again is harmless."""
+        self.has_ended = True
+        _abandoned.discard(self)
         try:
-            self._loop.call_soon_threadsafe(self._finish)
+            self.loop.call_soon_threadsafe(self._finish)
         except RuntimeError:
-            # the loop was closed by somebody who did not wait: nobody is left to tell
-            _abandoned.discard(self)
+            pass  # the loop was closed by somebody who did not wait: nobody is left to tell
+        finally:
+            _under_way.discard(self)
+
+    # on the loop
+
+    def give_up(self) -> None:
+        """Ends the wait for this job, once it is cancelled."""
+        self._given_up = True
+        self._wake()
 
     def _finish(self) -> None:
         self.ran = True
-        _abandoned.discard(self)
         self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def outcome(self, give_up: GiveUp | None) -> T:
+    async def outcome(self, give_ups: Sequence[GiveUp] = ()) -> T:
         """What the code returned or raised.
 
-        A cancellation cancels the nested work that the code waits for, is then held back until the
-        code has ended or was given up on, and is raised after that.
+        A cancellation withdraws code that has not begun. Else it cancels the nested work that the code
+        waits for, is held back until the code has ended or was given up on, and is raised after that.
         """
         try:
-            await self._ended()
+            await self._end()
         except asyncio.CancelledError:
-            self._cancel_nested()
-            if not self.ran:
-                await self._outwait(give_up)
+            self.cancelled = True
+            if not self.ran and not self._withdraw():
+                await self._outlast(give_ups)
             raise
         if self.error is not None:
             try:
                 raise self.error
             finally:
-                self.error = None
+                self.error = None  # its traceback refers to this very frame
         return self.result  # type: ignore[return-value]  # set by run, unless error is
 
-    async def _ended(self) -> None:
+    async def _end(self) -> None:
         if not self.ran:
-            self._waiter = self._loop.create_future()
+            self._waiter = self.loop.create_future()
             await self._waiter
 
-    async def _outwait(self, give_up: GiveUp | None) -> None:
+    def _withdraw(self) -> bool:
+        try:
+            self._work.pop()
+        except IndexError:
+            return False
+        self.ran = True
+        _under_way.discard(self)
+        return True
+
+    async def _outlast(self, give_ups: Sequence[GiveUp]) -> None:
         from anyio import CancelScope
 
-        with CancelScope(shield=True):
-            while not self.ran and not (give_up and give_up.given_up):
-                await self._one_wait(give_up)
-        if not self.ran:
-            _abandoned.add(self)
-
-    async def _one_wait(self, give_up: GiveUp | None) -> None:
-        if give_up is not None:
-            give_up.watch(self._wake)
-        try:
-            await self._ended()
-        except asyncio.CancelledError:
-            pass  # the caller of _outwait raises the first one
-        finally:
-            if give_up is not None:
-                give_up.unwatch(self._wake)
-
-    def _cancel_nested(self) -> None:
-        self.cancelled = True
         for call in tuple(self.nested):
             call.request_cancel()
+        for give_up in give_ups:
+            give_up.watch(self._wake)
+        try:
+            with CancelScope(shield=True):
+                while not self.ran and not self._is_given_up(give_ups):
+                    with suppress(asyncio.CancelledError):  # the first one is raised in the end
+                        await self._end()
+        finally:
+            for give_up in give_ups:
+                give_up.unwatch(self._wake)
+        if not self.ran:
+            self._abandon()
+
+    def _is_given_up(self, give_ups: Sequence[GiveUp]) -> bool:
+        return self._given_up or any(give_up.given_up for give_up in give_ups)
+
+    def _abandon(self) -> None:
+        _abandoned.add(self)
+        if self.has_ended:  # meanwhile, on its thread
+            _abandoned.discard(self)
+        for call in tuple(self.nested):
+            call.request_give_up()
 
 
 current_job: ContextVar["Job[Any] | None"] = ContextVar("aiograph_job", default=None)
 """The job whose code runs here, on a thread that serves a loop."""
 
+_under_way: set[Job[Any]] = set()
 _abandoned: set[Job[Any]] = set()
 
 
@@ -193,13 +234,11 @@ class _Worker:
         self._inbox.put(job)
 
     def _work(self) -> None:
-        self._pool.alive.add(self)
         while (job := self._next()) is not None:
             job.run()
             # free before the answer arrives, so that the next superstep finds this thread
             self._pool.idle.append(self)
             job.deliver()
-            self._pool.busy.discard(job)
             del job
         self._pool.alive.discard(self)
 
@@ -219,14 +258,13 @@ class _Pool:
     def __init__(self) -> None:
         self.idle: list[_Worker] = []
         self.alive: set[_Worker] = set()
-        self.busy: set[Job[Any]] = set()
 
     def submit(self, job: Job[Any]) -> None:
-        self.busy.add(job)
         try:
             worker = self.idle.pop()
         except IndexError:
             worker = _Worker(self)
+            self.alive.add(worker)
         worker.give(job)
 
 
@@ -239,30 +277,42 @@ def submit(job: Job[Any]) -> None:
     Raises:
         RuntimeError: The system has no thread left to give.
     """
-    _pool.submit(job)
+    try:
+        _pool.submit(job)
+    except RuntimeError:
+        _under_way.discard(job)
+        raise
 
 
 async def in_thread(fn: Callable[[], T], *, give_up: GiveUp | None = None) -> T:
     """Runs `fn` on a thread and returns its result; see `Job.outcome` for cancellation."""
     job = Job(fn, copy_context(), asyncio.get_running_loop())
     submit(job)
-    return await job.outcome(give_up)
+    return await job.outcome(() if give_up is None else (give_up,))
+
+
+def give_up_on(loop: asyncio.AbstractEventLoop) -> None:
+    """Has nobody on `loop`, which is about to be closed, wait for the threads that work for it now."""
+    for job in tuple(_under_way):
+        if job.loop is loop:
+            job.give_up()
 
 
 def busy_threads() -> int:
     """How many jobs are under way on threads; a virtual clock stands still meanwhile."""
-    return len(_pool.busy)
+    return len(_under_way)
 
 
 def thread_statistics() -> ThreadStatistics:
     """Counts of threads and of abandoned code, as they are at this moment."""
-    return ThreadStatistics(len(_pool.alive), len(_pool.busy), len(_abandoned))
+    return ThreadStatistics(len(_pool.alive), len(_under_way), len(_abandoned))
 
 
 def _forget_threads() -> None:
     """In a forked child no thread of the parent's exists."""
     global _pool
     _pool = _Pool()
+    _under_way.clear()
     _abandoned.clear()
 
 

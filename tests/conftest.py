@@ -23,7 +23,7 @@ from aiograph.testing.postgres import PostgresServer, PostgresUnavailableError, 
 settings.register_profile("aiograph", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("aiograph")
 
-POOLED_THREADS = ("aiograph-bridge", "aiograph-worker", "asyncio_", "AnyIO worker thread")
+POOLED_THREADS = ("aiograph-bridge", "aiograph-worker", "asyncio_", "uvloop_", "AnyIO worker thread")
 """First words of the names of threads that outlive a test on purpose: they are kept for the next one."""
 
 

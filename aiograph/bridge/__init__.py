@@ -1,7 +1,10 @@
 """Everything that crosses between threads and event loops.
 
 - `_loop`: the daemon thread that owns the process's own loop
-- `_call`: one synchronous call and the thread that waits for it
+- `_admit`: whether a synchronous call may wait, and which loop its work goes to
+- `_errand`: a piece of work on another loop
+- `_seat`: where a waiting thread serves synchronous node code
+- `_call`: one synchronous call, which is an errand and a seat
 - `_iterate`: synchronous iteration over an asynchronous iterator
 - `_twins`: `blocking`, `blocking_iter`, `blocking_cm`, which derive a synchronous verb
 - `_home`: `at_home`, which takes work to the loop that an object is tied to
@@ -11,7 +14,8 @@ that owns an object the work needs, is one that stands still until the call retu
 still travels with each call, through any number of threads and loops.
 """
 
-from aiograph.bridge._call import current_call, off_loop, run, running_loop
+from aiograph.bridge._admit import running_loop
+from aiograph.bridge._call import current_call, off_loop, run
 from aiograph.bridge._home import HasHome, at_home
 from aiograph.bridge._iterate import BlockingIterator
 from aiograph.bridge._loop import bridge_loop, shutdown

@@ -1,11 +1,14 @@
 """Objects that are tied to a loop, and taking work to it."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
-from aiograph.bridge._call import blocked_loops, refuse
+from aiograph._cancel import until_done
+from aiograph.bridge._admit import Verb, blocked_loops, refuse
+from aiograph.bridge._errand import LIVENESS_SECONDS, Errand
 from aiograph.bridge._loop import Loop
 from aiograph.errors import BridgeClosedError
 
@@ -31,40 +34,57 @@ async def at_home(obj: HasHome, make: Callable[[], Coroutine[Any, Any, T]], *, v
     home = obj.home
     if home is None or home is asyncio.get_running_loop():
         return await make()
-    if home in blocked_loops():
-        refuse(verb)
+    blocker = blocked_loops.get().get(home)
+    if blocker is not None:
+        refuse(Verb(verb), f"{type(obj).__name__} was opened on", blocker)
     if not home.is_running():
         raise BridgeClosedError(
             f"{verb}: the event loop that {type(obj).__name__} was opened on "
             f"{'is closed' if home.is_closed() else 'does not run'}; open it anew on a loop that lives on"
         )
-    return await _hop(home, make)
+    return await _Visit(verb, home, make).result()
 
 
-async def _hop(home: Loop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Awaits a coroutine on another loop, outlasting cancellation until its clean-up is through."""
-    here = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = here.create_future()
-    task: list[asyncio.Task[Any] | None] = [None]
+class _Visit(Errand[T]):
+    """Work on one loop that code on another one awaits."""
 
-    async def there() -> T:
-        task[0] = asyncio.current_task()
+    def __init__(self, verb: str, home: Loop, make: Callable[[], Awaitable[T]]) -> None:
+        super().__init__(verb, home, copy_context())
+        self._work = make
+        self._here = asyncio.get_running_loop()
+        self._ended = self._here.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # on the loop of whoever awaits
+
+    async def result(self) -> T:
+        """What the work returned or raised; outlasts a cancellation until the clean-up is through."""
+        self.send()
+        self._watch()
         try:
-            return await make()
-        finally:
-            with contextlib.suppress(RuntimeError):
-                here.call_soon_threadsafe(_settle, ended)
+            await asyncio.shield(self._ended)
+        except asyncio.CancelledError:
+            self.request_cancel()
+            await until_done(self._ended)
+            raise
+        return self.outcome()
 
-    remote = asyncio.run_coroutine_threadsafe(there(), home)
-    try:
-        return await asyncio.wrap_future(remote)
-    except asyncio.CancelledError:
-        while task[0] is not None and not ended.done() and home.is_running():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([ended], timeout=1)
-        raise
+    def _watch(self) -> None:
+        """Sees whether the work is done, now and then: its loop may stop before it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.is_done:
+            self.look()
+        if not self.is_done:
+            self._timer = self._here.call_later(LIVENESS_SECONDS, self._watch)
+        elif not self._ended.done():
+            self._ended.set_result(None)
 
+    # on the other loop
 
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def _make(self) -> Awaitable[T]:
+        return self._work()
+
+    def _at_end(self) -> None:
+        with suppress(RuntimeError):  # nobody is left there
+            self._here.call_soon_threadsafe(self._watch)

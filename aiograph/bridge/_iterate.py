@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-import functools
 import queue
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Generic, TypeVar
 
+from aiograph.bridge._admit import Verb
 from aiograph.bridge._call import Call
-from aiograph.bridge._loop import Loop
+from aiograph.errors import SyncCallError
 
 T = TypeVar("T")
 
@@ -21,34 +21,39 @@ BUFFERED_ITEMS = 16
 class _Pipe(Generic[T]):
     """Items on their way from a loop to the thread that iterates; bounded."""
 
-    def __init__(self, source: AsyncIterator[T]) -> None:
-        self._source = source
+    def __init__(self, make: Callable[[], AsyncIterator[T]]) -> None:
+        self._make = make
         self._items: deque[T] = deque()
-        self._notified = False
+        self._is_notified = False
         self._room: asyncio.Future[None] | None = None
 
     # on the loop
 
     async def pump(self, call: Call[None]) -> None:
+        source = self._make()
         try:
-            async for item in self._source:
+            async for item in source:
                 self._items.append(item)
-                if not self._notified:
-                    self._notified = True
+                if not self._is_notified:
+                    self._is_notified = True
                     call.notify()
                 if len(self._items) >= BUFFERED_ITEMS:
-                    await self._wait_for_room(call.loop)
+                    await self._wait_for_room()
         finally:
-            close = getattr(self._source, "aclose", None)
+            close = getattr(source, "aclose", None)
             if close is not None:
                 await close()
 
-    async def _wait_for_room(self, loop: Loop) -> None:
-        self._room = loop.create_future()
-        # the consumer may have emptied the buffer before it could see the future
-        if len(self._items) >= BUFFERED_ITEMS:
-            await self._room
-        self._room = None
+    async def _wait_for_room(self) -> None:
+        try:
+            while True:
+                self._room = asyncio.get_running_loop().create_future()
+                # the consumer may have emptied the buffer before it could see the future
+                if len(self._items) < BUFFERED_ITEMS:
+                    return
+                await self._room
+        finally:
+            self._room = None
 
     def _make_room(self) -> None:
         if self._room is not None and not self._room.done():
@@ -56,14 +61,14 @@ class _Pipe(Generic[T]):
 
     # on the iterating thread
 
-    def take(self, loop: Loop) -> deque[T]:
-        self._notified = False
+    def take(self, call: Call[None]) -> deque[T]:
+        self._is_notified = False  # first: what comes from now on, even if it is taken here, is announced
         taken: deque[T] = deque()
         with contextlib.suppress(IndexError):
             while True:
                 taken.append(self._items.popleft())
         if self._room is not None:
-            loop.call_soon_threadsafe(self._make_room)
+            call.call_there(self._make_room)
         return taken
 
 
@@ -77,13 +82,13 @@ class BlockingIterator(Iterator[T]):
 
     def __init__(self, make: Callable[[], AsyncIterator[T]], verb: str, timeout: float | None = None) -> None:
         self._make = make
-        self._verb = verb
+        self._verb = Verb(verb, "async for ... in {}(...)")
         self._timeout = timeout
         self._deadline: float | None = None
         self._call: Call[None] | None = None
         self._pipe: _Pipe[T] | None = None
         self._ready: deque[T] = deque()
-        self._closed = False
+        self._is_closed = False
 
     def __iter__(self) -> "BlockingIterator[T]":
         return self
@@ -91,48 +96,57 @@ class BlockingIterator(Iterator[T]):
     def __next__(self) -> T:
         if self._ready:
             return self._ready.popleft()
-        if self._closed:
+        if self._is_closed:
             raise StopIteration
         call, pipe = self._open()
+        call.check()
         while not self._ready:
             self._fill(call, pipe)
         return self._ready.popleft()
 
     def _open(self) -> tuple[Call[None], _Pipe[T]]:
         if self._call is None or self._pipe is None:
+            # the work refers to pipe and call, never to this object, so that it can be collected
+            self._pipe = _Pipe(self._make)
+            self._call = Call(self._verb, self._pipe.pump, patient=self._timeout is None)
             if self._timeout is not None:
                 self._deadline = time.monotonic() + self._timeout
-            call: Call[None] = Call(self._verb, patient=self._timeout is None)
-            pipe = _Pipe(self._make())
-            # the work refers to pipe and call, never to this object, so that it can be collected
-            call.start(functools.partial(pipe.pump, call))
-            self._call, self._pipe = call, pipe
         return self._call, self._pipe
 
     def _fill(self, call: Call[None], pipe: _Pipe[T]) -> None:
         try:
-            if not call.done:
+            if not call.is_done:
                 call.wait(self._deadline)
         except queue.Empty:
-            self._closed = True
-            call.request_cancel(give_up=True)
-            call.finish()
-            raise call.timed_out() from None
+            self._is_closed = True
+            call.time_out()
         except KeyboardInterrupt:
             self.close()
             raise
-        self._ready.extend(pipe.take(call.loop))
-        if call.done and not self._ready:
-            self._closed = True
+        is_over = call.is_done  # asked first: what it has left behind is all there by then
+        self._ready.extend(pipe.take(call))
+        if is_over and not self._ready:
+            self._is_closed = True
             call.outcome()
             raise StopIteration
 
     def close(self) -> None:
-        """Cancels the work, waits for its clean-up, and drops what was not yet taken."""
-        self._closed = True
+        """Cancels the work, waits for its clean-up, and drops what was not yet taken.
+
+        Raises:
+            SyncCallError: To wait would be to hang; the work is cancelled all the same.
+        """
+        self._is_closed = True
         self._ready.clear()
-        if self._call is not None and not self._call.done:
-            self._call.stop()
+        call = self._call
+        if call is None or call.is_done or call.is_inherited:
+            return
+        try:
+            call.check()
+        except SyncCallError:
+            call.request_cancel()
+            raise
+        call.stop()
 
     def __enter__(self) -> "BlockingIterator[T]":
         return self
@@ -142,5 +156,5 @@ class BlockingIterator(Iterator[T]):
 
     def __del__(self) -> None:
         call = getattr(self, "_call", None)
-        if call is not None and not call.done:
+        if call is not None and not call.is_done:
             call.request_cancel()

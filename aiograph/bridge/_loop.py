@@ -7,7 +7,11 @@ import asyncio
 import atexit
 import os
 import threading
+from contextlib import suppress
 from typing import cast
+
+from aiograph import _threads
+from aiograph.errors import BridgeClosedError
 
 SHUTDOWN_SECONDS = 5.0
 """How long the end of the process waits for the clean-up of work that still runs."""
@@ -20,31 +24,57 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self.loop = _new_loop()
+        self.patience = SHUTDOWN_SECONDS
+        self.has_started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="aiograph-bridge", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self.loop.close()
+            raise BridgeClosedError("the interpreter shuts down: no thread can be started") from error
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        self.loop.call_soon(self.has_started.set)
+        try:
+            self._run_until_stopped()
+            self.loop.run_until_complete(self._drain())
+        finally:
+            self.loop.close()
+
+    def _run_until_stopped(self) -> None:
+        while True:
+            try:
+                self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # it escaped from a task that user code made, and which keeps it for whoever awaits it
+                continue
+            return
+
+    async def _drain(self) -> None:
+        _threads.give_up_on(self.loop)
+        loop, me = self.loop, asyncio.current_task()
+        deadline = loop.time() + self.patience
+        # again and again, as calls may still arrive
+        while (tasks := asyncio.all_tasks() - {me}) and loop.time() < deadline:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=deadline - loop.time())
+        await loop.shutdown_asyncgens()
+        with suppress(RuntimeError):  # late in the interpreter's life there is no thread for it
+            await loop.shutdown_default_executor()
 
     def close(self, patience: float) -> None:
         """Cancels what runs, waits up to `patience` seconds for its clean-up, and ends the thread."""
-        if self.loop.is_closed():
-            return
-        self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self._drain(patience)))
-        self._thread.join(patience + 1)
-        if not self._thread.is_alive():
-            self.loop.close()
-
-    async def _drain(self, patience: float) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=patience)
-        await self.loop.shutdown_asyncgens()
-        await self.loop.shutdown_default_executor()
-        self.loop.stop()
+        self.patience = patience
+        with suppress(RuntimeError):  # it is closed already
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(patience + 1)
 
 
 def _new_loop() -> Loop:
@@ -68,22 +98,34 @@ def _new_loop() -> Loop:
 
 _lock = threading.Lock()
 _loop_thread: _LoopThread | None = None
+_parents: list[_LoopThread] = []
+"""In a forked child: kept, as neither asyncio nor uvloop likes a loop to vanish that seems to run."""
 
 
 def bridge_loop() -> Loop:
-    """The loop that serves synchronous calls; started when first asked for."""
+    """The loop that serves synchronous calls; started when first asked for, replaced if it was stopped.
+
+    Raises:
+        BridgeClosedError: The interpreter shuts down.
+    """
     global _loop_thread
     with _lock:
-        if _loop_thread is None:
+        if _loop_thread is None or not _loop_thread.is_alive:
             _loop_thread = _LoopThread()
-        return _loop_thread.loop
+        thread = _loop_thread
+    if not thread.has_started.is_set():
+        thread.has_started.wait()
+    return thread.loop
 
 
 def shutdown(patience: float = SHUTDOWN_SECONDS) -> None:
     """Ends the loop thread; the next synchronous call starts a new one.
 
+    Work that still runs is cancelled, and its callers get `BridgeClosedError`. Synchronous node code
+    cannot be cancelled: nobody waits for it.
+
     Args:
-        patience: Seconds to wait for the clean-up of work that still runs.
+        patience: Seconds to wait for the clean-up of asynchronous work.
     """
     global _loop_thread
     with _lock:
@@ -96,6 +138,8 @@ def _forget_loop_thread() -> None:
     """In a forked child: the parent's loop is not ours to close, as the two share its selector."""
     global _lock, _loop_thread
     _lock = threading.Lock()
+    if _loop_thread is not None:
+        _parents.append(_loop_thread)
     _loop_thread = None
     asyncio._set_running_loop(None)
 

@@ -1,5 +1,6 @@
 """Deriving a synchronous verb from an asynchronous one, with its name, parameters and documentation."""
 
+import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -7,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from aiograph.bridge._call import run
+from aiograph.bridge._admit import Verb
+from aiograph.bridge._call import Call, run
 from aiograph.bridge._iterate import BlockingIterator
 
 S = TypeVar("S", contravariant=True)
@@ -76,27 +78,60 @@ def blocking_cm(
 
 
 class BlockingContext(AbstractContextManager[T]):
-    """Enters and leaves an asynchronous context manager from synchronous code."""
+    """Enters and leaves an asynchronous context manager from synchronous code.
+
+    Both happen in one task, which waits in between: what was entered is left even if that task is
+    cancelled, as its loop is shut down or the node around it is cancelled.
+    """
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]], verb: str) -> None:
         self._make = make
-        self._verb = verb
-        self._manager: AbstractAsyncContextManager[T] | None = None
+        self._verb = Verb(verb, "async with {}(...)")
+        self._call: Call[bool | None] | None = None
+        self._value: T | None = None
+        self._left: asyncio.Future[ExcInfo] | None = None
 
     def __enter__(self) -> T:
-        async def enter() -> tuple[AbstractAsyncContextManager[T], T]:
-            manager = self._make()
-            return manager, await manager.__aenter__()
+        call = self._call = Call(self._verb, self._hold, patient=False)
+        try:
+            call.wait()
+        except KeyboardInterrupt:
+            call.stop()
+            raise
+        if call.is_done:
+            call.outcome()
+        return cast(T, self._value)
 
-        self._manager, value = run(enter, verb=self._verb)
-        return value
+    async def _hold(self, call: Call[bool | None]) -> bool | None:
+        manager = self._make()
+        self._value = await manager.__aenter__()
+        self._left = call.loop.create_future()
+        call.notify()
+        try:
+            details = await self._left
+        except BaseException as error:
+            await manager.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return await manager.__aexit__(*details)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        manager, self._manager = self._manager, None
-        assert manager is not None
-        return run(lambda: manager.__aexit__(kind, error, trace), verb=self._verb)
+        call = self._call
+        assert call is not None
+        if call.is_inherited:
+            return None  # it is the parent process that has to leave
+        call.check()
+        call.call_there(functools.partial(self._leave, (kind, error, trace)))
+        call.finish()
+        return call.outcome()
+
+    def _leave(self, details: "ExcInfo") -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(details)
+
+
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
 def _dress(twin: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ class Lane(NamedTuple):
     """Where a task's synchronous code may run, and what ends the wait for it."""
 
     on_caller: bool = False
-    give_up: GiveUp | None = None
+    give_ups: tuple[GiveUp, ...] = ()
 
 
 class CarriedExit(BaseException):
@@ -85,7 +85,7 @@ async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
         async with asyncio.timeout(seconds) as limit:
             timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
             try:
-                await _once(run, task, Lane(give_up=give_up), number)
+                await _once(run, task, Lane(give_ups=(*lane.give_ups, give_up)), number)
             finally:
                 timer.cancel()
     except TimeoutError as error:
@@ -134,7 +134,7 @@ async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> 
     if call.inline:
         return call.fn(input, scope)
     work = functools.partial(call.fn, input, scope)
-    return await settled(await off_loop(work, on_caller=lane.on_caller, give_up=lane.give_up))
+    return await settled(await off_loop(work, on_caller=lane.on_caller, give_ups=lane.give_ups))
 
 
 async def _follow(run: Run, route: Route, writes: Sequence[Write], scope: TaskScope) -> list[Write]:

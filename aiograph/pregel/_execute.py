@@ -12,16 +12,13 @@ from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar, cast
 
 from aiograph._threads import GiveUp
+from aiograph.bridge import current_call
 from aiograph.errors import NodeCancelledError
-from aiograph.pregel._attempt import CarriedExit, Lane, attempt
+from aiograph.pregel._attempt import Lane, attempt
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
 
 T = TypeVar("T")
-
-
-class _SiblingFailed(Exception):
-    """Makes the task group cancel the other tasks; the failure itself is recorded on its task."""
 
 
 class Within(Generic[T]):
@@ -76,10 +73,12 @@ async def _alone(run: Run, task: Task) -> None:
 
 async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
     give_up = GiveUp()
+    if (call := current_call()) is not None:
+        call.give_up.watch(give_up.trigger)
     timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
     try:
         async with asyncio.timeout(seconds) as limit:
-            await _together(run, todo, Lane(give_ups=(give_up,)))
+            await _together(run, todo, Lane(give_up=give_up))
     except TimeoutError as error:
         if not limit.expired():
             raise
@@ -90,6 +89,8 @@ async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
         ) from error
     finally:
         timer.cancel()
+        if call is not None:
+            call.give_up.unwatch(give_up.trigger)
 
 
 async def _together(run: Run, todo: Sequence[Task], lane: Lane) -> None:
@@ -98,14 +99,47 @@ async def _together(run: Run, todo: Sequence[Task], lane: Lane) -> None:
     if limit is not None and limit < len(todo):
         gate = asyncio.Semaphore(limit)
         todo = sorted(todo, key=lambda task: -task.node.priority)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for task in todo:
-                group.create_task(_member(run, task, _lane_of(task, lane), gate))
-                if _is_threaded(task):
-                    lane = lane._replace(on_caller=False)
-    except* _SiblingFailed:
-        pass  # recorded on its task
+    crew = _Crew(run, gate)
+    async with asyncio.TaskGroup() as group:
+        for task in todo:
+            crew.members.append(group.create_task(crew.work(task, _lane_of(task, lane))))
+            if _is_threaded(task):
+                lane = lane._replace(on_caller=False)
+
+
+class _Crew:
+    """The tasks of a superstep that run side by side.
+
+    A failure is recorded on its task and never raised into the task group, which before Python 3.13
+    forgets over a failed member that it is being cancelled itself.
+    """
+
+    __slots__ = ("_gate", "_is_broken", "_run", "members")
+
+    def __init__(self, run: Run, gate: AbstractAsyncContextManager[Any]) -> None:
+        self._run = run
+        self._gate = gate
+        self._is_broken = False
+        self.members: list[asyncio.Task[None]] = []
+
+    async def work(self, task: Task, lane: Lane) -> None:
+        async with self._gate:
+            if self._is_broken:
+                return  # a loop that starts tasks eagerly may have seen the failure of one before
+            await _settle(self._run, task, lane)
+            if task.error is None:
+                await _report(self._run, task)
+        if task.error is not None and self._stops_at(task.error):
+            self._is_broken = True
+            # not before others that fail in this very turn have had their say
+            asyncio.get_running_loop().call_soon(self._disband)
+
+    def _disband(self) -> None:
+        for member in self.members:
+            member.cancel()
+
+    def _stops_at(self, error: BaseException) -> bool:
+        return self._run.on_error == "cancel" or not isinstance(error, Exception)
 
 
 def _is_threaded(task: Task) -> bool:
@@ -114,16 +148,7 @@ def _is_threaded(task: Task) -> bool:
 
 
 def _lane_of(task: Task, lane: Lane) -> Lane:
-    return lane if _is_threaded(task) else Lane(give_ups=lane.give_ups)
-
-
-async def _member(run: Run, task: Task, lane: Lane, gate: AbstractAsyncContextManager[Any]) -> None:
-    async with gate:
-        await _settle(run, task, lane)
-        if task.error is None:
-            await _report(run, task)
-    if task.error is not None and (run.on_error == "cancel" or isinstance(task.error, CarriedExit)):
-        raise _SiblingFailed
+    return lane if _is_threaded(task) else Lane(give_up=lane.give_up)
 
 
 async def _report(run: Run, task: Task) -> None:
@@ -151,7 +176,9 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
             task.cancelled = True
             raise
         task.error = NodeCancelledError(task.name)
-    except (Exception, CarriedExit) as error:
+    except GeneratorExit:
+        raise  # the loop is gone, and nothing may be awaited any more
+    except BaseException as error:
         task.error = error
 
 

@@ -1,10 +1,10 @@
 """`StateGraph`, the builder: nodes over a shared state, edges that decide what runs next."""
 
 import warnings
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, Protocol, Self, TypeVar, overload
 
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.constants import END, NAMESPACE_END, NAMESPACE_SEPARATOR, RESERVED_NAMES, START
@@ -19,6 +19,7 @@ from aiograph.pregel._callable import bind
 from aiograph.pregel._compiled import Options, Pregel
 from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_error as checked_on_error
+from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._plan import Call
 from aiograph.types import Durability, OnError, RetryPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
@@ -216,19 +217,17 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             TypeError: It cannot be called.
         """
         name, action = _named(node, action)
-        self._check_name(name)
+        self._check_name(name, self._spec.nodes)
         inferred = input_schema_of(action) if input_schema is None else input_schema
         if inferred is not None:
             read_schema(inferred, infer_reducers=self._spec.infer_reducers)
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"the timeout of node {name!r} must be above 0 seconds, not {timeout}")
         self._spec.nodes[name] = NodeSpec(
             name=name,
             call=bind(action, name, inline=inline),
             input_schema=inferred,
             outline=outline_of(action, destinations),
             retry=None if retry_policy is None else _policies(retry_policy),
-            timeout=timeout,
+            timeout=checked_seconds(f"the timeout of node {name!r}", timeout),
             priority=priority,
             defer=defer,
             tags=tuple(tags),
@@ -236,8 +235,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         )
         return self
 
-    def _check_name(self, name: str) -> None:
-        if name in self._spec.nodes:
+    def _check_name(self, name: str, taken: Collection[str]) -> None:
+        if name in taken:
             raise ValueError(f"there is a node {name!r} already: give this one another name")
         if name in RESERVED_NAMES or not name:
             raise ValueError(f"a node cannot be named {name!r}: the name is reserved")
@@ -256,6 +255,10 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         if not nodes:
             raise ValueError("add_sequence() needs at least one node")
         pairs = [node if isinstance(node, tuple) else _named(node, None) for node in nodes]
+        taken = {*self._spec.nodes}
+        for name, _ in pairs:
+            self._check_name(name, taken)
+            taken.add(name)
         for name, action in pairs:
             self.add_node(name, action)
         for (before, _), (after, _) in pairwise(pairs):
@@ -267,7 +270,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     ) -> Self:
         """What nodes get that say nothing of their own, those added before included."""
         policies = () if retry_policy is None else _policies(retry_policy)
-        self._spec.defaults = NodeDefaults(retry=policies, timeout=timeout)
+        self._spec.defaults = NodeDefaults(retry=policies, timeout=checked_seconds("the timeout", timeout))
         return self
 
     # -- edges
@@ -297,7 +300,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self,
         source: str,
         path: Router[Any] | str,
-        path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
+        path_map: Mapping[Any, str] | Sequence[str] | None = None,
         *,
         then: str | None = None,
     ) -> Self:
@@ -347,7 +350,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     def set_conditional_entry_point(
         self,
         path: Router[Any] | str,
-        path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
+        path_map: Mapping[Any, str] | Sequence[str] | None = None,
         *,
         then: str | None = None,
     ) -> Self:
@@ -386,7 +389,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     def compile(
         self,
-        checkpointer: BaseCheckpointSaver | bool | None = None,
+        checkpointer: BaseCheckpointSaver | Literal[False] | None = None,
         *,
         store: Any = None,
         name: str | None = None,
@@ -411,16 +414,16 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
+            TypeError: `checkpointer` is no saver.
+            ValueError: An option has a value that does not exist.
         """
         schemas = self._schemas(strict)
         spec = self._spec
         if retry_policy is not None and not spec.defaults.retry:
             spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
-        if checkpointer is True:
-            raise ValueError("checkpointer=True is not supported yet: pass a saver, False or None")
         options = Options(
             store=store,
-            step_timeout=step_timeout,
+            step_timeout=checked_seconds("step_timeout", step_timeout),
             on_error=checked_on_error(on_error) or "cancel",
             durability=checked_durability(durability),
             build_context=_context_builder(spec.context_schema),
@@ -448,9 +451,7 @@ def _policies(policy: Policies) -> tuple[RetryPolicy, ...]:
     return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
 
 
-def _answers(
-    path: Any, path_map: Mapping[Hashable, str] | Sequence[str] | None
-) -> dict[Hashable, str] | None:
+def _answers(path: Any, path_map: Mapping[Any, str] | Sequence[str] | None) -> dict[Any, str] | None:
     if isinstance(path_map, Mapping):
         return dict(path_map)
     if path_map is not None:

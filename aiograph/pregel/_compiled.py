@@ -44,7 +44,7 @@ TASK_EVERY = 8
 class Options:
     """What `compile` fixes for all runs of a graph."""
 
-    checkpointer: BaseCheckpointSaver | bool | None = None
+    checkpointer: BaseCheckpointSaver | Literal[False] | None = None
     store: Any = None
     config: RunnableConfig | None = None
     step_timeout: float | None = None
@@ -75,6 +75,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     Raises:
         GraphValidationError: A node refers to a channel that does not exist.
+        TypeError: `checkpointer` is no saver.
     """
 
     def __init__(
@@ -84,14 +85,18 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         channels: Mapping[str, BaseChannel[Any, Any, Any]],
         input_channels: str | Sequence[str],
         output_channels: str | Sequence[str],
-        checkpointer: BaseCheckpointSaver | bool | None = None,
+        checkpointer: BaseCheckpointSaver | Literal[False] | None = None,
         store: Any = None,
         step_timeout: float | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
         name: str = "Pregel",
     ) -> None:
         self._plan = planned(nodes, channels, input_channels, output_channels, retry_policy, name)
-        self._options = Options(checkpointer=checkpointer, store=store, step_timeout=step_timeout)
+        self._options = Options(
+            checkpointer=_options.checkpointer(checkpointer),
+            store=store,
+            step_timeout=_options.seconds("step_timeout", step_timeout),
+        )
 
     @classmethod
     def of(cls, plan: Plan, options: Options) -> Self:
@@ -116,7 +121,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self._plan.channels
 
     @property
-    def checkpointer(self) -> BaseCheckpointSaver | bool | None:
+    def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
         return self._options.checkpointer
 
     def with_config(self, config: RunnableConfig | None = None, **entries: Any) -> Self:
@@ -133,10 +138,14 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
         Args:
             checkpointer: As for `StateGraph.compile`.
+
+        Raises:
+            TypeError: It is no saver.
         """
-        if isinstance(checkpointer, BaseCheckpointSaver):
-            checkpointer.allow_types(self._options.storable)
-        return self.of(self._plan, replace(self._options, checkpointer=checkpointer))
+        saver = _options.checkpointer(checkpointer)
+        if isinstance(saver, BaseCheckpointSaver):
+            saver.allow_types(self._options.storable)
+        return self.of(self._plan, replace(self._options, checkpointer=saver))
 
     # -- running
 

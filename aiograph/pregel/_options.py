@@ -3,8 +3,9 @@
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
+from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.types import Durability, OnError, RunnableConfig, StreamMode
 
@@ -117,6 +118,33 @@ def durability(value: Durability | None) -> Durability | None:
 def on_error(value: OnError | None) -> OnError | None:
     """The value, checked."""
     return None if value is None else one_of("on_error", value, _ON_ERROR)
+
+
+def checkpointer(value: Any) -> BaseCheckpointSaver | Literal[False] | None:
+    """The value, checked.
+
+    Raises:
+        TypeError: It is neither a saver nor `False` nor `None`.
+        ValueError: It is `True`.
+    """
+    if value is True:
+        raise ValueError("checkpointer=True is not supported yet: pass a saver, False or None")
+    if value is None or value is False or isinstance(value, BaseCheckpointSaver):
+        return value
+    is_manager = any(hasattr(value, name) for name in ("__enter__", "__aenter__"))
+    hint = "; enter the context manager and pass what it yields" if is_manager else ""
+    raise TypeError(f"a checkpointer is a saver, False or None, not {value!r}{hint}")
+
+
+def seconds(what: str, value: float | None) -> float | None:
+    """The value, checked.
+
+    Raises:
+        ValueError: It is not above 0.
+    """
+    if value is not None and value <= 0:
+        raise ValueError(f"{what} must be above 0 seconds, not {value}")
+    return value
 
 
 def one_of(what: str, value: T, allowed: Sequence[T]) -> T:

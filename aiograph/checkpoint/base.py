@@ -16,7 +16,7 @@ from aiograph import _ids
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import ERROR, INTERRUPT, RESUME, SCHEDULED
-from aiograph.errors import CheckpointQueryError
+from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
 from aiograph.types import RunnableConfig
 
 T = TypeVar("T")
@@ -305,7 +305,7 @@ class BaseCheckpointSaver:
         Raises:
             CheckpointSerializationError: A value cannot be stored.
         """
-        return writes._replace(writes=copy.deepcopy(list(writes.writes)))
+        return writes._replace(writes=[(name, _detached(name, value)) for name, value in writes.writes])
 
     def encode_commit(
         self,
@@ -331,7 +331,7 @@ class BaseCheckpointSaver:
         """
         detached = copy_checkpoint(checkpoint)
         values = detached["channel_values"]
-        values.update({name: copy.deepcopy(values[name]) for name in new_versions if name in values})
+        values.update({name: _detached(name, values[name]) for name in new_versions if name in values})
         return Commit(config, list(writes), detached, metadata, new_versions)
 
     async def acommit(self, commit: Commit) -> None:
@@ -367,6 +367,15 @@ _OVERRIDABLE = (*BaseCheckpointSaver.VERBS, "get", "get_metadata", "withdraw_wri
 
 _ITERATED_AT_ONCE = 64
 """Items that a plain `list` yields per visit to its worker thread."""
+
+
+def _detached(channel: str, value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        raise CheckpointSerializationError(
+            f"channel {channel!r}: the value cannot be copied: {error}"
+        ) from error
 
 
 def _defines_neither(cls: type, verb: str) -> bool:

@@ -12,8 +12,9 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID, SafeUUID
+from zoneinfo import ZoneInfo, available_timezones
 
-__all__ = ["CONTAINERS", "SCALARS", "Bytearray", "Container", "Scalar", "Unfit", "ZoneInfoScalar"]
+__all__ = ["CONTAINERS", "SCALARS", "Bytearray", "Container", "Scalar", "Unfit"]
 
 
 class Unfit(Exception):
@@ -72,27 +73,19 @@ def _decode_uuid(data: bytes) -> UUID:
 @cache
 def _known_zones() -> frozenset[str]:
     """The zones that may be loaded by name; a name in a stored row must not lead to any other file."""
-    from zoneinfo import available_timezones
-
     return frozenset(available_timezones())
 
 
-def _zone(key: str) -> tzinfo:
-    from zoneinfo import ZoneInfo
-
+def _zone(key: str) -> ZoneInfo:
     if key not in _known_zones():
         raise ValueError(f"time zone {key!r} is not known on this machine")
     return ZoneInfo(key)
 
 
-def _zone_key(zone: Any) -> str:
+def _zone_key(zone: ZoneInfo) -> str:
     if zone.key not in _known_zones():
         raise Unfit(f"the time zone {zone!r} has no name that could be looked up later")
-    return str(zone.key)
-
-
-ZoneInfoScalar = Scalar(10, lambda zone: _zone_key(zone).encode(), lambda data: _zone(data.decode()))
-"""The row of `zoneinfo.ZoneInfo`, apart so that the module is imported only where it is used."""
+    return zone.key
 
 
 def _zone_text(value: "datetime | time") -> str:
@@ -103,7 +96,7 @@ def _zone_text(value: "datetime | time") -> str:
     if type(zone) is timezone:
         given = zone.__getinitargs__()  # type: ignore[attr-defined]  # what pickle and copy use
         return f"[={given[1]}]" if len(given) > 1 else ""
-    if type(zone).__module__ == "zoneinfo" and type(zone).__name__ == "ZoneInfo":
+    if type(zone) is ZoneInfo:
         return f"[{_zone_key(zone)}]"
     raise Unfit(f"its tzinfo is a {type(zone).__module__}.{type(zone).__qualname__}; use zoneinfo.ZoneInfo")
 
@@ -182,6 +175,7 @@ SCALARS: Mapping[type, Scalar] = {
     UUID: Scalar(7, lambda value: value.int.to_bytes(16, "big"), _decode_uuid),
     Decimal: Scalar(8, lambda value: str(value).encode(), lambda data: Decimal(data.decode())),
     timezone: Scalar(9, _encode_offset, _decode_offset),
+    ZoneInfo: Scalar(10, lambda zone: _zone_key(zone).encode(), lambda data: _zone(data.decode())),
 }
 
 CONTAINERS: Mapping[type, Container] = {

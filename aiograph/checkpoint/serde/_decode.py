@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
 
-from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS, ZoneInfoScalar
+from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS
 from aiograph.checkpoint.serde._encode import DEFINE, REFER
 from aiograph.checkpoint.serde._kinds import Builder, Recipe
 
@@ -18,7 +18,7 @@ class Head(NamedTuple):
     build: Build
 
 
-_SCALARS = {scalar.code: scalar.decode for scalar in (*SCALARS.values(), ZoneInfoScalar)}
+_SCALARS = {scalar.code: scalar.decode for scalar in SCALARS.values()}
 _HEADS = {container.code: Head(container.build) for container in CONTAINERS.values()}
 
 _REMEMBERED = 1024

@@ -45,7 +45,10 @@ def record(cls: type, fields: tuple[str, ...], defaults: Mapping[str, Callable[[
     """A class whose instances are their attributes."""
 
     def take(value: Any) -> list[Any]:
-        return [getattr(value, name) for name in fields]
+        try:
+            return [getattr(value, name) for name in fields]
+        except AttributeError as error:
+            raise Unfit(f"its field {error.name!r} has no value") from None
 
     def builder(stored: Sequence[str]) -> Builder:
         arrange = _arrangement(cls, fields, stored, defaults)

@@ -29,7 +29,7 @@ from typing import Any
 from msgpack import packb  # type: ignore[import-untyped]  # has no annotations
 
 from aiograph.channels.dynamic_barrier_value import WaitForNames
-from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS, ZoneInfoScalar
+from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS
 from aiograph.checkpoint.serde._decode import Definitions, RichDecoding, decode_plain
 from aiograph.checkpoint.serde._encode import (
     Codec,
@@ -149,9 +149,7 @@ class JsonPlusSerializer:
     # -- allowing
 
     def _allow_one(self, cls: type) -> None:
-        if cls.__module__ == "zoneinfo" and cls.__name__ == "ZoneInfo":
-            self._codecs[cls] = ScalarCodec(ZoneInfoScalar)
-        elif cls not in _BUILT_IN and cls not in _OWN:
+        if cls not in _BUILT_IN and cls not in _OWN:
             recipe = recipe_for(cls)
             if recipe is not None:
                 self._learn(f"{cls.__module__}:{cls.__qualname__}", recipe)

@@ -4,7 +4,7 @@
 `from_conn_string` is entered.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Self
 
 from aiograph.bridge import blocking_cm
@@ -17,6 +17,13 @@ __all__ = ["AsyncSqliteSaver", "SqliteSaver"]
 
 class SqliteSaver(SqliteSaverBase):
     __doc__ = SqliteSaverBase.__doc__
+
+    @classmethod
+    def afrom_conn_string(
+        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+    ) -> AbstractAsyncContextManager[Self]:
+        """Opens a saver for the length of an `async with` block."""
+        return cls._opened(conn_string, serde=serde)
 
     @classmethod
     def from_conn_string(

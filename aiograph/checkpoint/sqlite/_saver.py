@@ -80,10 +80,9 @@ class SqliteSaverBase(EncodingSaver):
 
     @classmethod
     @asynccontextmanager
-    async def afrom_conn_string(
+    async def _opened(
         cls, conn_string: str, *, serde: SerializerProtocol | None = None
     ) -> AsyncIterator[Self]:
-        """Opens a saver for the length of an `async with` block."""
         async with cls(conn_string, serde=serde) as saver:
             await saver.asetup()
             yield saver

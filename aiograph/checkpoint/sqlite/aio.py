@@ -24,4 +24,4 @@ class AsyncSqliteSaver(SqliteSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return cls.afrom_conn_string(conn_string, serde=serde)
+        return cls._opened(conn_string, serde=serde)

@@ -38,8 +38,8 @@ def apply_writes(plan: Plan, state: RunState, tasks: Sequence[Task]) -> frozense
     gathered = _gather(plan, tasks)
     is_step = any(task.triggers for task in tasks)
     changed = _consumed(state, tasks) if is_step else {}
-    for name in sorted(gathered):
-        _update(plan, state, name, gathered[name], changed)
+    for name, writes in gathered.items():
+        _update(plan, state, name, writes, changed)
     if is_step:
         _mark_seen(state, tasks)
         _fade(state, gathered, changed)
@@ -146,12 +146,17 @@ def _withhold(state: RunState, name: str, channel: Any) -> None:
 
 
 def _classify(state: RunState, name: str, channel: Any) -> None:
-    alive = name in state.channels
-    for kind, holds in ((state.fading, channel.transient), (state.pending_finish, channel.awaits_finish)):
-        if alive and holds:
-            kind.add(name)
-        else:
-            kind.discard(name)
+    if channel.transient:
+        _note(state.fading, name, name in state.channels)
+    if channel.awaits_finish:
+        _note(state.pending_finish, name, name in state.channels)
+
+
+def _note(names: set[str], name: str, holds: bool) -> None:
+    if holds:
+        names.add(name)
+    else:
+        names.discard(name)
 
 
 def _finish(plan: Plan, state: RunState) -> frozenset[str]:

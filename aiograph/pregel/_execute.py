@@ -12,7 +12,6 @@ from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar, cast
 
 from aiograph._threads import GiveUp
-from aiograph.bridge import current_call
 from aiograph.errors import NodeCancelledError
 from aiograph.pregel._attempt import Lane, attempt
 from aiograph.pregel._run import Run
@@ -73,12 +72,10 @@ async def _alone(run: Run, task: Task) -> None:
 
 async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
     give_up = GiveUp()
-    if (call := current_call()) is not None:
-        call.give_up.watch(give_up.trigger)
     timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
     try:
         async with asyncio.timeout(seconds) as limit:
-            await _together(run, todo, Lane(give_up=give_up))
+            await _together(run, todo, Lane(give_ups=(give_up,)))
     except TimeoutError as error:
         if not limit.expired():
             raise
@@ -89,8 +86,6 @@ async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
         ) from error
     finally:
         timer.cancel()
-        if call is not None:
-            call.give_up.unwatch(give_up.trigger)
 
 
 async def _together(run: Run, todo: Sequence[Task], lane: Lane) -> None:
@@ -148,7 +143,7 @@ def _is_threaded(task: Task) -> bool:
 
 
 def _lane_of(task: Task, lane: Lane) -> Lane:
-    return lane if _is_threaded(task) else Lane(give_up=lane.give_up)
+    return lane if _is_threaded(task) else Lane(give_ups=lane.give_ups)
 
 
 async def _report(run: Run, task: Task) -> None:

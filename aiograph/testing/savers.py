@@ -137,6 +137,7 @@ class SaverContract(ABC):
     Each test runs twice: with the asynchronous verbs, and with the synchronous ones.
 
     Example:
+        >>> from contextlib import asynccontextmanager
         >>> class TestMySaver(SaverContract):
         ...     @asynccontextmanager
         ...     async def open_saver(self):

@@ -193,7 +193,7 @@ VALUES: list[Any] = [
     Command(update={"a": {1}}, goto=[Send("x", 1), "y"]),
     Interrupt(value=("question", 1), id="i"),
     Overwrite([1, (2,)]),
-    WaitForNames(frozenset({"a", "b"})),
+    WaitForNames(frozenset({"a"})),
     [bytearray(b"1"), (bytearray(b"2"), {"k": b"3"}), Point([bytearray(b"4")])],
 ]
 

@@ -59,15 +59,14 @@ class StateWriter:
         Raises:
             InvalidUpdateError: There is no such node.
         """
-        if isinstance(target, str | Send):
-            return self._goto_one(target)
-        return [write for item in target for write in self._goto_one(item)]
+        targets = target if isinstance(target, list | tuple | set | frozenset) else (target,)
+        return [write for item in targets for write in self._goto_one(item)]
 
     def _goto_one(self, target: Any) -> list[Write]:
         name = target.node if isinstance(target, Send) else target
         if name == END and not isinstance(target, Send):
             return []
-        if name not in self._nodes:
+        if not isinstance(name, str) or name not in self._nodes:
             raise InvalidUpdateError(
                 f"node {self._node!r} goes to {name!r}, which is not a node of the graph; "
                 f"there are {sorted(self._nodes)} and END (END takes no Send)"

@@ -25,6 +25,7 @@ class Seat:
         self._is_open = is_open and level < MAX_LEVEL
         self._gate = threading.Lock()
         self._job: _threads.Job[Any] | None = None
+        self._has_raised = False
 
     # on the loop
 
@@ -56,7 +57,12 @@ class Seat:
             job.error = error
             raise
         finally:
+            outcome = job.error
             job.deliver()
+        if isinstance(outcome, KeyboardInterrupt) and not self._has_raised:
+            # it struck the node's code, but the whole call was meant: the next one has to be the second
+            self._has_raised = True
+            raise outcome
 
     def close(self) -> None:
         """No job begins here any more."""

@@ -32,6 +32,9 @@ class CarriedExit(BaseException):
         self.error = error
         super().__init__(error)
 
+    def __repr__(self) -> str:
+        return repr(self.error)
+
 
 async def attempt(run: Run, task: Task, lane: Lane) -> None:
     """Runs a task to its end and sets its writes; what its last attempt raised is raised."""

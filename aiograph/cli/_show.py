@@ -1,0 +1,163 @@
+"""Values, tables and errors for human eyes, and values as JSON for programs."""
+
+import json
+import math
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from rich.console import Console
+from rich.json import JSON
+from rich.table import Table
+from rich.text import Text
+
+from aiograph.cli._given import Refusal
+from aiograph.cli._progress import one_line
+from aiograph.types import StateSnapshot
+
+LONG_TEXT = 200
+LONG_LIST = 10
+LONG_DICT = 30
+DEEP = 4
+"""Beyond these, `shortened` says how much more there is."""
+
+
+# -- JSON ------------------------------------------------------------------------------------------
+
+
+def as_json(value: Any) -> str:
+    """A value as one line of JSON; what JSON does not know becomes a list, a dict or text."""
+    return json.dumps(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """A value made of what JSON knows."""
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Set):
+        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return [plain(item) for item in value]
+    return _plain_object(value)
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else str(plain(key))
+
+
+def _plain_object(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
+    if hasattr(value, "model_dump"):  # Pydantic's
+        return plain(value.model_dump())
+    return repr(value) if isinstance(value, bytes | bytearray | BaseException) else str(value)
+
+
+def shortened(value: Any, depth: int = 0) -> Any:
+    """A plain value cut down to what one wants to see; says what was left out."""
+    if isinstance(value, str):
+        return value if len(value) <= LONG_TEXT else f"{value[:LONG_TEXT]}… ({len(value):,} characters)"
+    if isinstance(value, dict):
+        if depth >= DEEP and value:
+            return f"{{… {_count(value, 'key')}}}"
+        first = {key: shortened(value[key], depth + 1) for key in list(value)[:LONG_DICT]}
+        return first if len(value) <= LONG_DICT else {**first, "…": f"{len(value) - LONG_DICT:,} more keys"}
+    if isinstance(value, list):
+        if depth >= DEEP and value:
+            return f"[… {_count(value, 'item')}]"
+        items = [shortened(item, depth + 1) for item in value[:LONG_LIST]]
+        return items if len(value) <= LONG_LIST else [*items, f"… {len(value) - LONG_LIST:,} more"]
+    return value
+
+
+def _count(items: Any, what: str) -> str:
+    return f"{len(items):,} {what}{'' if len(items) == 1 else 's'}"
+
+
+def print_values(console: Console, values: Any) -> None:
+    """A state, for human eyes."""
+    text = json.dumps(shortened(plain(values)), indent=2, ensure_ascii=False)
+    # a lone surrogate, which JSON may hold, cannot be printed
+    text = text.encode("utf-8", "backslashreplace").decode()
+    console.print(JSON(text).text if console.is_terminal else text, soft_wrap=True, markup=False)
+
+
+# -- threads ---------------------------------------------------------------------------------------
+
+
+def nodes_of(names: Iterable[str]) -> str:
+    """Names of nodes, each once, with how often it occurs."""
+    return ", ".join(name if count == 1 else f"{name} x{count}" for name, count in Counter(names).items())
+
+
+def age(created_at: str | None) -> str:
+    """How long ago an ISO time was."""
+    if created_at is None:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(created_at)).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def history_table(snapshots: Iterable[StateSnapshot]) -> Table:
+    """The checkpoints of a thread, one a line."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step", justify="right")
+    table.add_column("source")
+    table.add_column("checkpoint", style="dim", no_wrap=True)
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("next")
+    for snapshot in snapshots:
+        metadata = snapshot.metadata or {}
+        table.add_row(
+            str(metadata.get("step", "")),
+            str(metadata.get("source", "")),
+            (snapshot.config.get("configurable") or {}).get("checkpoint_id", ""),
+            age(snapshot.created_at),
+            Text(nodes_of(snapshot.next)),
+        )
+    return table
+
+
+def tasks_table(snapshot: StateSnapshot) -> Table:
+    """What is left to do in a thread, a node a line, and what failed."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("node", "tasks", "done"):
+        table.add_column(name, justify="left" if name == "node" else "right", no_wrap=True)
+    table.add_column("last error", style="red")
+    tasks, left = Counter(task.name for task in snapshot.tasks), Counter(snapshot.next)
+    for name, count in tasks.items():
+        errors = [one_line(task.error) for task in snapshot.tasks if task.name == name and task.error]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        table.add_row(
+            Text(name), str(count), str(count - left[name]), Text(errors[0] + more if errors else "")
+        )
+    return table
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def print_error(console: Console, error: BaseException, *, full: bool) -> None:
+    """An error, in a few lines; with its traceback if `full`."""
+    if full:
+        console.print(Text("".join(traceback.format_exception(error))), end="", soft_wrap=True)
+        return
+    message = str(error)
+    if not isinstance(error, Refusal):
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    for note in getattr(error, "__notes__", ()):
+        console.print(Text(f"  {note}", style="dim"), soft_wrap=True)

@@ -13,6 +13,7 @@ from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
 from aiograph.constants import ERROR
+from aiograph.errors import CheckpointSerializationError
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
     changed_versions,
@@ -115,21 +116,30 @@ class Journal:
 
     def _encode(self, source: str, writes: Sequence[Any]) -> Commit:
         state = self._state
-        commit = self._saver.encode_commit(
-            config_for(self._thread_id, state.namespace, self._parent),
-            make_checkpoint(self._plan, state),
-            self.metadata(source),
-            changed_versions(self._versions, state),
-            writes,
-        )
+        try:
+            commit = self._saver.encode_commit(
+                config_for(self._thread_id, state.namespace, self._parent),
+                make_checkpoint(self._plan, state),
+                self.metadata(source),
+                changed_versions(self._versions, state),
+                writes,
+            )
+        except CheckpointSerializationError as error:
+            raise self._located(error, state.step - 1) from error
         self._parent = state.checkpoint_id
         self._versions = dict(state.versions)
         return commit
 
     def _encode_task(self, task: Task) -> Any:
-        return self._saver.encode_writes(
-            TaskWrites(task.id, task.path_text, storable_writes(self._plan, task))
-        )
+        writes = TaskWrites(task.id, task.path_text, storable_writes(self._plan, task))
+        try:
+            return self._saver.encode_writes(writes)
+        except CheckpointSerializationError as error:
+            raise self._located(error, task.step) from error
+
+    def _located(self, error: CheckpointSerializationError, step: int) -> CheckpointSerializationError:
+        """The same error; it tells where it happened as well."""
+        return CheckpointSerializationError(f"thread {self._thread_id!r}, step {step}: {error}")
 
     def record(self, task: Task) -> None:
         """Keeps a finished task's writes beside the checkpoint it started from; see `flush`."""

@@ -292,10 +292,11 @@ class BaseCheckpointSaver:
         """Removes the pending writes of some tasks of a checkpoint, all or nothing.
 
         The engine calls it when finished tasks contradict each other, so that they can run again.
-        This default marks each task as failed, which has the same effect on the next run.
+        This default removes nothing: it marks each task as one that has to run again, by a write to
+        the channel `SCHEDULED`.
         """
         for task_id in task_ids:
-            await self.aput_writes(config, [(ERROR, "the task's writes were withdrawn")], task_id)
+            await self.aput_writes(config, [(SCHEDULED, True)], task_id)
 
     # -- what the engine calls: encode at once, write when it suits the durability
 

@@ -16,12 +16,19 @@ from aiograph.pregel._tasks import Task
 
 
 class ConflictingWrites(Exception):
-    """Carries the error of a superstep whose writes a channel refused, and the tasks to blame."""
+    """Carries the error of a superstep whose writes channels refused, and the tasks to blame."""
 
     def __init__(self, error: InvalidUpdateError, tasks: Sequence[Task]) -> None:
         self.error = error
         self.tasks = tasks
         super().__init__(error)
+
+
+class _Refusal(NamedTuple):
+    """One channel that does not take its values."""
+
+    error: InvalidUpdateError
+    writers: Sequence[Task]
 
 
 class _Gathered(NamedTuple):
@@ -33,16 +40,19 @@ def apply_writes(plan: Plan, state: RunState, tasks: Sequence[Task]) -> frozense
     """Applies the writes of the finished `tasks`, given in task order, and says which channels changed.
 
     Raises:
-        ConflictingWrites: A channel refused its values; the state is as before.
+        ConflictingWrites: Channels refused their values; the state is as before.
     """
     gathered = _gather(plan, tasks)
     is_step = any(task.triggers for task in tasks)
     changed = _consumed(state, tasks) if is_step else {}
+    refusals: list[_Refusal] = []
     for name, writes in gathered.items():
-        _update(plan, state, name, writes, changed)
+        refusals += _update(plan, state, name, writes, changed)
+    if refusals:
+        raise _conflict(refusals)
     if is_step:
-        _mark_seen(state, tasks)
         _fade(state, gathered, changed)
+        _mark_seen(state, tasks)
     updated = _install(plan, state, changed)
     if state.pending_finish and not any(name in plan.subscribers for name in updated):
         updated |= _finish(plan, state)
@@ -76,16 +86,19 @@ def _consumed(state: RunState, tasks: Iterable[Task]) -> Channels:
     return changed
 
 
-def _update(plan: Plan, state: RunState, name: str, gathered: _Gathered, changed: Channels) -> None:
+def _update(
+    plan: Plan, state: RunState, name: str, gathered: _Gathered, changed: Channels
+) -> Sequence[_Refusal]:
     channel = changed.get(name) or (state.channels.get(name) or plan.channels[name]).copy()
     try:
         if channel.update(gathered.values):
             changed[name] = channel
     except Exception as error:
-        raise _conflict(error, name, gathered.writers) from error
+        return (_refusal(error, name, gathered.writers),)
+    return ()
 
 
-def _conflict(error: Exception, channel: str, writers: Sequence[Task]) -> ConflictingWrites:
+def _refusal(error: Exception, channel: str, writers: Sequence[Task]) -> _Refusal:
     names = ", ".join(repr(task.name) for task in writers)
     if isinstance(error, InvalidUpdateError):
         named = InvalidUpdateError(f"{error} (written by {names} in step {writers[0].step})")
@@ -96,7 +109,15 @@ def _conflict(error: Exception, channel: str, writers: Sequence[Task]) -> Confli
             f"(written by {names} in step {writers[0].step}); the state is as it was before that step"
         )
     named.__cause__ = error
-    return ConflictingWrites(named, writers)
+    return _Refusal(named, writers)
+
+
+def _conflict(refusals: Sequence[_Refusal]) -> ConflictingWrites:
+    first, *others = refusals
+    for other in others:
+        first.error.add_note(f"besides, {other.error}")
+    guilty = {id(task): task for refusal in refusals for task in refusal.writers}
+    return ConflictingWrites(first.error, list(guilty.values()))
 
 
 def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:

@@ -33,10 +33,10 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
     tasks = due_tasks(plan, state, 0)
     pending = saved.pending_writes or []
     restore_writes(tasks, pending)
-    seen = [_public(task, plan, pending) for task in tasks]
-    names = tuple(task.name for task in tasks if not (live and task.writes is not None))
     if live:
         _apply_finished(plan, state, tasks)
+    seen = [_public(task, plan, pending) for task in tasks]
+    names = tuple(task.name for task in tasks if not (live and task.writes is not None))
     return StateSnapshot(
         values=read_channels(state.values, plan.output),
         next=names,
@@ -50,13 +50,14 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
 
 
 def _apply_finished(plan: Plan, state: Any, tasks: Sequence[Task]) -> None:
-    finished = [task for task in tasks if task.writes is not None]
-    if not finished:
-        return
-    try:
-        apply_writes(plan, state, finished)
-    except ConflictingWrites:
-        return  # shown as stored; the run that meets the conflict reports it
+    """Applies what finished tasks wrote; those that contradict each other count as not finished."""
+    while finished := [task for task in tasks if task.writes is not None]:
+        try:
+            apply_writes(plan, state, finished)
+            return
+        except ConflictingWrites as conflict:
+            for task in conflict.tasks:
+                task.writes = None  # it will run again
 
 
 def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite]) -> PregelTask:

@@ -72,17 +72,21 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
 async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
-    try:
-        await execute(run, tasks)
-    except BaseException:
-        _tell_failures(run, tasks)
-        raise
+    await _execute(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
     await _keep(run, "loop", tasks)
     if run.emitter is not None:
         run.emitter.stepped(run.state, tasks)
         await run.emitter.room()
+
+
+async def _execute(run: Run, tasks: Sequence[Task]) -> None:
+    try:
+        await execute(run, tasks)
+    except BaseException:
+        _tell_failures(run, tasks)
+        raise
 
 
 def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
@@ -96,21 +100,43 @@ def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
 
 
 async def _apply(run: Run, tasks: Sequence[Task]) -> None:
-    try:
-        apply_writes(run.plan, run.state, tasks)
-    except ConflictingWrites as conflict:
-        if run.journal is not None:
-            await _keep_the_innocent(run, tasks, conflict.tasks)
-        raise conflict.error from conflict.error.__cause__
+    """Applies the writes of all tasks.
+
+    Writes that are left from an earlier attempt may contradict others, if that attempt was broken off
+    before they could be taken back, or if the graph has been changed since. Then those tasks run again.
+    """
+    while True:
+        try:
+            apply_writes(run.plan, run.state, tasks)
+            return
+        except ConflictingWrites as conflict:
+            outdated = [task for task in conflict.tasks if task.cached]
+            if not outdated:
+                await _keep_the_innocent(run, tasks, conflict)
+                raise conflict.error from conflict.error.__cause__
+        await _forget(run, outdated)
+        await _execute(run, tasks)
 
 
-async def _keep_the_innocent(run: Run, tasks: Sequence[Task], guilty: Sequence[Task]) -> None:
+async def _forget(run: Run, outdated: Sequence[Task]) -> None:
+    if run.journal is not None:
+        await run.journal.withdraw(outdated)
+    for task in outdated:
+        task.writes = None
+        task.cached = task.recorded = False
+
+
+async def _keep_the_innocent(run: Run, tasks: Sequence[Task], conflict: ConflictingWrites) -> None:
     """Takes back the writes that contradict each other; the other tasks need not run again."""
-    assert run.journal is not None
-    for task in tasks:
-        if not task.recorded and task not in guilty:
-            run.journal.record(task)
-    await run.journal.withdraw(guilty)
+    if run.journal is None:
+        return
+    try:
+        for task in tasks:
+            if not task.recorded and task not in conflict.tasks:
+                run.journal.record(task)
+        await run.journal.withdraw(conflict.tasks)
+    except Exception as lost:
+        conflict.error.add_note(f"in addition, the writes could not be taken back: {lost!r}")
 
 
 async def _keep(run: Run, source: str, tasks: Sequence[Task]) -> None:

@@ -12,7 +12,7 @@ from aiograph.checkpoint.base import (
     CheckpointMetadata,
     PendingWrite,
 )
-from aiograph.constants import ERROR, INTERRUPT, NO_WRITES, RESUME
+from aiograph.constants import ERROR, INTERRUPT, NO_WRITES, RESUME, SCHEDULED
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
@@ -80,8 +80,9 @@ def restore_writes(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> No
             kept.setdefault(task_id, []).append((channel, value))
     if not kept:
         return
+    to_run_again = {task_id for task_id, channel, _ in pending if channel == SCHEDULED}
     for task in tasks:
-        if task.id in kept:
+        if task.id in kept and task.id not in to_run_again:
             task.writes = kept[task.id]
             task.cached = task.recorded = True
 

@@ -304,7 +304,7 @@ def _load_value(serde: SerializerProtocol, stored: StoredCheckpoint, name: str) 
     blob = stored.values.get(name)
     if blob is None:
         raise CheckpointDeserializationError(
-            f"{stored.key}: the value of the channel {name!r}, version "
+            f"{stored.key}, channel {name!r}: its value, version "
             f"{stored.skeleton.channel_versions.get(name)!r}, is not in the storage any more"
         )
     return _reading(stored.key, f"channel {name!r}", serde.loads_typed, blob)

@@ -8,6 +8,7 @@ nothing. Blocks in other languages are only read.
 import doctest
 import itertools
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -58,11 +59,15 @@ def steps(page: str) -> Iterator[Step]:
             yield Step(block.text, block.line, after.text if after.language == "text" else "")
 
 
+TOLD = [page for page in PAGES if any(steps(page))]
+"""The pages that tell a story in code."""
+
+
 def test_there_are_pages_with_code() -> None:
-    assert len([page for page in PAGES if any(steps(page))]) >= 5
+    assert len(TOLD) >= 5
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(steps(page))])
+@pytest.mark.parametrize("page", TOLD)
 def test_the_code_of_a_page_runs_and_prints_what_it_says(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +81,20 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(
         printed = capsys.readouterr().out
         where = f"{page}, line {step.line}"
         assert SAME_TEXT(step.output, printed, doctest.ELLIPSIS), f"{where} prints:\n{printed}"
+
+
+def test_a_type_checker_accepts_the_code_of_the_pages(tmp_path: Path) -> None:
+    files = [tmp_path / (re.sub(r"\W", "_", page) + ".py") for page in TOLD]
+    for page, file in zip(TOLD, files, strict=True):
+        lines: list[str] = []
+        for step in steps(page):
+            lines += [""] * (step.line - len(lines)) + step.code.splitlines()
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", *map(str, files)]
+    done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    # errors in the package itself are another test's business
+    assert [line for line in done.stdout.splitlines() if line.startswith(str(tmp_path))] == []
 
 
 # -- the README's two commands ---------------------------------------------------------------------

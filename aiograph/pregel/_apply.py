@@ -5,10 +5,10 @@ put in place, so that a reducer that raises, or two writers that contradict each
 as it was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
-from aiograph.constants import NO_WRITES
+from aiograph.constants import NO_WRITES, TASKS
 from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._state import Channels, RunState
@@ -36,8 +36,16 @@ class _Gathered(NamedTuple):
     writers: list[Task]
 
 
-def apply_writes(plan: Plan, state: RunState, tasks: Sequence[Task]) -> frozenset[str]:
+def apply_writes(
+    plan: Plan, state: RunState, tasks: Sequence[Task], kept: Set[str] = frozenset()
+) -> frozenset[str]:
     """Applies the writes of the finished `tasks`, given in task order, and says which channels changed.
+
+    Args:
+        plan: The graph.
+        state: Changed in place, as a whole or not at all.
+        tasks: The tasks of a superstep, or those of them whose writes count.
+        kept: Channels that trigger tasks which are still to run: they last one superstep longer.
 
     Raises:
         ConflictingWrites: Channels refused their values; the state is as before.
@@ -51,13 +59,18 @@ def apply_writes(plan: Plan, state: RunState, tasks: Sequence[Task]) -> frozense
     if refusals:
         raise _conflict(refusals)
     if is_step:
-        _fade(state, gathered, changed)
+        _fade(state, gathered.keys() | kept, changed)
         _mark_seen(state, tasks)
     updated = _install(plan, state, changed)
-    if state.pending_finish and not any(name in plan.subscribers for name in updated):
+    if state.pending_finish and not kept and not _triggers_any(plan, updated):
         updated |= _finish(plan, state)
     state.updated = updated
     return updated
+
+
+def _triggers_any(plan: Plan, channels: Iterable[str]) -> bool:
+    """Whether a change of these channels makes anything run."""
+    return any(name in plan.subscribers or name == TASKS for name in channels)
 
 
 def _gather(plan: Plan, tasks: Sequence[Task]) -> dict[str, _Gathered]:
@@ -129,10 +142,10 @@ def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
                 seen[trigger] = versions[trigger]
 
 
-def _fade(state: RunState, gathered: dict[str, _Gathered], changed: Channels) -> None:
+def _fade(state: RunState, spared: Set[str], changed: Channels) -> None:
     """A value that lasts one superstep ends with the first one that does not write it again."""
     for name in state.fading:
-        if name not in gathered:
+        if name not in spared:
             channel = state.channels[name].copy()
             if channel.update(()):
                 changed[name] = channel

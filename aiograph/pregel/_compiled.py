@@ -346,6 +346,10 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     ) -> RunnableConfig:
         """Changes a thread's state as if a node had returned `values`; its edges decide what is next.
 
+        Tasks of a broken superstep that have finished count as well. An update in the name of a node
+        that was about to run stands for its task, and the others that were about to run still are;
+        after an update in any other name they are not.
+
         Args:
             config: Names the thread, and with a `checkpoint_id` the checkpoint to start from.
             values: What the node returned.
@@ -359,8 +363,9 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
         """
         place = self._place(config)
-        run = await open_update(self._plan, place, self._request(None, config, None, None, "sync", None))
-        return await Within(copy_context(), save_update(run, as_node, values))
+        request = self._request(None, config, None, None, "sync", None)
+        run, _, pending = await open_update(self._plan, place, request)
+        return await Within(copy_context(), save_update(run, as_node, values, pending))
 
     def _place(self, config: RunnableConfig) -> "_SavedPlace":
         place = find_place(self._options.checkpointer, self._config(config), current_task.get())

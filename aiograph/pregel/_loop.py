@@ -156,12 +156,20 @@ def _too_many_steps(run: Run) -> GraphRecursionError:
     )
 
 
-async def save_update(run: Run, as_node: str | None, values: Any) -> RunnableConfig:
-    """Applies an update from outside and keeps the state that it leads to."""
+async def save_update(
+    run: Run, as_node: str | None, values: Any, pending: Sequence[PendingWrite]
+) -> RunnableConfig:
+    """Applies an update from outside and keeps the state that it leads to.
+
+    Args:
+        run: A run at the checkpoint that is updated.
+        as_node: Whose update it is.
+        values: What that node returned, so to speak.
+        pending: Writes of tasks of that checkpoint that have finished since.
+    """
     node = author(run.plan, run.state, as_node)
-    task = await apply_update(run, node, values)
+    await apply_update(run, node, values, pending)
     assert run.journal is not None
-    task.recorded = True  # it never was a task of the checkpoint before
-    await run.journal.commit("update", [task])
+    await run.journal.commit("update", ())  # no task of the checkpoint before has made the update
     await run.journal.close()
     return run.journal.config

@@ -113,12 +113,15 @@ def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emit
     )
 
 
-async def open_update(plan: Plan, place: Place, request: Request) -> Run:
+async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
     """A run that will not execute anything, at the checkpoint that `place` names."""
     assert place.saver is not None
     saved = await place.saver.aget_tuple(place.config)
     state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
-    return _whole_run(plan, request, place, state, None)
+    run = _whole_run(plan, request, place, state, None)
+    if saved is None or await _is_replay(place):
+        return Opened(run, False, ())
+    return Opened(run, False, saved.pending_writes or ())
 
 
 def _takes_input_next(state: RunState, took_input: bool) -> bool:

@@ -50,8 +50,12 @@ async def test_writes_come_in_the_order_of_the_sends_whichever_finishes_first() 
 
 async def test_the_argument_arrives_as_it_was_sent() -> None:
     seen: list[Any] = []
+
+    async def look(argument: Any) -> None:
+        seen.append(argument)
+
     argument = {"anything": object}
-    graph = fan_out(seen.append, [Send("work", argument), Send("work", 5)])
+    graph = fan_out(look, [Send("work", argument), Send("work", 5)])
     await graph.with_checkpointer(None).ainvoke({})
     assert seen == [argument, 5]
 

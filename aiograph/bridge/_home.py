@@ -19,7 +19,8 @@ class HasHome(Protocol):
     """Something tied to a loop; `home` is `None` while it is tied to none."""
 
     @property
-    def home(self) -> Loop | None: ...
+    def home(self) -> Loop | None:
+        """The loop that the object is tied to."""
 
 
 async def at_home(obj: HasHome, make: Callable[[], Coroutine[Any, Any, T]], *, verb: str) -> T:

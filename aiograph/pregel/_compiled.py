@@ -108,6 +108,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     @property
     def name(self) -> str:
+        """What the graph is called in messages and traces."""
         return self._plan.name
 
     @property
@@ -122,6 +123,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     @property
     def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
+        """The saver; `None` inherits that of a graph around this one, `False` keeps nothing."""
         return self._options.checkpointer
 
     def with_config(self, config: RunnableConfig | None = None, **entries: Any) -> Self:

@@ -75,6 +75,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
+        """Runs code on a thread; the clock stands still meanwhile."""
         future = super().run_in_executor(executor, func, *args)
         self._own_jobs += 1
         future.add_done_callback(self._job_ended)

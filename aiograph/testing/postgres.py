@@ -93,9 +93,11 @@ class Binaries:
 
     @property
     def is_movable(self) -> bool:
+        """Whether it is known which folders a copy has to hold."""
         return bool(self.parts)
 
     def command(self, name: str) -> str:
+        """The path of one program, `initdb` for instance."""
         return str(self.folder / f"{name}{_EXE}")
 
 

@@ -61,9 +61,15 @@ def _decode_uuid(data: bytes) -> UUID:
     if len(data) != 16:
         raise ValueError("a UUID has 16 bytes")
     value = object.__new__(UUID)
-    object.__setattr__(value, "int", int.from_bytes(data, "big"))
-    object.__setattr__(value, "is_safe", SafeUUID.unknown)
+    _set_uuid_int(value, int.from_bytes(data, "big"))
+    _set_uuid_safety(value, _UNKNOWN)
     return value
+
+
+# past `UUID.__setattr__`, which refuses
+_set_uuid_int = UUID.__dict__["int"].__set__
+_set_uuid_safety = UUID.__dict__["is_safe"].__set__
+_UNKNOWN = SafeUUID.unknown
 
 
 # -- time: ISO 8601; a fold is a trailing "~"; a named zone follows in brackets, as in RFC 9557:
@@ -102,6 +108,8 @@ def _zone_text(value: "datetime | time") -> str:
 
 
 def _encode_moment(value: "datetime | time") -> bytes:
+    if (value.tzinfo is None or value.tzinfo is UTC) and not value.fold:
+        return value.isoformat().encode()
     zone = _zone_text(value)
     has_key = zone != "" and zone[1] != "="
     text = (value.replace(tzinfo=None) if has_key else value).isoformat()

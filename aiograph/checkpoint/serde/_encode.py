@@ -1,6 +1,7 @@
 """One encoding: a packer call, a table from exact types to codecs, and the search for what was refused."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import is_
 from typing import Any, Protocol
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
@@ -15,8 +16,8 @@ DEFINE = 64
 REFER = 65
 """Head of an instance whose class has appeared before: its number follows."""
 
-_MISTAKEN = (memoryview, ExtType, Timestamp)
-"""Types that the packer stores, but that would come back as something else."""
+_SUSPECT = frozenset({list, dict, bytearray, memoryview, ExtType, Timestamp})
+"""Types that the packer stores without asking, though some come back as something else, or hold some."""
 
 _new = tuple.__new__
 
@@ -100,7 +101,7 @@ class RecipeCodec:
 class Encoding:
     """The state of one encoding."""
 
-    __slots__ = ("_classes", "_codecs", "_is_careful", "is_rich")
+    __slots__ = ("_classes", "_codecs", "_is_careful", "is_doubtful", "is_rich")
 
     def __init__(self, codecs: Mapping[type, Codec], *, is_careful: bool = False) -> None:
         self._codecs = codecs
@@ -108,21 +109,34 @@ class Encoding:
         self._classes: dict[type, int] = {}
         self.is_rich = False
         """Whether there are lists with heads."""
+        self.is_doubtful = False
+        """Whether they hold something that `shield` would have to look into."""
 
-    def pack(self, value: Any, unicode_errors: str | None) -> bytes:
+    def pack(self, value: Any) -> bytes:
         """One pass over `value`.
 
         Raises:
             Refusal: A value inside cannot be stored.
-            UnicodeEncodeError: Some text holds half of a surrogate pair, and `unicode_errors` is not set.
         """
+        try:
+            return self._pack(value, None)
+        except UnicodeEncodeError:
+            # half a surrogate pair, as models emit them at times; to keep it takes the packer's slow way
+            self._classes.clear()
+            return self._pack(value, "surrogatepass")
+
+    def _pack(self, value: Any, unicode_errors: str | None) -> bytes:
         packer = msgpack.Packer(default=self._convert, strict_types=True, unicode_errors=unicode_errors)
-        return packer.pack(shield(value) if self._is_careful else value)  # type: ignore[no-any-return]
+        return packer.pack(value)  # type: ignore[no-any-return]  # bytes
 
     def items(self, parts: Iterable[Any]) -> Iterable[Any]:
         """The parts of a value, as they go to the packer in a list with a head."""
         self.is_rich = True
-        return map(shield, parts) if self._is_careful else parts
+        if self._is_careful:
+            return map(shield, parts)
+        if not self.is_doubtful and not _SUSPECT.isdisjoint(map(type, parts)):
+            self.is_doubtful = True
+        return parts
 
     def head(self, cls: type, definition: Any) -> Any:
         """What stands in front of the parts of an instance of `cls`."""
@@ -146,36 +160,40 @@ def encode(codecs: Mapping[type, Codec], value: Any) -> tuple[bytes, bool]:
     """The bytes of `value`, and whether they hold lists with heads.
 
     The packer stores a `bytearray` as `bytes` without asking. So once there may be bytes of any kind,
-    which shows in the output, a second pass looks at each value before the packer does.
+    which shows in the output, the value is looked through, and packed again if need be.
     """
-    data, is_rich = _encode(codecs, value, is_careful=False)
+    run = Encoding(codecs)
+    data = run.pack(value)
     if b"\xc4" in data or b"\xc5" in data or b"\xc6" in data:
-        return _encode(codecs, value, is_careful=True)
-    return data, is_rich
-
-
-def _encode(codecs: Mapping[type, Codec], value: Any, *, is_careful: bool) -> tuple[bytes, bool]:
-    run = Encoding(codecs, is_careful=is_careful)
-    try:
-        return run.pack(value, None), run.is_rich
-    except UnicodeEncodeError:
-        # half a surrogate pair, as models emit them at times; to keep it, the packer has to go a slower way
-        run = Encoding(codecs, is_careful=is_careful)
-        return run.pack(value, "surrogatepass"), run.is_rich
+        shielded = shield(value)
+        if run.is_doubtful or shielded is not value:
+            run = Encoding(codecs, is_careful=True)
+            data = run.pack(shielded)
+    return data, run.is_rich
 
 
 def shield(value: Any) -> Any:
-    """`value` with what the packer would get wrong put into types that it asks about."""
+    """`value`, or a copy in which what the packer would get wrong has types that it asks about."""
     kind = type(value)
-    if kind is dict:
-        return {shield(key): shield(item) for key, item in value.items()}
-    if kind is list:
-        return [shield(item) for item in value]
+    if kind not in _SUSPECT:
+        return value
     if kind is bytearray:
         return Bytearray(value)
-    if kind in _MISTAKEN:
-        raise Refusal(value)
-    return value
+    if kind is list:
+        return _shield_list(value)
+    if kind is dict:
+        _shield_list(list(value))  # of the keys none is replaced, but some are refused
+        items = list(value.values())
+        shielded = _shield_list(items)
+        return value if shielded is items else dict(zip(value, shielded, strict=True))
+    raise Refusal(value)
+
+
+def _shield_list(items: list[Any]) -> list[Any]:
+    if _SUSPECT.isdisjoint(map(type, items)):
+        return items
+    shielded = [shield(item) for item in items]
+    return items if all(map(is_, items, shielded)) else shielded
 
 
 # -- where a refused value is

@@ -8,7 +8,9 @@ lost is left out.
 import dataclasses
 import enum
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import getattr_static
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiograph.checkpoint.serde._codecs import Unfit
@@ -27,7 +29,7 @@ class Recipe(NamedTuple):
     """Stored beside the name, as a class may become one of another kind."""
     fields: tuple[str, ...]
     """Names of the parts; empty where the parts have a fixed meaning."""
-    take: Callable[[Any], list[Any]]
+    take: Callable[[Any], Iterable[Any]]
     """An instance's parts."""
     builder: Callable[[Sequence[str]], Builder]
     """Given the names under which parts were stored, what makes an instance of them."""
@@ -43,10 +45,12 @@ def recipe_for(cls: type) -> Recipe | None:
 
 def record(cls: type, fields: tuple[str, ...], defaults: Mapping[str, Callable[[], Any]]) -> Recipe:
     """A class whose instances are their attributes."""
+    read = attrgetter(*fields) if len(fields) > 1 else None
+    fill = _fill_dict if _are_plain_attributes(cls, fields) else _fill_slots
 
-    def take(value: Any) -> list[Any]:
+    def take(value: Any) -> Iterable[Any]:
         try:
-            return [getattr(value, name) for name in fields]
+            return read(value) if read is not None else [getattr(value, name) for name in fields]
         except AttributeError as error:
             raise Unfit(f"its field {error.name!r} has no value") from None
 
@@ -55,8 +59,9 @@ def record(cls: type, fields: tuple[str, ...], defaults: Mapping[str, Callable[[
 
         def build(parts: list[Any]) -> Any:
             made: Any = object.__new__(cls)
-            for name, value in zip(fields, arrange(parts), strict=True):
-                object.__setattr__(made, name, value)
+            if arrange is not None:
+                parts = arrange(parts)
+            fill(made, fields, parts)
             return made
 
         return build
@@ -64,12 +69,27 @@ def record(cls: type, fields: tuple[str, ...], defaults: Mapping[str, Callable[[
     return Recipe(cls, "record", fields, take, builder)
 
 
+def _are_plain_attributes(cls: type, fields: Sequence[str]) -> bool:
+    """Whether the attributes are no more than entries of the instance's `__dict__`."""
+    described = (getattr_static(cls, name, None) for name in fields)
+    return cls.__dictoffset__ != 0 and not any(hasattr(type(each), "__set__") for each in described)
+
+
+def _fill_dict(made: Any, fields: Sequence[str], parts: Sequence[Any]) -> None:
+    made.__dict__.update(zip(fields, parts, strict=True))
+
+
+def _fill_slots(made: Any, fields: Sequence[str], parts: Sequence[Any]) -> None:
+    for name, value in zip(fields, parts, strict=True):
+        object.__setattr__(made, name, value)  # a frozen class has a __setattr__ that refuses
+
+
 def _arrangement(
     cls: type, fields: Sequence[str], stored: Sequence[str], defaults: Mapping[str, Callable[[], Any]]
-) -> Callable[[list[Any]], list[Any]]:
-    """What turns parts in the order in which they were stored into parts in the order of `fields`."""
+) -> Callable[[list[Any]], list[Any]] | None:
+    """What turns parts as they were stored into parts in the order of `fields`, if it is not the same."""
     if tuple(stored) == tuple(fields):
-        return _as_is
+        return None
     missing = [name for name in fields if name not in stored and name not in defaults]
     if missing:
         raise ValueError(
@@ -81,10 +101,6 @@ def _arrangement(
         return [given[name] if name in given else defaults[name]() for name in fields]
 
     return arrange
-
-
-def _as_is(parts: list[Any]) -> list[Any]:
-    return parts
 
 
 # -- dataclasses
@@ -127,7 +143,7 @@ def _named_tuple_recipe(cls: Any) -> Recipe:
         def build(parts: list[Any]) -> Any:
             if len(parts) != len(stored):
                 raise ValueError(f"{cls.__qualname__} was stored with {len(stored)} parts, not {len(parts)}")
-            return tuple.__new__(cls, arrange(parts))
+            return tuple.__new__(cls, parts if arrange is None else arrange(parts))
 
         return build
 
@@ -148,9 +164,10 @@ def _enum_recipe(cls: Any) -> Recipe:
     members = cls.__members__
 
     def take(member: Any) -> list[Any]:
-        if members.get(member.name) is not member:
+        name = member._name_  # what `name` gives, without the detour
+        if members.get(name) is not member:
             raise Unfit(f"{member!r} is not one of the members that {cls.__qualname__} declares")
-        return [member.name]
+        return [name]
 
     def build(parts: list[Any]) -> Any:
         (name,) = parts

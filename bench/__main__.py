@@ -10,7 +10,7 @@ from pathlib import Path
 from bench._case import Case
 from bench._measure import Effort, measure
 from bench._packages import RIVAL
-from bench._report import conditions, document, table
+from bench._report import conditions, document, markdown, table
 from bench.cases import all_cases
 
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for case in cases:
         print(f"  {case.name} ...", file=sys.stderr, flush=True)
         results.append(measure(case, effort))
-    print(table(results))
+    print(markdown(results) if options.markdown else table(results))
     if options.json:
         options.json.write_text(json.dumps(document(results, effort), indent=2), encoding="utf-8")
     return 0
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="cases to run, wildcards allowed: 'loop_*'")
     parser.add_argument("--rounds", type=int, default=Effort().rounds, help="rounds to take the median of")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured there")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("--alone", action="store_true", help=f"leave {RIVAL.name} out")
     parser.add_argument("--seconds", type=float, default=Effort().seconds, help="length of one sample")

@@ -8,7 +8,7 @@ from aiograph.bridge import bridge_loop
 from bench._measure import FLOOR, Effort, Result, Spread
 from bench._packages import OURS, RIVAL
 
-HEADINGS = ("case", "per", "x floor", "spread", "/ LangGraph", "spread", "us", "floor us", "clock")
+HEADINGS = ("case", "per", "x floor", "spread", "/ LangGraph", "spread", "µs", "floor µs", "clock")
 
 
 def conditions(effort: Effort) -> dict[str, Any]:
@@ -31,6 +31,14 @@ def table(results: Sequence[Result]) -> str:
     lines = [_line(row, widths) for row in rows]
     notes = [f"{result.case.name}: {result.case.note}" for result in results if result.case.note]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", *notes])
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The same as a table for `docs/concepts/performance.md`."""
+    rows = [_row(result) for result in results]
+    marks = ["---" if column < 2 else "---:" for column in range(len(HEADINGS))]
+    named = [(f"`{row[0]}`", *row[1:]) for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADINGS, marks, *named))
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -56,6 +56,13 @@ def test_the_command_writes_a_table_and_a_document(
     assert "seq_100" in capsys.readouterr().out
 
 
+def test_the_table_can_be_had_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["seq_100", "--rounds", "1", "--seconds", "0", "--scale", "0.01", "--alone", "--markdown"])
+    heading, marks, row = capsys.readouterr().out.splitlines()
+    assert row.startswith("| `seq_100` | superstep | ")
+    assert heading.count("|") == marks.count("|") == row.count("|")
+
+
 def test_an_unknown_case_is_refused_with_the_list_of_cases() -> None:
     with pytest.raises(SystemExit, match="there is no case nope; there are "):
         main(["nope"])

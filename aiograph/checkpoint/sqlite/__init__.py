@@ -7,6 +7,7 @@
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Self
 
+from aiograph._sql.sqlite import Synchronous
 from aiograph.bridge import blocking_cm
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
@@ -20,14 +21,22 @@ class SqliteSaver(SqliteSaverBase):
 
     @classmethod
     def afrom_conn_string(
-        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+        cls,
+        conn_string: str,
+        *,
+        serde: SerializerProtocol | None = None,
+        synchronous: Synchronous = "normal",
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block."""
-        return cls._opened(conn_string, serde=serde)
+        return cls._opened(conn_string, serde=serde, synchronous=synchronous)
 
     @classmethod
     def from_conn_string(
-        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+        cls,
+        conn_string: str,
+        *,
+        serde: SerializerProtocol | None = None,
+        synchronous: Synchronous = "normal",
     ) -> AbstractContextManager[Self]:
         """Opens a saver for the length of a `with` block.
 
@@ -37,4 +46,4 @@ class SqliteSaver(SqliteSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return blocking_cm(cls.afrom_conn_string)(conn_string, serde=serde)
+        return blocking_cm(cls.afrom_conn_string)(conn_string, serde=serde, synchronous=synchronous)

@@ -81,9 +81,13 @@ class SqliteSaverBase(EncodingSaver):
     @classmethod
     @asynccontextmanager
     async def _opened(
-        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+        cls,
+        conn_string: str,
+        *,
+        serde: SerializerProtocol | None = None,
+        synchronous: Synchronous = "normal",
     ) -> AsyncIterator[Self]:
-        async with cls(conn_string, serde=serde) as saver:
+        async with cls(conn_string, serde=serde, synchronous=synchronous) as saver:
             await saver.asetup()
             yield saver
 

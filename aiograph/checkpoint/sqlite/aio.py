@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Self
 
+from aiograph._sql.sqlite import Synchronous
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
 
@@ -14,7 +15,11 @@ class AsyncSqliteSaver(SqliteSaverBase):
 
     @classmethod
     def from_conn_string(
-        cls, conn_string: str, *, serde: SerializerProtocol | None = None
+        cls,
+        conn_string: str,
+        *,
+        serde: SerializerProtocol | None = None,
+        synchronous: Synchronous = "normal",
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block.
 
@@ -24,4 +29,4 @@ class AsyncSqliteSaver(SqliteSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return cls._opened(conn_string, serde=serde)
+        return cls._opened(conn_string, serde=serde, synchronous=synchronous)

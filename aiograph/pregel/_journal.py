@@ -7,13 +7,13 @@ the order in which they were handed over. What was handed over is written even i
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
 from aiograph.constants import ERROR
-from aiograph.errors import CheckpointSerializationError
+from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
     changed_versions,
@@ -32,6 +32,16 @@ class _Record(NamedTuple):
 
     config: RunnableConfig
     writes: list[Any]
+
+
+class _Withdrawal(NamedTuple):
+    """Tasks whose writes are to be taken back."""
+
+    config: RunnableConfig
+    task_ids: Sequence[str]
+
+
+_Operation: TypeAlias = Commit | _Record | _Withdrawal
 
 
 class Journal:
@@ -58,8 +68,8 @@ class Journal:
         """The versions of the channels in that checkpoint."""
         self._source: str | None = None
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
-        self._held: list[Any] = []
-        """Under `"exit"`: writes that belong to that checkpoint."""
+        self._held: dict[str, Any] = {}
+        """Under `"exit"`: by task, writes that belong to that checkpoint."""
         self._backlog = _Backlog(saver)
 
     @property
@@ -86,8 +96,9 @@ class Journal:
     async def commit(self, source: str, tasks: Sequence[Task]) -> None:
         """Keeps the current state as a new checkpoint, together with the writes that led to it.
 
-        Under `"sync"` it is stored on return; under `"async"` at most one superstep is in flight and
-        one gathering; under `"exit"` nothing is stored before `close`.
+        Under `"sync"` it is stored on return; under `"async"` all but this one is, so that no more than
+        two supersteps are ever at risk: this one, and the one that runs meanwhile; under `"exit"` nothing
+        is stored before `close`.
         """
         state = self._state
         state.checkpoint_id = _ids.checkpoint_id(after=state.checkpoint_id)
@@ -95,24 +106,19 @@ class Journal:
             self._source = source
             self._held.clear()
             return
-        commit = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        if self._durability == "sync" or self._saver.never_suspends:
-            await self._store(commit)
-        else:
-            await self._enqueue(commit)
-
-    async def _enqueue(self, commit: Commit) -> None:
-        try:
-            await self._backlog.room()
-        finally:
-            self._backlog.add(commit)  # even if the run is cancelled: the superstep has happened
-
-    async def _store(self, commit: Commit) -> None:
-        if self._backlog.is_idle:
-            await _unbroken(self._saver, self._saver.acommit(commit))
-        else:
-            self._backlog.add(commit)
+        self._hand_over(
+            self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
+        )
+        if self.is_strict:
             await self._backlog.flush()
+        else:
+            await self._backlog.room()
+
+    def _hand_over(self, operation: _Operation) -> None:
+        if self._saver.never_suspends:
+            _run_through(_carry_out(self._saver, operation))
+        else:
+            self._backlog.add(operation)
 
     def _encode(self, source: str, writes: Sequence[Any]) -> Commit:
         state = self._state
@@ -143,23 +149,20 @@ class Journal:
 
     def record(self, task: Task) -> None:
         """Keeps a finished task's writes beside the checkpoint it started from; see `flush`."""
-        self._record(self._encode_task(task))
+        self._record(task, self._encode_task(task))
         task.recorded = True
 
     def record_failure(self, task: Task) -> None:
         """Keeps what a task raised, for those who look at the thread later."""
         assert task.error is not None
         writes = [(ERROR, error_text(task.error))]
-        self._record(self._saver.encode_writes(TaskWrites(task.id, task.path_text, writes)))
+        self._record(task, self._saver.encode_writes(TaskWrites(task.id, task.path_text, writes)))
 
-    def _record(self, encoded: Any) -> None:
-        record = _Record(self.config, [encoded])
+    def _record(self, task: Task, encoded: Any) -> None:
         if self._source is not None:
-            self._held.append(encoded)
-        elif self._saver.never_suspends and self._backlog.is_idle:
-            _run_through(self._saver.arecord(*record))
+            self._held[task.id] = encoded
         else:
-            self._backlog.add(record)
+            self._hand_over(_Record(self.config, [encoded]))
 
     async def flush(self) -> None:
         """Waits until everything that was handed over is stored.
@@ -170,12 +173,17 @@ class Journal:
         await self._backlog.flush()
 
     async def withdraw(self, tasks: Sequence[Task]) -> None:
-        """Takes back the stored writes of tasks that contradict each other."""
-        stored = [task.id for task in tasks if task.recorded]
-        self._held = [encoded for encoded in self._held if encoded.task_id not in stored]
-        await self._backlog.flush()
-        if stored and self._source is None:
-            await _unbroken(self._saver, self._saver.awithdraw_writes(self.config, stored))
+        """Takes back the stored writes of tasks that contradict each other.
+
+        Raises:
+            CheckpointError: They could not be taken back.
+        """
+        recorded = [task.id for task in tasks if task.recorded]
+        if self._source is not None:
+            self._held = {task: writes for task, writes in self._held.items() if task not in recorded}
+        elif recorded:
+            self._hand_over(_Withdrawal(self.config, recorded))
+            await self._backlog.flush()
 
     async def close(self) -> None:
         """Writes what is left. Must be awaited to its end, however the run ended.
@@ -185,9 +193,9 @@ class Journal:
         """
         if self._source is not None:
             source, self._source = self._source, None
-            self._backlog.add(self._encode(source, []))
+            self._hand_over(self._encode(source, []))
             if self._held:
-                self._backlog.add(_Record(self.config, list(self._held)))
+                self._hand_over(_Record(self.config, list(self._held.values())))
         await self._backlog.flush()
 
 
@@ -196,29 +204,31 @@ class _Backlog:
 
     def __init__(self, saver: BaseCheckpointSaver) -> None:
         self._saver = saver
-        self._gathering: list[Commit | _Record] = []
-        self._taken: asyncio.Future[None] | None = None
-        """Done when what gathers goes into flight."""
+        self._gathering: list[_Operation] = []
+        self._behind = 0
+        """Checkpoints that were handed over and are not written yet."""
+        self._progress: asyncio.Future[None] | None = None
+        """Waited for by the run; done when there are fewer of them."""
         self._writer: asyncio.Task[None] | None = None
         self._error: Exception | None = None
 
-    @property
-    def is_idle(self) -> bool:
-        return self._writer is None and self._error is None
-
-    def add(self, operation: Commit | _Record) -> None:
+    def add(self, operation: _Operation) -> None:
         if self._error is not None:
             return  # the next flush tells the run; nothing may be stored after a gap
         self._gathering.append(operation)
-        if self._taken is None:
-            self._taken = asyncio.get_running_loop().create_future()
+        self._behind += isinstance(operation, Commit)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
 
     async def room(self) -> None:
-        """Waits until no superstep is gathering."""
-        while self._taken is not None and any(isinstance(operation, Commit) for operation in self._gathering):
-            await asyncio.shield(self._taken)
+        """Waits until no more than one checkpoint is not written yet.
+
+        Raises:
+            CheckpointError: Something could not be written.
+        """
+        while self._behind > 1:
+            self._progress = asyncio.get_running_loop().create_future()
+            await self._progress
         self._raise()
 
     async def flush(self) -> None:
@@ -234,52 +244,55 @@ class _Backlog:
     async def _write(self) -> None:
         try:
             while self._gathering:
-                await self._write_batch(self._take())
+                batch, self._gathering = self._gathering, []
+                for operation in merged(batch):
+                    await _carry_out(self._saver, operation)
+                    self._advance(self._behind - isinstance(operation, Commit))
         except Exception as error:
             self._error = error
+        except asyncio.CancelledError as error:
+            # nobody cancels this task but a loop that is being shut down, so else it was the saver
+            self._error = CheckpointStorageError(
+                "the saver broke off, and it is not known what it has stored"
+            )
+            self._error.__cause__ = error
         finally:
             self._writer = None
-            self._take()
+            self._gathering.clear()
+            self._advance(0)
 
-    def _take(self) -> list[Commit | _Record]:
-        batch, self._gathering = self._gathering, []
-        taken, self._taken = self._taken, None
-        if taken is not None and not taken.done():
-            taken.set_result(None)
-        return batch
-
-    async def _write_batch(self, batch: Sequence[Commit | _Record]) -> None:
-        for operation in merged(batch):
-            if isinstance(operation, Commit):
-                await self._saver.acommit(operation)
-            else:
-                await self._saver.arecord(operation.config, operation.writes)
+    def _advance(self, behind: int) -> None:
+        self._behind = behind
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
 
 
-def merged(batch: Sequence[Commit | _Record]) -> list[Commit | _Record]:
+async def _carry_out(saver: BaseCheckpointSaver, operation: _Operation) -> None:
+    match operation:
+        case Commit():
+            await saver.acommit(operation)
+        case _Record(config, writes):
+            await saver.arecord(config, writes)
+        case _Withdrawal(config, task_ids):
+            await saver.awithdraw_writes(config, task_ids)
+
+
+def merged(batch: Sequence[_Operation]) -> list[_Operation]:
     """The same operations in fewer steps: writes that belong to one checkpoint travel together."""
-    steps: list[Commit | _Record] = []
+    steps: list[_Operation] = []
     for operation in batch:
         last = steps[-1] if steps else None
         if not isinstance(last, _Record) or last.config != operation.config:
             steps.append(operation)
-        elif isinstance(operation, Commit):
+        elif isinstance(operation, Commit | _Record):
             steps[-1] = operation._replace(writes=[*last.writes, *operation.writes])
         else:
-            steps[-1] = _Record(last.config, [*last.writes, *operation.writes])
+            steps.append(operation)
     return steps
-
-
-async def _unbroken(saver: BaseCheckpointSaver, operation: Coroutine[Any, Any, None]) -> None:
-    """Awaits a saver's verb to its end, even if the run is cancelled meanwhile."""
-    if saver.never_suspends:
-        await operation
-    else:
-        await outlast(asyncio.ensure_future(operation))
 
 
 def _run_through(operation: Coroutine[Any, Any, None]) -> None:

@@ -20,6 +20,16 @@ PUBLIC_PATHS = {
     "aiograph.channels.named_barrier_value": "NamedBarrierValue NamedBarrierValueAfterFinish",
     "aiograph.channels.topic": "Topic",
     "aiograph.channels.untracked_value": "UntrackedValue",
+    "aiograph.checkpoint.base": """
+        BaseCheckpointSaver ChannelVersions Checkpoint CheckpointMetadata CheckpointTuple
+        EXCLUDED_METADATA_KEYS PendingWrite WRITES_IDX_MAP copy_checkpoint empty_checkpoint
+    """,
+    "aiograph.checkpoint.memory": "InMemorySaver MemorySaver",
+    "aiograph.checkpoint.serde.base": "SerializerProtocol",
+    "aiograph.checkpoint.serde.jsonplus": "JsonPlusSerializer",
+    "aiograph.checkpoint.serde.types": "ERROR INTERRUPT RESUME SCHEDULED TASKS",
+    "aiograph.checkpoint.sqlite": "AsyncSqliteSaver SqliteSaver",
+    "aiograph.checkpoint.sqlite.aio": "AsyncSqliteSaver",
     "aiograph.constants": "END START TAG_HIDDEN TAG_NOSTREAM",
     "aiograph.errors": """
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
@@ -30,6 +40,7 @@ PUBLIC_PATHS = {
     """,
     "aiograph.managed": "IsLastStep RemainingSteps",
     "aiograph.testing.postgres": "PostgresServer PostgresUnavailableError postgres_server",
+    "aiograph.testing.savers": "SaverContract",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
         StateSnapshot StateUpdate StreamMode StreamWriter

@@ -35,7 +35,7 @@ _SLICE = 0.5
 """Seconds after which a wait for a lock looks up, to see whether anybody still wants it."""
 
 _GROUP = 64
-"""Operations that are taken from the queue at once."""
+"""Operations that share a transaction, at most."""
 
 _HINTS = {
     sqlite3.SQLITE_FULL: "; make room, then resume",

@@ -238,7 +238,8 @@ class BaseCheckpointSaver:
         """Checkpoints, newest first.
 
         Args:
-            config: Names a thread and, when it has one, a namespace; `None` lists all threads.
+            config: Names a thread and, where it has them, a namespace and a checkpoint; `None` lists all
+                threads.
             filter: Metadata entries that must be equal.
             before: Only checkpoints with a smaller id than this config's.
             limit: At most this many.

@@ -127,7 +127,11 @@ class InMemorySaver(EncodingSaver):
             self._line(thread_id, namespace).record(checkpoint_id, writes)
 
     def _line(self, thread_id: str, namespace: str) -> _Line:
-        return self._threads.setdefault(thread_id, {}).setdefault(namespace, _Line())
+        lines = self._threads.setdefault(thread_id, {})
+        line = lines.get(namespace)
+        if line is None:
+            line = lines[namespace] = _Line()
+        return line
 
     async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
         thread_id, namespace, checkpoint_id = checkpoint_of(config)

@@ -405,6 +405,11 @@ class SaverContract(ABC):
         assert _ids_of(found) == sorted(_ids_of(found), reverse=True)
         assert _ids_of(await verbs.listed(everywhere, limit=3)) == _ids_of(found)[:3]
 
+    async def test_a_config_with_an_id_stands_for_that_checkpoint(self, verbs: Verbs) -> None:
+        configs = await verbs.put_chain("t", 3)
+        assert [each.config for each in await verbs.listed(configs[1])] == [configs[1]]
+        assert await verbs.listed(config_for("t", "", "nothing")) == []
+
     async def test_no_config_stands_for_all_threads(self, verbs: Verbs) -> None:
         for thread in ("a", "b", "c"):
             await verbs.put_chain(thread, 2)

@@ -62,13 +62,16 @@ class Shelf:
     def find(
         self, config: RunnableConfig | None, filter: Filter, before: RunnableConfig | None, limit: int | None
     ) -> list[CheckpointTuple]:
-        wanted = None if config is None else thread_of(config)[0]
+        wanted, _, checkpoint_id = (None,) * 3 if config is None else thread_of(config)
         namespace = None if config is None else config["configurable"].get("checkpoint_ns")
         end = None if before is None else thread_of(before)[2]
         found = [
             self._tuple(key)
             for key in sorted(self._rows, key=lambda key: key[2], reverse=True)
-            if wanted in (None, key[0]) and namespace in (None, key[1]) and (end is None or key[2] < end)
+            if wanted in (None, key[0])
+            and namespace in (None, key[1])
+            and checkpoint_id in (None, key[2])
+            and (end is None or key[2] < end)
         ]
         return [each for each in found if matches(each.metadata, filter or {})][:limit]
 

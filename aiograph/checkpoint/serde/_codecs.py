@@ -165,6 +165,10 @@ def _decode_offset(data: bytes) -> timezone:
 # -- containers
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
 def _deque_parts(value: "deque[Any]") -> list[Any]:
     return [value.maxlen, *value]
 
@@ -187,8 +191,8 @@ SCALARS: Mapping[type, Scalar] = {
 }
 
 CONTAINERS: Mapping[type, Container] = {
-    tuple: Container(32, tuple, tuple),
-    set: Container(33, set, set),
-    frozenset: Container(34, frozenset, frozenset),
+    tuple: Container(32, _itself, tuple),
+    set: Container(33, _itself, set),
+    frozenset: Container(34, _itself, frozenset),
     deque: Container(35, _deque_parts, _build_deque, first_item=1),
 }

@@ -24,6 +24,9 @@ _HEADS = {container.code: Head(container.build) for container in CONTAINERS.valu
 _REMEMBERED = 1024
 """Definitions whose builders are kept."""
 
+_SHORT = 4096
+"""Bytes of a definition whose builder is kept, at most."""
+
 
 def decode_plain(data: bytes) -> Any:
     """The value of a blob without heads."""
@@ -54,7 +57,8 @@ class Definitions:
             head = Head(self._builder(definition))
             if len(self._heads) >= _REMEMBERED:
                 self.forget()
-            self._heads[definition] = head
+            if len(definition) <= _SHORT:
+                self._heads[definition] = head
         return head
 
     def forget(self) -> None:

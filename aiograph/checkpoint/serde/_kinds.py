@@ -159,8 +159,7 @@ def _is_enum(cls: type) -> bool:
 
 def _enum_recipe(cls: Any) -> Recipe:
     if issubclass(cls, enum.Flag):  # a combination of flags has no name of its own
-        return Recipe(cls, "flag", (), lambda member: [member.value], lambda _: lambda parts: cls(*parts))
-
+        return _flag_recipe(cls)
     members = cls.__members__
 
     def take(member: Any) -> list[Any]:
@@ -176,6 +175,16 @@ def _enum_recipe(cls: Any) -> Recipe:
         return members[name]
 
     return Recipe(cls, "enum", (), take, lambda _: build)
+
+
+def _flag_recipe(cls: Any) -> Recipe:
+    def build(parts: list[Any]) -> Any:
+        (value,) = parts
+        if type(value) is not int:
+            raise TypeError(f"{cls.__qualname__} was stored with a value that is no number")
+        return cls(value)
+
+    return Recipe(cls, "flag", (), lambda member: [member.value], lambda _: build)
 
 
 # -- Pydantic models
@@ -203,7 +212,9 @@ def _pydantic_recipe(cls: Any) -> Recipe:
 
     def build(parts: list[Any]) -> Any:
         values, extra, were_set, private = parts
-        model = cls.__new__(cls)
+        if not isinstance(extra, dict | None) or not isinstance(private, dict | None):
+            raise TypeError(f"{cls.__qualname__} was stored with attributes that are no dict")
+        model: Any = object.__new__(cls)
         object.__setattr__(model, "__dict__", _model_values(cls, values))
         object.__setattr__(model, "__pydantic_extra__", extra)
         object.__setattr__(model, "__pydantic_fields_set__", set(were_set))

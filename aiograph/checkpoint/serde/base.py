@@ -32,13 +32,20 @@ class UnstorableValueError(CheckpointSerializationError):
     Attributes:
         path: Where it is, seen from the value that was to be stored: `[3].meta.x`.
         reason: Why it cannot be stored, and what to do about it.
+        owner: What it was to be stored for: a checkpoint, a task.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, owner: str = "") -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"cannot store {path or 'the value'}: {reason}")
+        self.owner = owner
+        prefix = f"{owner}: " if owner else ""
+        super().__init__(f"{prefix}cannot store {path or 'the value'}: {reason}")
 
     def within(self, outer: str) -> "UnstorableValueError":
         """The same error seen from outside: `[3].x` within `messages` is `messages[3].x`."""
-        return UnstorableValueError(outer + self.path, self.reason)
+        return UnstorableValueError(outer + self.path, self.reason, self.owner)
+
+    def of(self, owner: object) -> "UnstorableValueError":
+        """The same error that tells what the value was to be stored for."""
+        return UnstorableValueError(self.path, self.reason, str(owner))

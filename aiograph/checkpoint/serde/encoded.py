@@ -159,7 +159,10 @@ def encode_writes(serde: SerializerProtocol, task: TaskWrites) -> EncodedWrites:
     rows = {}
     for index, (channel, value) in enumerate(task.writes):
         position = write_position(channel, index)
-        rows[position] = EncodedWrite(position, channel, _dump(serde, value, channel))
+        try:
+            rows[position] = EncodedWrite(position, channel, _dump(serde, value, channel))
+        except CheckpointSerializationError as error:
+            raise _owned(error, f"task {task.task_id!r}") from error.__cause__
     return EncodedWrites(task.task_id, task.task_path, list(rows.values()))
 
 
@@ -187,7 +190,8 @@ def encode_checkpoint(
 def dump_skeleton(serde: SerializerProtocol, skeleton: Skeleton) -> Blob:
     """A skeleton in bytes; of the channels, those without a value are told, as they are fewer."""
     document = skeleton._asdict()
-    document["names"] = sorted(skeleton.channel_versions.keys() - skeleton.names)
+    del document["names"]
+    document["empty"] = sorted(skeleton.channel_versions.keys() - skeleton.names)
     return serde.dumps_typed(document)
 
 
@@ -217,6 +221,13 @@ def _dump(serde: SerializerProtocol, value: Any, channel: str) -> Blob:
         raise CheckpointSerializationError(f"channel {channel!r}: {error}") from error
 
 
+def _owned(error: CheckpointSerializationError, owner: object) -> CheckpointSerializationError:
+    """The same error that tells what was to be stored."""
+    if isinstance(error, UnstorableValueError):
+        return error.of(owner)
+    return CheckpointSerializationError(f"{owner}: {error}")
+
+
 class EncodingSaver(BaseCheckpointSaver):
     """Encodes; a subclass stores and reads.
 
@@ -234,8 +245,12 @@ class EncodingSaver(BaseCheckpointSaver):
         new_versions: ChannelVersions,
         writes: Sequence[Any],
     ) -> Commit:
-        encoded = encode_checkpoint(self.serde, checkpoint, new_versions)
-        return Commit(config, writes, encoded, dump_metadata(metadata), new_versions)
+        try:
+            encoded = encode_checkpoint(self.serde, checkpoint, new_versions)
+            return Commit(config, writes, encoded, dump_metadata(metadata), new_versions)
+        except CheckpointSerializationError as error:
+            key = Key(*thread_of(config)[:2], checkpoint["id"])
+            raise _owned(error, key) from error.__cause__
 
     async def aput(
         self,
@@ -289,7 +304,7 @@ def load_skeleton(serde: SerializerProtocol, key: Key, blob: Blob) -> Skeleton:
 
 
 def _skeleton(document: Any) -> Skeleton:
-    empty = set(document.pop("names"))
+    empty = set(document.pop("empty"))
     names = [name for name in document["channel_versions"] if name not in empty]
     skeleton = Skeleton(**document, names=names)
     versions = [skeleton.channel_versions, *skeleton.versions_seen.values()]

@@ -1,6 +1,7 @@
 """Hostile bytes: whatever a row holds, reading it gives a value or an error, and runs nothing."""
 
 import dataclasses
+import enum
 import os
 import pickle
 import struct
@@ -9,6 +10,7 @@ import time
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
+import pydantic
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -24,7 +26,15 @@ class Allowed:
     x: int = 0
 
 
-SERIALIZER = JsonPlusSerializer(allow=[Allowed])
+class Bits(enum.Flag):
+    A = 1
+
+
+class Model(pydantic.BaseModel):
+    x: int = 0
+
+
+SERIALIZER = JsonPlusSerializer(allow=[Allowed, Bits, Model])
 
 
 def ext(code: int, data: bytes) -> bytes:
@@ -151,6 +161,11 @@ def test_a_time_zone_leads_to_no_other_file(key: str) -> None:
         listed(define("record", f"{__name__}:Allowed", "x")),  # too few
         listed(define("record", f"{__name__}:Allowed", "x", "x"), b"\x01"),
         listed(define("record", [1]), b"\x01"),
+        listed(define("flag", f"{__name__}:Bits"), b"\x01", b"\xa3A B"),  # as the functional syntax has it
+        listed(define("flag", f"{__name__}:Bits"), b"\xa1A"),
+        listed(define("pydantic", f"{__name__}:Model"), b"\x80", b"\x01", b"\x90", b"\xc0"),
+        listed(define("pydantic", f"{__name__}:Model"), b"\x80", b"\xc0", b"\x90", b"\x01"),
+        listed(define("pydantic", f"{__name__}:Model"), b"\x90", b"\xc0", b"\x90", b"\xc0"),
         listed(ext(64, b"")),
         listed(ext(64, b"\xc1")),
         ext(7, b"short"),

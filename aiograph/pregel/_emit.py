@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiograph import _ids
+from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._state import RunState
-from aiograph.pregel._tasks import Task, due_nodes, due_sends
+from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import RunnableConfig, StreamMode
 
 STREAM_MODES: tuple[StreamMode, ...] = ("values", "updates", "custom", "tasks", "checkpoints", "debug")
@@ -57,14 +58,14 @@ class Emitter:
             self._outlet.push_from_anywhere(("custom", value) if self._tagged else value)
 
     def started(self, tasks: Sequence[Task]) -> None:
-        """Announces the tasks of a superstep."""
+        """Announces the tasks of a superstep, and shows what some of them had done before."""
         self._shown.clear()
-        if not self._modes & {"tasks", "debug"}:
-            return
+        shows_start = bool(self._modes & {"tasks", "debug"})
         for task in tasks:
-            if not task.node.is_hidden:
-                payload = {"id": task.id, "name": task.name, "input": task.input, "triggers": task.triggers}
-                self._push("tasks", payload, task.step, "task")
+            if task.cached:
+                self.finished(task)
+            elif shows_start and not task.node.is_hidden:
+                self._push("tasks", _start_of(task), task.step, "task")
 
     def finished(self, task: Task) -> None:
         """Shows what one task has done, once."""
@@ -96,19 +97,14 @@ class Emitter:
         metadata: Mapping[str, Any],
     ) -> None:
         """Shows a checkpoint and what runs next from it."""
-        if not self.wants_checkpoints:
-            return
-        next_names = (
-            *due_nodes(self._plan, state),
-            *(send.node for send in due_sends(self._plan, state)),
-        )
+        tasks = due_tasks(self._plan, state, 0)
         payload = {
             "config": config,
             "parent_config": parent_config,
             "values": read_channels(state.values, self._output),
             "metadata": metadata,
-            "next": list(next_names),
-            "tasks": [{"name": name} for name in next_names],
+            "next": [task.name for task in tasks],
+            "tasks": [{"id": task.id, "name": task.name} for task in tasks],
         }
         self._push("checkpoints", payload, state.step - 1, "checkpoint")
 
@@ -136,6 +132,18 @@ class Emitter:
 
     def _written(self, task: Task) -> Any:
         return written(task, self._output)
+
+
+def _start_of(task: Task) -> dict[str, Any]:
+    start = {"id": task.id, "name": task.name, "input": _input_of(task), "triggers": task.triggers}
+    return {**start, "metadata": dict(task.node.metadata)} if task.node.metadata else start
+
+
+def _input_of(task: Task) -> Any:
+    try:
+        return task.input
+    except InvalidUpdateError:
+        return None  # the state makes no input for this node: the task fails and says why
 
 
 def written(task: Task, output: str | Sequence[str]) -> Any:

@@ -53,7 +53,8 @@ async def _close_after(run: Run, error: BaseException) -> None:
 
 async def _begin(run: Run, took_input: bool) -> None:
     if took_input:
-        await _keep(run, "input", ())
+        parent = await _keep(run, "input", ())
+        _show_checkpoint(run, "input", parent)
     elif run.emitter is not None:
         run.emitter.values(run.state)
 
@@ -75,9 +76,10 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
     await _execute(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
-    await _keep(run, "loop", tasks)
+    parent = await _keep(run, "loop", tasks)
     if run.emitter is not None:
         run.emitter.stepped(run.state, tasks)
+        _show_checkpoint(run, "loop", parent)
         await run.emitter.room()
 
 
@@ -139,12 +141,17 @@ async def _keep_the_innocent(run: Run, tasks: Sequence[Task], conflict: Conflict
         conflict.error.add_note(f"in addition, the writes could not be taken back: {lost!r}")
 
 
-async def _keep(run: Run, source: str, tasks: Sequence[Task]) -> None:
+async def _keep(run: Run, source: str, tasks: Sequence[Task]) -> RunnableConfig | None:
+    """Keeps the state; returns the config of the checkpoint before, if somebody listens to checkpoints."""
     if run.journal is None:
-        return
-    parent = run.journal.parent_config
+        return None
+    parent = run.journal.parent_config if run.emitter is not None else None
     await run.journal.commit(source, tasks)
-    if run.emitter is not None:
+    return parent
+
+
+def _show_checkpoint(run: Run, source: str, parent: RunnableConfig | None) -> None:
+    if run.journal is not None and run.emitter is not None and run.emitter.wants_checkpoints:
         run.emitter.checkpoint(run.state, run.journal.config, parent, run.journal.metadata(source))
 
 

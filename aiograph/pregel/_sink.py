@@ -20,6 +20,8 @@ class Sink:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._chunks: deque[Any] = deque()
+        self._incoming: deque[Any] = deque()
+        """Chunks that threads have left for the loop to take in."""
         self._closed = False
         self._consumer: asyncio.Future[None] | None = None
         self._producers: list[asyncio.Future[None]] = []
@@ -37,11 +39,17 @@ class Sink:
         if asyncio._get_running_loop() is self._loop:
             self.push(chunk)
             return
-        self._loop.call_soon_threadsafe(self.push, chunk)
+        self._incoming.append(chunk)
+        self._loop.call_soon_threadsafe(self._take_in)
         job = _threads.current_job.get()
+        is_full = len(self._incoming) + len(self._chunks) >= CHUNKS_AHEAD
         # the thread that waits for the chunks must not wait for their being taken
-        if len(self._chunks) >= CHUNKS_AHEAD and job is not None and not job.on_caller:
+        if is_full and job is not None and not job.on_caller:
             asyncio.run_coroutine_threadsafe(self.room(), self._loop).result()
+
+    def _take_in(self) -> None:
+        while self._incoming:
+            self.push(self._incoming.popleft())
 
     async def room(self) -> None:
         """Waits until the consumer has caught up, or is gone."""

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast
 
-from aiograph._cancel import outlast
+from aiograph._cancel import until_done
 from aiograph._context import current_task
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.channels.base import BaseChannel
@@ -404,17 +404,24 @@ async def _as_task(run: Any) -> Any:
     """Awaits a run in a task of its own, cancelling it with the caller."""
     task = asyncio.create_task(run)
     try:
-        return await asyncio.shield(task)
+        await asyncio.wait([task])
     except asyncio.CancelledError:
         task.cancel()
         await _ended(task)
         raise
+    return task.result()
 
 
 async def _ended(task: "asyncio.Task[Any]") -> None:
-    """Waits for the end of a task that was cancelled; how it ended is read from it."""
-    waiter = asyncio.ensure_future(asyncio.wait([task]))
-    await outlast(waiter)
+    """Waits for the end of a task that was cancelled; how it ended may be read from it."""
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await until_done(task)
+        raise
+    finally:
+        if task.done() and not task.cancelled():
+            task.exception()  # else Python complains if nobody reads it
 
 
 def _raise_failure(worker: "asyncio.Task[Any]") -> None:

@@ -7,6 +7,7 @@ the order in which they were handed over. What was handed over is written even i
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
@@ -210,7 +211,7 @@ class _Backlog:
         self._progress: asyncio.Future[None] | None = None
         """Waited for by the run; done when there are fewer of them."""
         self._writer: asyncio.Task[None] | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def add(self, operation: _Operation) -> None:
         if self._error is not None:
@@ -246,20 +247,13 @@ class _Backlog:
             while self._gathering:
                 batch, self._gathering = self._gathering, []
                 for operation in merged(batch):
-                    await _carry_out(self._saver, operation)
+                    await _insist(self._saver, operation)
                     self._advance(self._behind - isinstance(operation, Commit))
-        except Exception as error:
-            self._error = error
-        except asyncio.CancelledError as error:
-            # nobody cancels this task but a loop that is being shut down, so else it was the saver
-            self._error = CheckpointStorageError(
-                "the saver broke off, and it is not known what it has stored"
-            )
-            self._error.__cause__ = error
-        finally:
-            self._writer = None
-            self._gathering.clear()
-            self._advance(0)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            self._error = error  # an exit would end the loop for everyone, if this task raised it
+        self._writer = None
+        self._gathering.clear()
+        self._advance(0)
 
     def _advance(self, behind: int) -> None:
         self._behind = behind
@@ -269,6 +263,23 @@ class _Backlog:
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+async def _insist(saver: BaseCheckpointSaver, operation: _Operation) -> None:
+    """Has the saver do something, once more if it was broken off.
+
+    The backlog's task is cancelled by nobody but a loop that is shutting down, and there it may still
+    finish; or it was not cancelled at all, and the saver gave up on its own. Doing it twice is harmless.
+
+    Raises:
+        CheckpointStorageError: It was broken off twice.
+    """
+    with suppress(asyncio.CancelledError):
+        return await _carry_out(saver, operation)
+    try:
+        await _carry_out(saver, operation)
+    except asyncio.CancelledError as error:
+        raise CheckpointStorageError("the saver broke off, and it is not known what it has stored") from error
 
 
 async def _carry_out(saver: BaseCheckpointSaver, operation: _Operation) -> None:

@@ -33,6 +33,8 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
     try:
         await _begin(run, took_input)
         await _supersteps(run, pending)
+    except GeneratorExit:
+        raise  # the loop is gone: nothing can be written any more
     except BaseException as error:
         await _close_after(run, error)
         raise

@@ -176,15 +176,32 @@ async def test_a_saver_that_breaks_off_is_not_taken_for_a_cancelled_run(
     verb: str, durability: Durability
 ) -> None:
     """Some drivers raise CancelledError when it is their connection that was given up."""
-    saver = FaultySaver(InMemorySaver(), before=fail_at(1, asyncio.CancelledError, verb=verb))
 
     async def node(state: State) -> dict[str, Any]:
         await turns(state["count"] % 4)
         return {"count": 1}
 
+    once, again = (fail_at(number, asyncio.CancelledError, verb=verb) for number in (1, 2))
+    saver = FaultySaver(InMemorySaver(), before=once)
+    graph = wide_loop(3, node).compile(checkpointer=saver)
+    assert (await graph.ainvoke({"count": 0}, CONFIG, durability=durability))["count"] == 9
+    saver = FaultySaver(InMemorySaver(), before=[once, again])
     graph = wide_loop(3, node).compile(checkpointer=saver)
     with pytest.raises(CheckpointStorageError, match="broke off"):
         await graph.ainvoke({"count": 0}, CONFIG, durability=durability)
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_a_saver_that_exits_ends_its_own_run_alone(durability: Durability) -> None:
+    async def main() -> list[Any]:
+        saver = FaultySaver(InMemorySaver(), before=fail_at(1, SystemExit, verb="acommit"))
+        broken = outer_graph(Diary(), saver).ainvoke(INPUT, CONFIG, durability=durability)
+        sound = asyncio.create_task(outer_graph(Diary(), InMemorySaver()).ainvoke(INPUT, CONFIG))
+        with pytest.raises(SystemExit):
+            await broken
+        return [await sound]
+
+    assert asyncio.run(main()) == [final_state(2)]
 
 
 # -- what a stream's consumer learns ---------------------------------------------------------------

@@ -37,6 +37,9 @@ _SLICE = 0.5
 _GROUP = 64
 """Operations that share a transaction, at most."""
 
+_PAGES_IN_LOG = 4000
+"""Pages (of 4 kB) that gather in the log before they are moved, and synced, into the database."""
+
 _HINTS = {
     sqlite3.SQLITE_FULL: "; make room, then resume",
     sqlite3.SQLITE_NOTADB: "; it is no SQLite database, or it is encrypted",
@@ -266,6 +269,7 @@ class _Owner:
             if _code(error) != sqlite3.SQLITE_READONLY:  # what is there can be read all the same
                 raise
         connection.execute(f"PRAGMA synchronous = {settings.synchronous.upper()}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_IN_LOG}")
         for name, arguments, code in settings.functions:
             connection.create_function(name, arguments, code, deterministic=True)
         if not run_plan(connection, is_current(settings.component, SQLITE)):

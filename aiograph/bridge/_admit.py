@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 from weakref import WeakSet
 
 from aiograph import _context
@@ -22,6 +22,14 @@ class Verb(NamedTuple):
 
     name: str
     usage: str = "await {}(...)"
+
+    @classmethod
+    def iterated(cls, name: str) -> Self:
+        return cls(name, "async for ... in {}(...)")
+
+    @classmethod
+    def entered(cls, name: str) -> Self:
+        return cls(name, "async with {}(...)")
 
     @property
     def twin(self) -> str:
@@ -65,7 +73,7 @@ def admit(verb: Verb) -> Admission:
     blocked = blocked_loops.get()
     if here is not None:
         _warn_once(here, verb)
-        blocked = {**blocked, here: verb}
+        blocked = {here: verb, **blocked}  # the outermost call is the one to be replaced
     return Admission(target, blocked)
 
 

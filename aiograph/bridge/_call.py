@@ -36,12 +36,20 @@ class Call(Errand[T]):
         verb: For messages.
         work: Makes the awaitable, out of this call; called on the loop.
         patient: Whether the thread may serve: it must not if it has to leave at some time.
+        is_stream: Whether things can be taken before the end. What is there to be taken goes before jobs.
 
     Raises:
         SyncCallError: To wait would be to hang.
     """
 
-    def __init__(self, verb: Verb, work: "Callable[[Call[T]], Awaitable[T]]", *, patient: bool) -> None:
+    def __init__(
+        self,
+        verb: Verb,
+        work: "Callable[[Call[T]], Awaitable[T]]",
+        *,
+        patient: bool,
+        is_stream: bool = False,
+    ) -> None:
         loop, blocked = admit(verb)
         context = copy_context()
         context.run(_current.set, self)
@@ -49,6 +57,7 @@ class Call(Errand[T]):
         super().__init__(verb.name, loop, context)
         self.verb = verb
         self._work = work
+        self._is_stream = is_stream
         self._enclosing = _current.get()
         self._outer = _living_job()
         self._is_sent = False
@@ -86,9 +95,7 @@ class Call(Errand[T]):
             self._start()
         if self.is_inherited or self.loop.is_closed():
             self.look()
-        if self.is_done:
-            self._seat.close()
-        self._seat.serve()
+        self._seat.complete()
         while not self.is_done:
             signal = self._receive(deadline)
             if signal is _Signal.JOB:
@@ -188,10 +195,14 @@ class Call(Errand[T]):
 
         A thread that is not waiting at the moment, as it handles what it took, runs it when it is back.
         """
-        taken = self._seat.take(job)
-        if taken:
+        if not self._seat.take(job):
+            return False
+        if self._is_stream:
+            # what led to this job may be on its way through the stream: a turn later it has arrived
+            self.loop.call_soon(self._inbox.put, _Signal.JOB)
+        else:
             self._inbox.put(_Signal.JOB)
-        return taken
+        return True
 
     def _make(self) -> Awaitable[T]:
         return self._work(self)

@@ -80,9 +80,9 @@ class BlockingIterator(Iterator[T]):
     the cancellation.
     """
 
-    def __init__(self, make: Callable[[], AsyncIterator[T]], verb: str, timeout: float | None = None) -> None:
+    def __init__(self, make: Callable[[], AsyncIterator[T]], verb: Verb, timeout: float | None) -> None:
         self._make = make
-        self._verb = Verb(verb, "async for ... in {}(...)")
+        self._verb = verb
         self._timeout = timeout
         self._deadline: float | None = None
         self._call: Call[None] | None = None
@@ -108,7 +108,7 @@ class BlockingIterator(Iterator[T]):
         if self._call is None or self._pipe is None:
             # the work refers to pipe and call, never to this object, so that it can be collected
             self._pipe = _Pipe(self._make)
-            self._call = Call(self._verb, self._pipe.pump, patient=self._timeout is None)
+            self._call = Call(self._verb, self._pipe.pump, patient=self._timeout is None, is_stream=True)
             if self._timeout is not None:
                 self._deadline = time.monotonic() + self._timeout
         return self._call, self._pipe
@@ -126,8 +126,9 @@ class BlockingIterator(Iterator[T]):
         is_over = call.is_done  # asked first: what it has left behind is all there by then
         self._ready.extend(pipe.take(call))
         if is_over and not self._ready:
-            self._is_closed = True
-            call.outcome()
+            was_closed, self._is_closed = self._is_closed, True  # by another thread
+            if not was_closed:
+                call.outcome()
             raise StopIteration
 
     def close(self) -> None:

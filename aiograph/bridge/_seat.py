@@ -13,7 +13,7 @@ class Seat:
     """Holds one job at a time for a thread that waits, or will soon wait again.
 
     Ctrl-C may strike between any two lines that run on the thread. So a job stays in its seat until the
-    loop knows its outcome, and both running and delivering it may be tried again.
+    loop knows its outcome, and delivering it may be tried again.
 
     Args:
         level: How many jobs are served on the thread below this seat.
@@ -25,6 +25,8 @@ class Seat:
         self._is_open = is_open and level < MAX_LEVEL
         self._gate = threading.Lock()
         self._job: _threads.Job[Any] | None = None
+        self._server: int | None = None
+        """The thread that has begun to run the job."""
         self._has_raised = False
 
     # on the loop
@@ -34,7 +36,7 @@ class Seat:
         with self._gate:
             if not self._is_open or (self._job is not None and not self._job.ran):
                 return False
-            self._job = job
+            self._job, self._server = job, None
             return True
 
     def hand_over(self) -> None:
@@ -46,10 +48,17 @@ class Seat:
     # on the thread
 
     def serve(self) -> None:
-        """Runs the job that was taken, or completes what Ctrl-C interrupted; else does nothing."""
-        job = self._job
-        if job is None or job.ran or not (self._is_open or job.has_begun):
-            return
+        """Runs the job that was taken."""
+        if self._is_open and self._job is not None:
+            self._run(self._job)
+
+    def complete(self) -> None:
+        """Delivers a job that Ctrl-C struck, on this very thread, between running and delivering it."""
+        if self._job is not None and not self._job.ran and self._server == threading.get_ident():
+            self._run(self._job)
+
+    def _run(self, job: _threads.Job[Any]) -> None:
+        self._server = threading.get_ident()
         job.level, job.on_caller = self._level, True
         try:
             job.run()
@@ -57,12 +66,7 @@ class Seat:
             job.error = error
             raise
         finally:
-            outcome = job.error
             job.deliver()
-        if isinstance(outcome, KeyboardInterrupt) and not self._has_raised:
-            # it struck the node's code, but the whole call was meant: the next one has to be the second
-            self._has_raised = True
-            raise outcome
 
     def close(self) -> None:
         """No job begins here any more."""

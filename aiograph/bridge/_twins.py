@@ -49,7 +49,7 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> Syn
     def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         return run(functools.partial(getattr(self, name), *args, **kwargs), verb=name, timeout=timeout)
 
-    return cast(SyncMethod[S, P, R], _dress(twin, method))
+    return cast(SyncMethod[S, P, R], _with_timeout(_dress(twin, method, Verb(name))))
 
 
 def blocking_iter(
@@ -57,24 +57,24 @@ def blocking_iter(
 ) -> SyncMethod[S, P, BlockingIterator[T]]:
     """The synchronous twin of a method that returns an asynchronous iterator."""
     name = method.__name__
+    verb = Verb.iterated(name)
 
     def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> BlockingIterator[Any]:
-        return BlockingIterator(functools.partial(getattr(self, name), *args, **kwargs), name, timeout)
+        return BlockingIterator(functools.partial(getattr(self, name), *args, **kwargs), verb, timeout)
 
-    return cast("SyncMethod[S, P, BlockingIterator[T]]", _dress(twin, method))
+    return cast("SyncMethod[S, P, BlockingIterator[T]]", _with_timeout(_dress(twin, method, verb)))
 
 
 def blocking_cm(
     method: Callable[P, AbstractAsyncContextManager[T]],
 ) -> Callable[P, AbstractContextManager[T]]:
     """The synchronous twin of a function that returns an asynchronous context manager."""
+    verb = Verb.entered(method.__name__)
 
-    @functools.wraps(method)
     def twin(*args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[T]:
-        return BlockingContext(functools.partial(method, *args, **kwargs), method.__name__)
+        return BlockingContext(functools.partial(method, *args, **kwargs), verb)
 
-    twin.__doc__ = _twin_doc(method.__name__, method.__doc__)
-    return twin
+    return _dress(twin, method, verb)
 
 
 class BlockingContext(AbstractContextManager[T]):
@@ -84,9 +84,9 @@ class BlockingContext(AbstractContextManager[T]):
     cancelled, as its loop is shut down or the node around it is cancelled.
     """
 
-    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]], verb: str) -> None:
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]], verb: Verb) -> None:
         self._make = make
-        self._verb = Verb(verb, "async with {}(...)")
+        self._verb = verb
         self._call: Call[bool | None] | None = None
         self._value: T | None = None
         self._left: asyncio.Future[ExcInfo] | None = None
@@ -134,30 +134,30 @@ class BlockingContext(AbstractContextManager[T]):
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
-def _dress(twin: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _dress(twin: F, method: Callable[..., Any], verb: Verb) -> F:
     """Gives a twin the name, parameters and documentation that its method implies."""
-    name = method.__name__
-    twin.__name__ = name.removeprefix("a")
-    twin.__qualname__ = method.__qualname__.removesuffix(name) + twin.__name__
+    twin.__name__ = verb.twin
+    twin.__qualname__ = method.__qualname__.removesuffix(verb.name) + verb.twin
     twin.__module__ = method.__module__
-    twin.__doc__ = _twin_doc(name, method.__doc__)
-    twin.__aiograph_twin_of__ = name  # type: ignore[attr-defined]  # read by savers and by tests
-    twin.__signature__ = _with_timeout(inspect.signature(method))  # type: ignore[attr-defined]
+    twin.__doc__ = (
+        f"Synchronous twin of `{verb.name}`, which see. Blocks the calling thread; "
+        f"from a coroutine, use {verb.advice}.\n\n{inspect.cleandoc(method.__doc__ or '')}"
+    )
+    twin.__aiograph_twin_of__ = verb.name  # type: ignore[attr-defined]  # read by savers and by tests
+    twin.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return twin
 
 
-def _with_timeout(signature: inspect.Signature) -> inspect.Signature:
+def _with_timeout(twin: F) -> F:
+    signature = inspect.signature(twin)
     parameters = list(signature.parameters.values())
     ends_in_kwargs = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
     timeout = inspect.Parameter(
         "timeout", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None
     )
     parameters.insert(len(parameters) - ends_in_kwargs, timeout)
-    return signature.replace(parameters=parameters)
-
-
-def _twin_doc(name: str, doc: str | None) -> str:
-    return (
-        f"Synchronous twin of `{name}`, which see. Blocks the calling thread; "
-        f"from a coroutine, await `{name}`.\n\n{inspect.cleandoc(doc or '')}"
-    )
+    twin.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return twin

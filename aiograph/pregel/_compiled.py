@@ -266,8 +266,11 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             sink.close()
 
     async def _run_to_end(self, request: Request, emitter: Emitter | None) -> Any:
-        opened: Opened = await open_run(self._plan, request, emitter)
-        return await drive(*opened)
+        try:
+            opened: Opened = await open_run(self._plan, request, emitter)
+            return await drive(*opened)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
 
     def _request(
         self,

@@ -131,7 +131,10 @@ async def test_a_node_that_fails_while_it_is_cancelled_is_no_complaint() -> None
     builder = StateGraph(State).add_node("before", lambda _: {"count": 1}, inline=True)
     builder.add_node("stubborn", stubborn)
     graph = (
-        builder.add_edge(START, "before").add_edge("before", "stubborn").add_edge("stubborn", END).compile()
+        builder.add_edge(START, "before")
+        .add_edge("before", "stubborn")
+        .add_edge("stubborn", END)
+        .compile(checkpointer=InMemorySaver())
     )
     with no_complaints(asyncio.get_running_loop()):
         async with aclosing(stream(graph)) as chunks:

@@ -23,7 +23,15 @@ class ErrorCode(StrEnum):
 
 
 class AiographError(Exception):
-    """Root of the errors that aiograph raises on its own account."""
+    """Root of the errors that aiograph raises on its own account. Copies and pickles are as the original."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args), vars(self)
+
+
+def _made_again(cls: type[AiographError], args: tuple[Any, ...]) -> AiographError:
+    """Without the constructor, which may want other things than the message it has made of them."""
+    return cls.__new__(cls, *args)
 
 
 class GraphValidationError(AiographError, ValueError):

@@ -27,7 +27,6 @@ class Seat:
         self._job: _threads.Job[Any] | None = None
         self._server: int | None = None
         """The thread that has begun to run the job."""
-        self._has_raised = False
 
     # on the loop
 
@@ -48,16 +47,22 @@ class Seat:
     # on the thread
 
     def serve(self) -> None:
-        """Runs the job that was taken."""
+        """Runs the job that was taken.
+
+        Raises:
+            KeyboardInterrupt: It struck the code, which has failed; but the whole call was meant.
+        """
         if self._is_open and self._job is not None:
-            self._run(self._job)
+            error = self._run(self._job)
+            if isinstance(error, KeyboardInterrupt):
+                raise error
 
     def complete(self) -> None:
         """Delivers a job that Ctrl-C struck, on this very thread, between running and delivering it."""
         if self._job is not None and not self._job.ran and self._server == threading.get_ident():
             self._run(self._job)
 
-    def _run(self, job: _threads.Job[Any]) -> None:
+    def _run(self, job: _threads.Job[Any]) -> BaseException | None:
         self._server = threading.get_ident()
         job.level, job.on_caller = self._level, True
         try:
@@ -66,7 +71,9 @@ class Seat:
             job.error = error
             raise
         finally:
+            outcome = job.error
             job.deliver()
+        return outcome
 
     def close(self) -> None:
         """No job begins here any more."""

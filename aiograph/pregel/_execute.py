@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError
 from aiograph.pregel._attempt import Lane, attempt
+from aiograph.pregel._notes import note, shown
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
 
@@ -188,7 +189,8 @@ def _raise_failure(tasks: Sequence[Task]) -> None:
         return
     error = failed[0].error
     assert error is not None
-    error.add_note(f"in node {failed[0].name!r}, step {failed[0].step}, task {failed[0].id}")
+    note(error, f"in node {failed[0].name!r}, step {failed[0].step}, task {failed[0].id}")
     for task in failed[1:]:
-        error.add_note(f"node {task.name!r} (task {task.id}) failed as well: {task.error!r}")
+        assert task.error is not None
+        note(error, f"node {task.name!r} (task {task.id}) failed as well: {shown(task.error)}")
     raise error

@@ -15,11 +15,11 @@ from aiograph._cancel import outlast
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
 from aiograph.constants import ERROR
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
+from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
     changed_versions,
     checkpoint_metadata,
-    error_text,
     make_checkpoint,
     storable_writes,
 )
@@ -156,7 +156,7 @@ class Journal:
     def record_failure(self, task: Task) -> None:
         """Keeps what a task raised, for those who look at the thread later."""
         assert task.error is not None
-        writes = [(ERROR, error_text(task.error))]
+        writes = [(ERROR, shown(task.error))]
         self._record(task, self._saver.encode_writes(TaskWrites(task.id, task.path_text, writes)))
 
     def _record(self, task: Task, encoded: Any) -> None:

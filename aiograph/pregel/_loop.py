@@ -12,6 +12,7 @@ from aiograph.checkpoint.base import PendingWrite
 from aiograph.errors import ErrorCode, GraphRecursionError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._execute import execute
+from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_writes
@@ -50,7 +51,7 @@ async def _close_after(run: Run, error: BaseException) -> None:
         await run.journal.close()
     except Exception as lost:
         if lost is not error:
-            error.add_note(f"in addition, the journal could not be closed: {lost!r}")
+            note(error, f"in addition, the journal could not be closed: {lost!r}")
 
 
 async def _begin(run: Run, took_input: bool) -> None:

@@ -85,8 +85,3 @@ def restore_writes(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> No
         if task.id in kept and task.id not in to_run_again:
             task.writes = kept[task.id]
             task.cached = task.recorded = True
-
-
-def error_text(error: BaseException) -> str:
-    """How a failure is kept beside a checkpoint."""
-    return repr(error)

@@ -68,7 +68,12 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
 
 
 async def _alone(run: Run, task: Task) -> None:
+    before = _cancellations()
     await Within(copy_context(), _settle(run, task, Lane(on_caller=True)))
+    if task.error is None and _cancellations() > before:
+        # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
+        await _report(run, task)
+        raise asyncio.CancelledError
 
 
 async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
@@ -167,20 +172,20 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
     """Runs one task; a failure is recorded on it, a cancellation passes through."""
     try:
         await attempt(run, task, lane)
-    except asyncio.CancelledError:
-        if _is_cancelled():
-            task.cancelled = True
+    except asyncio.CancelledError as cancelled:
+        if _cancellations():
             raise
         task.error = NodeCancelledError(task.name)
+        task.error.__cause__ = cancelled
     except GeneratorExit:
         raise  # the loop is gone, and nothing may be awaited any more
     except BaseException as error:
         task.error = error
 
 
-def _is_cancelled() -> bool:
+def _cancellations() -> int:
     current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0
+    return 0 if current is None else current.cancelling()
 
 
 def _raise_failure(tasks: Sequence[Task]) -> None:

@@ -26,7 +26,6 @@ class Task:
         "_remaining",
         "_state",
         "cached",
-        "cancelled",
         "error",
         "node",
         "path",
@@ -57,7 +56,6 @@ class Task:
         self.writes: list[Write] | None = None
         """What the task wrote; `None` until it has finished."""
         self.error: BaseException | None = None
-        self.cancelled = False
         self.cached = False
         """Whether the writes come from an earlier attempt at this superstep."""
         self.recorded = False

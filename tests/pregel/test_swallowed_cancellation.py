@@ -1,0 +1,114 @@
+"""A node may refuse to stop when it is cancelled, but it cannot make the run go on."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, TypedDict
+
+import anyio
+import pytest
+
+from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.errors import NodeCancelledError
+from aiograph.graph import END, START, StateGraph
+from aiograph.pregel import Pregel
+
+
+class State(TypedDict):
+    value: int
+
+
+THREAD: Any = {"configurable": {"thread_id": "1"}}
+
+
+def stubborn_chain(started: asyncio.Event, ran: list[str]) -> Pregel[Any, Any, Any, Any]:
+    async def stubborn(state: State) -> State:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ran.append("stubborn")
+        return {"value": 1}
+
+    async def after(state: State) -> None:
+        ran.append("after")
+
+    builder = StateGraph(State).add_sequence([("stubborn", stubborn), ("after", after)])
+    return builder.add_edge(START, "stubborn").compile(InMemorySaver())
+
+
+async def test_the_run_ends_and_keeps_what_the_node_made_of_it() -> None:
+    started, ran = asyncio.Event(), list[str]()
+    graph = stubborn_chain(started, ran)
+    run = asyncio.create_task(graph.ainvoke({"value": 0}, THREAD))
+    await started.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert ran == ["stubborn"]
+    assert (await graph.aget_state(THREAD)).next == ()
+    assert await graph.ainvoke(None, THREAD) == {"value": 1}
+    assert ran == ["stubborn", "after"]
+
+
+async def test_leaving_a_stream_ends_a_loop_of_such_nodes() -> None:
+    laps = 0
+
+    async def lap(state: State) -> State:
+        nonlocal laps
+        laps += 1
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return {"value": 0}
+
+    builder = StateGraph(State).add_node(lap).add_edge(START, "lap")
+    builder.add_conditional_edges("lap", lambda state: "lap" if state["value"] == 0 else END, ["lap", END])
+    stream = builder.compile().astream({"value": 0}, {"recursion_limit": 200})
+    await anext(stream)
+    seen = laps
+    await stream.aclose()  # type: ignore[attr-defined]  # it is an async generator
+    assert laps - seen < 30
+
+
+@pytest.mark.parametrize("scope", ["asyncio", "anyio"])
+async def test_a_limit_within_a_node_is_the_node_s_own_business(scope: str) -> None:
+    async def hasty(state: State) -> State:
+        if scope == "anyio":
+            with anyio.move_on_after(0):
+                await asyncio.Event().wait()
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await asyncio.Event().wait()
+        return {"value": 7}
+
+    graph = StateGraph(State).add_sequence([("a", hasty), ("b", hasty)]).add_edge(START, "a").compile()
+    assert await graph.ainvoke({"value": 0}) == {"value": 7}
+
+
+async def test_a_run_in_the_clean_up_of_a_cancelled_task_goes_through() -> None:
+    async def node(state: State) -> State:
+        await asyncio.sleep(0)
+        return {"value": 7}
+
+    graph = StateGraph(State).add_sequence([("a", node), ("b", node)]).add_edge(START, "a").compile()
+
+    async def cleaning_up() -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            return await graph.ainvoke({"value": 0})  # noqa: B012  # the worst that can be done
+
+    task = asyncio.create_task(cleaning_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == {"value": 7}
+
+
+async def test_a_cancellation_of_the_node_s_own_tells_where_it_came_from() -> None:
+    async def node(state: State) -> None:
+        raise asyncio.CancelledError("mine")
+
+    graph = StateGraph(State).add_node(node).add_edge(START, "node").compile()
+    with pytest.raises(NodeCancelledError) as caught:
+        await graph.ainvoke({"value": 0})
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)

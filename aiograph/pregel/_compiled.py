@@ -428,9 +428,7 @@ async def _ended(task: "asyncio.Task[Any]") -> None:
 
 
 def _raise_failure(worker: "asyncio.Task[Any]") -> None:
-    if worker.cancelled():
-        return
-    error = worker.exception()
+    error = worker.exception()  # raises if the worker was cancelled, by whom it may be: the rest is missing
     if isinstance(error, CarriedExit):
         _raise_carried(error)
     if error is not None:

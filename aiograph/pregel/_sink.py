@@ -39,6 +39,8 @@ class Sink:
         if asyncio._get_running_loop() is self._loop:
             self.push(chunk)
             return
+        if self._closed or self._loop.is_closed():
+            return  # a writer that was kept beyond its run
         self._incoming.append(chunk)
         self._loop.call_soon_threadsafe(self._take_in)
         job = _threads.current_job.get()

@@ -1,7 +1,7 @@
 """The commands, with their options and their help."""
 
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -32,8 +32,15 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str | None], str | None]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"aiograph {version('aiograph')}")
+        typer.echo(f"aiograph {_installed_version()}")
         raise typer.Exit
+
+
+def _installed_version() -> str:
+    try:
+        return version("aiograph")
+    except PackageNotFoundError:
+        return "(run from its source, not installed)"
 
 
 Target = Annotated[

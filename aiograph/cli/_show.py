@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from rich.console import Console
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -89,7 +89,7 @@ def print_values(console: Console, values: Any) -> None:
     text = json.dumps(shortened(plain(values)), indent=2, ensure_ascii=False)
     # a lone surrogate, which JSON may hold, cannot be printed
     text = text.encode("utf-8", "backslashreplace").decode()
-    console.print(JSON(text).text if console.is_terminal else text, soft_wrap=True, markup=False)
+    console.print(JSONHighlighter()(Text(text)), soft_wrap=True)
 
 
 # -- threads ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def config_of(scope: _context.TaskScope) -> RunnableConfig:
     run = scope.run
     namespace = task_namespace(scope)
     config = run.config.copy()
-    config["tags"] = [*(config.get("tags") or ()), *scope.tags]
+    config["tags"] = list(dict.fromkeys((*(config.get("tags") or ()), *scope.tags)))
     config["metadata"] = {
         **(config.get("metadata") or {}),
         **scope.metadata,

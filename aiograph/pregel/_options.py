@@ -90,7 +90,9 @@ def _merge_entry(key: str, old: Any, new: Any) -> Any:
     if new is None or old is None:
         return old if new is None else new
     if key == "tags":
-        return [*old, *new]
+        return list(
+            dict.fromkeys((*old, *new))
+        )  # a node that hands its config on passes on what is inherited
     if key in ("metadata", "configurable"):
         return {**old, **new}
     return new

@@ -1,5 +1,6 @@
 """`InMemorySaver`: checkpoints in this process's memory, for tests and for what need not outlive it."""
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from operator import attrgetter
 from threading import Lock
@@ -98,6 +99,13 @@ class _Line:
         return None if row is None else row.parent_id
 
 
+_lock = Lock()
+"""Held while a saver's tables are read or changed: one for all savers, so that a fork can wait for it."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
 class InMemorySaver(EncodingSaver):
     """Keeps checkpoints in memory, encoded, so that later changes to live objects do not reach them.
 
@@ -109,13 +117,12 @@ class InMemorySaver(EncodingSaver):
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
         self._threads: dict[str, dict[str, _Line]] = {}
-        self._lock = Lock()
 
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
         thread_id, namespace, parent_id = thread_of(commit.config)
-        with self._lock:
+        with _lock:
             line = self._line(thread_id, namespace)
             if commit.writes and parent_id is not None:
                 line.record(parent_id, commit.writes)
@@ -123,7 +130,7 @@ class InMemorySaver(EncodingSaver):
 
     async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
         thread_id, namespace, checkpoint_id = checkpoint_of(config)
-        with self._lock:
+        with _lock:
             self._line(thread_id, namespace).record(checkpoint_id, writes)
 
     def _line(self, thread_id: str, namespace: str) -> _Line:
@@ -135,13 +142,13 @@ class InMemorySaver(EncodingSaver):
 
     async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
         thread_id, namespace, checkpoint_id = checkpoint_of(config)
-        with self._lock:
+        with _lock:
             kept = self._line(thread_id, namespace).writes.get(checkpoint_id, {})
             for place in [place for place in kept if place[0] in task_ids]:
                 del kept[place]
 
     async def adelete_thread(self, thread_id: str) -> None:
-        with self._lock:
+        with _lock:
             self._threads.pop(str(thread_id), None)
 
     # -- reading
@@ -162,7 +169,7 @@ class InMemorySaver(EncodingSaver):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         listing = Listing.of(config, filter, before, limit)
-        with self._lock:
+        with _lock:
             keys = sorted(self._found(listing), key=_rank, reverse=True)[:limit]
         for key in keys:
             stored = self._read(key)
@@ -170,12 +177,12 @@ class InMemorySaver(EncodingSaver):
                 yield decode_tuple(self.serde, stored)
 
     def _head(self, thread_id: str, namespace: str) -> str | None:
-        with self._lock:
+        with _lock:
             line = self._threads.get(thread_id, {}).get(namespace)
             return None if line is None else line.head
 
     def _read(self, key: Key) -> StoredCheckpoint | None:
-        with self._lock:
+        with _lock:
             line = self._threads.get(key.thread_id, {}).get(key.namespace)
             return None if line is None else line.read(key)
 

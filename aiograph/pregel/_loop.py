@@ -70,7 +70,11 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
         if pending:
             restore_writes(tasks, pending)
             pending = ()
-        await _superstep(run, tasks)
+        try:
+            await _superstep(run, tasks)
+        finally:
+            for task in tasks:
+                task.let_go()
 
 
 async def _superstep(run: Run, tasks: Sequence[Task]) -> None:

@@ -10,6 +10,22 @@ from aiograph.pregel._plan import Plan, Values
 Channels = dict[str, BaseChannel[Any, Any, Any]]
 
 
+class Origin:
+    """What task ids derive from; outlives the state, so that whoever keeps a task's id does not keep that."""
+
+    __slots__ = ("_made", "namespace")
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self._made: str | None = None
+
+    def checkpoint_id(self) -> str:
+        """Stands in for the checkpoint of a run without a saver; made on demand."""
+        if self._made is None:
+            self._made = _ids.checkpoint_id()
+        return self._made
+
+
 class RunState:
     """Channels, versions, and where the run stands.
 
@@ -18,11 +34,10 @@ class RunState:
     """
 
     __slots__ = (
-        "_origin",
         "channels",
         "checkpoint_id",
         "fading",
-        "namespace",
+        "origin",
         "pending_finish",
         "seen",
         "step",
@@ -60,17 +75,11 @@ class RunState:
         """The superstep to come; 0 is the one that takes in the input."""
         self.checkpoint_id = checkpoint_id
         """The checkpoint that this state is stored under; `None` without a saver."""
-        self.namespace = namespace
-        self._origin: str | None = None
+        self.origin = Origin(namespace)
 
     @property
-    def origin(self) -> str:
-        """What task ids derive from: the checkpoint, else a stand-in that is made on demand."""
-        if self.checkpoint_id is not None:
-            return self.checkpoint_id
-        if self._origin is None:
-            self._origin = _ids.checkpoint_id()
-        return self._origin
+    def namespace(self) -> str:
+        return self.origin.namespace
 
 
 def fresh_state(plan: Plan, namespace: str = "") -> RunState:

@@ -21,6 +21,7 @@ class Task:
 
     __slots__ = (
         "_arg",
+        "_checkpoint_id",
         "_id",
         "_origin",
         "_remaining",
@@ -48,10 +49,11 @@ class Task:
         self.path = path
         self.triggers = triggers
         self.step = state.step
-        self._state = state
+        self._state: RunState | None = state
         self._remaining = remaining
         self._arg = arg
-        self._origin = state.checkpoint_id
+        self._origin = state.origin
+        self._checkpoint_id = state.checkpoint_id
         self._id: str | None = None
         self.writes: list[Write] | None = None
         """What the task wrote; `None` until it has finished."""
@@ -70,6 +72,7 @@ class Task:
         """What the node is called with: a `Send`'s argument, else read from the state, anew each time."""
         if self.path[0] == PUSH:
             return self._arg
+        assert self._state is not None
         return self.node.read(self._state.values, self._remaining)
 
     @property
@@ -78,11 +81,15 @@ class Task:
         if self._id is None:
             kind, place = self.path[0], self.path[1]
             detail = (str(place),) if kind == PUSH else self.triggers
-            origin = self._origin or self._state.origin
+            start = self._checkpoint_id or self._origin.checkpoint_id()
             self._id = _ids.digest_id(
-                (origin, self._state.namespace, str(self.step), self.name, kind, *detail)
+                (start, self._origin.namespace, str(self.step), self.name, kind, *detail)
             )
         return self._id
+
+    def let_go(self) -> None:
+        """Keeps the id alone. What a node has left running keeps its context alive, and that the task."""
+        self._state = self._arg = self.writes = self.error = None
 
     @property
     def path_text(self) -> str:

@@ -76,7 +76,10 @@ def _retries(policy: RetryPolicy, error: Exception) -> bool:
 
 def delay(policy: RetryPolicy, attempt: int) -> float:
     """Seconds to wait after the failed attempt with this number; 1 is the first."""
-    pause = min(policy.max_interval, policy.initial_interval * policy.backoff_factor ** (attempt - 1))
+    try:
+        pause = min(policy.max_interval, policy.initial_interval * policy.backoff_factor ** (attempt - 1))
+    except OverflowError:
+        pause = policy.max_interval
     return pause + random.random() if policy.jitter else pause
 
 
@@ -135,7 +138,7 @@ async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> 
     if call.is_async:
         return await call.fn(input, scope)
     if call.inline:
-        return call.fn(input, scope)
+        return await settled(call.fn(input, scope))
     work = functools.partial(call.fn, input, scope)
     return await settled(await off_loop(work, on_caller=lane.on_caller, give_ups=lane.give_ups))
 
@@ -143,5 +146,5 @@ async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> 
 async def _follow(run: Run, route: Route, writes: Sequence[Write], scope: TaskScope) -> list[Write]:
     values = fresh_values(run.plan, run.state, writes)
     # routers run on the loop, synchronous ones too: they only look at the state
-    answer = route.call.fn(route.read(values, run.remaining), scope)
-    return route.resolve(await answer if route.call.is_async else answer)
+    answer = await settled(route.call.fn(route.read(values, run.remaining), scope))
+    return route.resolve(answer)

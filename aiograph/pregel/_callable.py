@@ -5,7 +5,7 @@ What a callable takes is looked at once, when the graph is built; a call does no
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Any
 
 from aiograph import _context
@@ -92,7 +92,13 @@ def _injected_names(fn: Callable[..., Any], name: str) -> tuple[str, ...]:
     rest = [parameter for parameter in parameters[1:] if parameter.kind not in _VARIADIC]
     for parameter in rest:
         _check(parameter, name)
-    return tuple(parameter.name for parameter in rest if parameter.name in INJECTED)
+    bound = _bound_names(fn)
+    return tuple(parameter.name for parameter in rest if parameter.name in INJECTED.keys() - bound)
+
+
+def _bound_names(fn: Any) -> Set[str]:
+    """What a partial passes by keyword itself, which is not for the engine to replace."""
+    return fn.keywords.keys() if isinstance(fn, functools.partial) else frozenset()
 
 
 def _check(parameter: inspect.Parameter, name: str) -> None:

@@ -47,6 +47,9 @@ BRANCH_PREFIX: Final = "branch:to:"
 JOIN_PREFIX: Final = "join:"
 """The channel `join:A+B:NODE` triggers NODE once A and B have run."""
 
+CONTROL_PREFIXES: Final = ("branch:", JOIN_PREFIX)
+"""How the names of channels begin that only trigger; state keys may not begin like that."""
+
 NAMESPACE_SEPARATOR: Final = "|"
 NAMESPACE_END: Final = ":"
 

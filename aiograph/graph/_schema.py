@@ -32,7 +32,7 @@ from aiograph.channels.dict_merge import DictMerge
 from aiograph.channels.last_value import LastValue
 from aiograph.channels.set_union import SetUnion
 from aiograph.channels.topic import Topic
-from aiograph.constants import BRANCH_PREFIX, JOIN_PREFIX, RESERVED_NAMES, ROOT
+from aiograph.constants import CONTROL_PREFIXES, RESERVED_NAMES, ROOT
 from aiograph.errors import GraphValidationError, InvalidUpdateError
 from aiograph.graph._records import field_names, is_dataclass_type, is_model, is_typed_dict
 from aiograph.managed import ManagedValue
@@ -182,7 +182,7 @@ def _declared_by_model(cls: Any) -> Iterator[tuple[str, _Field]]:
 
 
 def _key_faults(schema: Any, key: str) -> Iterator[str]:
-    if key in RESERVED_NAMES or key.startswith((BRANCH_PREFIX, JOIN_PREFIX)):
+    if key in RESERVED_NAMES or key.startswith(CONTROL_PREFIXES):
         yield f"{_name(schema)}: the key {key!r} is reserved for the engine: choose another name"
     elif not key or "\0" in key:
         yield f"{_name(schema)}: the key {key!r} cannot be stored: use a name without NUL characters"

@@ -341,7 +341,7 @@ def test_channel_class_that_needs_more_than_a_type_is_refused(kind: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "key", ["__start__", "__root__", "__interrupt__", "branch:to:a", "join:a+b:c", "", "nul\0"]
+    "key", ["__start__", "__root__", "__interrupt__", "branch:to:a", "branch:x", "join:a+b:c", "", "nul\0"]
 )
 def test_reserved_and_impossible_keys_are_refused(key: str) -> None:
     Odd: Any = TypedDict("Odd", {key: int})  # type: ignore[misc]  # made at run time

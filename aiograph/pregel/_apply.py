@@ -5,6 +5,7 @@ put in place, so that a reducer that raises, or two writers that contradict each
 as it was.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
@@ -112,7 +113,7 @@ def _update(
 
 
 def _refusal(error: Exception, channel: str, writers: Sequence[Task]) -> _Refusal:
-    names = ", ".join(repr(task.name) for task in writers)
+    names = _named(writers)
     if isinstance(error, InvalidUpdateError):
         named = InvalidUpdateError(f"{error} (written by {names} in step {writers[0].step})")
         named.code = error.code or ErrorCode.INVALID_CONCURRENT_GRAPH_UPDATE
@@ -123,6 +124,13 @@ def _refusal(error: Exception, channel: str, writers: Sequence[Task]) -> _Refusa
         )
     named.__cause__ = error
     return _Refusal(named, writers)
+
+
+def _named(writers: Sequence[Task]) -> str:
+    counts = Counter(task.name for task in writers)
+    return ", ".join(
+        f"{name!r}" if count == 1 else f"{name!r} {count} times" for name, count in counts.items()
+    )
 
 
 def _conflict(refusals: Sequence[_Refusal]) -> ConflictingWrites:

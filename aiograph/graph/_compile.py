@@ -97,12 +97,21 @@ def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) 
         channels=channels,
         input=START,
         output=_output(schemas.by_type[spec.output_schema]),
+        state=_state(spec, schemas),
         strict=strict,
     )
 
 
 def _output(schema: Schema) -> str | tuple[str, ...]:
     return ROOT if schema.is_root else _channel_keys(schema)
+
+
+def _state(spec: GraphSpec, schemas: Schemas) -> str | tuple[str, ...]:
+    """What a thread shows: the graph's own keys, without those that are private to some nodes."""
+    own = [schemas.by_type[each] for each in (spec.state_schema, spec.input_schema, spec.output_schema)]
+    if own[0].is_root:
+        return ROOT
+    return tuple(dict.fromkeys(key for schema in own if not schema.is_root for key in _channel_keys(schema)))
 
 
 def _channel_keys(schema: Schema) -> tuple[str, ...]:

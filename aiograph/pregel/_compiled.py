@@ -122,6 +122,11 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self._plan.channels
 
     @property
+    def output_channels(self) -> str | tuple[str, ...]:
+        """The channel, or channels, that the output is read from."""
+        return self._plan.output
+
+    @property
     def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
         """The saver; `None` inherits that of a graph around this one, `False` keeps nothing."""
         return self._options.checkpointer
@@ -308,6 +313,9 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     async def aget_state(self, config: RunnableConfig) -> StateSnapshot:
         """The state of a thread; a thread that does not exist has an empty one.
+
+        Its values are those of all keys that the graph's schemas declare, whatever the output is; keys that
+        are private to some nodes are not shown.
 
         Args:
             config: Names the thread. With a `checkpoint_id`, that checkpoint as it was; without, the

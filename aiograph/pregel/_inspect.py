@@ -16,7 +16,7 @@ from aiograph.types import PregelTask, RunnableConfig, StateSnapshot
 
 def empty_snapshot(plan: Plan, config: RunnableConfig) -> StateSnapshot:
     """What a thread that does not exist looks like."""
-    return StateSnapshot(read_channels({}, plan.output), (), config, None, None, None, (), ())
+    return StateSnapshot(read_channels({}, plan.state), (), config, None, None, None, (), ())
 
 
 def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot:
@@ -38,7 +38,7 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
     seen = [_public(task, plan, pending) for task in tasks]
     names = tuple(task.name for task in tasks if not (live and task.writes is not None))
     return StateSnapshot(
-        values=read_channels(state.values, plan.output),
+        values=read_channels(state.values, plan.state),
         next=names,
         config=saved.config,
         metadata=saved.metadata,
@@ -62,6 +62,6 @@ def _apply_finished(plan: Plan, state: Any, tasks: Sequence[Task]) -> None:
 
 def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite]) -> PregelTask:
     errors = [value for task_id, channel, value in pending if channel == ERROR and task_id == task.id]
-    result = None if task.writes is None else written(task, plan.output)
+    result = None if task.writes is None else written(task, plan.state)
     error = errors[-1] if errors and task.writes is None else None
     return PregelTask(task.id, task.name, task.path, error, (), None, result)

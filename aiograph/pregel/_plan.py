@@ -85,6 +85,8 @@ class Plan:
     """The channel that takes the input, or several that take the input's keys."""
     output: str | tuple[str, ...]
     """The channel, or channels, that make up the result."""
+    state: str | tuple[str, ...] = ()
+    """The channel, or channels, that a thread shows to those who look at it; by default the result's."""
     strict: bool = False
     subscribers: Mapping[str, tuple[str, ...]] = field(init=False)
     """Channel → nodes that it triggers, by name."""
@@ -94,6 +96,7 @@ class Plan:
     """Channels that hold a value before anybody has written to them."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "state", self.state or self.output)
         object.__setattr__(self, "subscribers", _subscribers(self.nodes.values()))
         object.__setattr__(self, "readable", _readable(self.channels))
         born = tuple(name for name, channel in self.channels.items() if channel.is_available())

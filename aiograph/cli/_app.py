@@ -97,7 +97,7 @@ DurabilityOption = Annotated[
         "while the next one runs; `exit`, once at the end.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the whole state as JSON, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything, on one line of JSON, for programs.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")]
 
 
@@ -137,10 +137,10 @@ def run(
     as_json: AsJson = False,
     full_traceback: Traceback = False,
 ) -> None:
-    """Runs a graph on a thread, and prints the state that it ends with.
+    """Runs a graph on a thread, and prints its output.
 
     **The same command never does the same work twice.** A thread that was broken off, by Ctrl-C, an error or
-    `kill -9`, goes on where it was. A thread that is finished stays as it is, and its state is shown.
+    `kill -9`, goes on where it was. A thread that is finished stays as it is, and its output is shown.
 
     Another `--input` is other work: on a finished thread it starts a new run, which finds the state that the
     one before has left; on an unfinished one it is refused, as long as `--again` does not insist. For a state
@@ -149,10 +149,10 @@ def run(
     limits = Limits(recursion_limit, max_concurrency, cast(Durability | None, durability))
     with command(target, thread, db, full_traceback=full_traceback) as this:
         given, display = read_input(input), this.display(stream)
-        snapshot = this.work(
+        output = this.work(
             lambda opened: _session.run(opened, given, limits, display, again=again), creates=True
         )
-        this.print_state(snapshot, as_json=as_json, aside=stream is not None)
+        this.print_values(output, as_json=as_json, aside=stream is not None)
 
 
 @app.command(epilog="Example: `aiograph resume docs/examples/code_report.py:graph --thread demo`")
@@ -171,8 +171,8 @@ def resume(
     limits = Limits(recursion_limit, max_concurrency, cast(Durability | None, durability))
     with command(target, thread, db, full_traceback=full_traceback) as this:
         display = this.display(stream)
-        snapshot = this.work(lambda opened: _session.resume(opened, limits, display))
-        this.print_state(snapshot, as_json=as_json, aside=stream is not None)
+        output = this.work(lambda opened: _session.resume(opened, limits, display))
+        this.print_values(output, as_json=as_json, aside=stream is not None)
 
 
 @app.command(epilog="Example: `aiograph history docs/examples/code_report.py:graph --thread demo --limit 5`")
@@ -197,10 +197,10 @@ def state(
     as_json: AsJson = False,
     full_traceback: Traceback = False,
 ) -> None:
-    """Shows a thread as it is now: its values, what runs next, and the errors of tasks that failed."""
+    """Shows a thread as it is now: its whole state, what runs next, and the errors of tasks that failed."""
     with command(target, thread, db, full_traceback=full_traceback) as this:
         snapshot = this.work(Thread.existing)
-        this.print_state(snapshot, as_json=as_json)
+        this.print_values(snapshot.values, as_json=as_json)
         if not as_json:
             this.print_standing(snapshot)
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
-from typing import TextIO, TypeVar, cast
+from typing import Any, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -69,12 +69,12 @@ class Command:
         with _telling_ctrl_c(self._display):
             return bridge.run(opened_and_done, verb="work")
 
-    def print_state(self, snapshot: StateSnapshot, *, as_json: bool, aside: bool = False) -> None:
-        """Prints the values of a thread; `aside`, where standard output is for something else."""
+    def print_values(self, values: Any, *, as_json: bool, aside: bool = False) -> None:
+        """Prints a state or an output; `aside`, where standard output is for something else."""
         if as_json:
-            print(_show.as_json(snapshot.values), file=self._stdout)
+            print(_show.as_json(values), file=self._stdout)
         else:
-            _show.print_values(self.messages if aside else self.output, snapshot.values)
+            _show.print_values(self.messages if aside else self.output, values)
 
     def print_standing(self, snapshot: StateSnapshot) -> None:
         """Prints what a human wants to know beside the values."""

@@ -110,6 +110,14 @@ def next_move(snapshot: StateSnapshot, input: Input, *, again: bool) -> Move:
     return Move.GO_ON
 
 
+def result_of(thread: Thread, snapshot: StateSnapshot) -> Any:
+    """What the graph's output is, out of the whole state."""
+    keys, values = thread.graph.output_channels, snapshot.values
+    if isinstance(keys, str) or not isinstance(values, dict):
+        return values
+    return {key: values[key] for key in keys if key in values}
+
+
 # -- doing it --------------------------------------------------------------------------------------
 
 
@@ -147,25 +155,23 @@ class Watcher(Protocol):
         """The run has ended, in whatever way."""
 
 
-async def run(
-    thread: Thread, input: Input, limits: Limits, watcher: Watcher, *, again: bool
-) -> StateSnapshot:
-    """Starts on a thread, goes on with it, or leaves it as it is; returns its state afterwards."""
+async def run(thread: Thread, input: Input, limits: Limits, watcher: Watcher, *, again: bool) -> Any:
+    """Starts on a thread, goes on with it, or leaves it as it is; returns its output."""
     snapshot = await thread.graph.aget_state(thread.config)
     move = next_move(snapshot, input, again=again)
     if move is Move.GO_ON:
         return await go_on(thread, snapshot, limits, watcher)
     if move is Move.SHOW:
         watcher.say(f"thread {thread.id!r} is finished, at step {step_of(snapshot)}; --again runs it anew")
-        return snapshot
+        return result_of(thread, snapshot)
     watcher.say(f"starting thread {thread.id!r}, kept in {thread.where}")
     config = limits.config(thread, {DIGEST: input.digest})
     watcher.begin(step_of(snapshot) + 1, {})
     return await _drive(thread, input.value, config, limits, watcher)
 
 
-async def resume(thread: Thread, limits: Limits, watcher: Watcher) -> StateSnapshot:
-    """Goes on with a thread that is not finished; returns its state afterwards.
+async def resume(thread: Thread, limits: Limits, watcher: Watcher) -> Any:
+    """Goes on with a thread that is not finished; returns its output.
 
     Raises:
         Refusal: There is no such thread.
@@ -176,10 +182,10 @@ async def resume(thread: Thread, limits: Limits, watcher: Watcher) -> StateSnaps
     watcher.say(
         f"thread {thread.id!r} is finished, at step {step_of(snapshot)}: there is nothing to go on with"
     )
-    return snapshot
+    return result_of(thread, snapshot)
 
 
-async def go_on(thread: Thread, snapshot: StateSnapshot, limits: Limits, watcher: Watcher) -> StateSnapshot:
+async def go_on(thread: Thread, snapshot: StateSnapshot, limits: Limits, watcher: Watcher) -> Any:
     step, kept = step_of(snapshot) + 1, done_tasks(snapshot)
     done = f": {kept.total()} of its {len(snapshot.tasks)} tasks are done" if kept else ""
     watcher.say(f"going on with thread {thread.id!r} at step {step}{done}")
@@ -194,9 +200,7 @@ def done_tasks(snapshot: StateSnapshot) -> Counter[str]:
     return Counter(task.name for task in snapshot.tasks) - Counter(snapshot.next)
 
 
-async def _drive(
-    thread: Thread, input: Any, config: RunnableConfig, limits: Limits, watcher: Watcher
-) -> StateSnapshot:
+async def _drive(thread: Thread, input: Any, config: RunnableConfig, limits: Limits, watcher: Watcher) -> Any:
     finished = False
     stream: Any = thread.graph.astream(input, config, stream_mode=watcher.modes, durability=limits.durability)
     try:
@@ -206,4 +210,4 @@ async def _drive(
         finished = True
     finally:
         watcher.end(finished=finished)
-    return await thread.graph.aget_state(thread.config)
+    return result_of(thread, await thread.graph.aget_state(thread.config))

@@ -53,6 +53,13 @@ def work(number: int) -> State:
 fanning = StateGraph(State).add_node(work).add_conditional_edges(START, fan_out, ["work"])
 
 
+class Answer(TypedDict, total=False):
+    n: int
+
+
+narrow = StateGraph(State, output_schema=Answer).add_sequence([one, two]).add_edge(START, "one")
+
+
 def made() -> StateGraph:
     return counting
 

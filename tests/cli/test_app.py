@@ -147,6 +147,17 @@ def test_state_shows_values_what_is_next_and_what_failed(here: Path) -> None:
     assert lines[2].split(maxsplit=3) == ["two", "1", "0", "ValueError('two is broken')"]
 
 
+def test_run_prints_the_output_and_state_the_whole_state(here: Path) -> None:
+    (here / "broken").touch()
+    words = ("graphs:narrow", "--thread", "t", "--json")
+    typed("run", *words, "--input", '{"n": 1}')
+    assert json.loads(typed("state", *words).stdout) == {"n": 1, "seen": [1]}
+    (here / "broken").unlink()
+    for _ in range(2):
+        assert json.loads(typed("run", *words).stdout) == {"n": 2}
+    assert json.loads(typed("state", *words).stdout) == {"n": 2, "seen": [1, 100]}
+
+
 def test_state_of_a_finished_thread() -> None:
     typed(*RUN)
     shown = typed("state", "graphs:counting", "--thread", "t").stdout

@@ -51,13 +51,13 @@ class Runs:
     async def run(self, input: Input = NOTHING, *, again: bool = False, **limits: Any) -> Notes:
         self.notes = Notes()
         async with opened(self.loaded, "t", self.db, creates=True) as thread:
-            self.snapshot = await run(thread, input, Limits(**limits), self.notes, again=again)
+            self.result = await run(thread, input, Limits(**limits), self.notes, again=again)
         return self.notes
 
     async def resume(self) -> Notes:
         self.notes = Notes()
         async with opened(self.loaded, "t", self.db, creates=False) as thread:
-            self.snapshot = await resume(thread, Limits(), self.notes)
+            self.result = await resume(thread, Limits(), self.notes)
         return self.notes
 
     async def state(self) -> StateSnapshot:
@@ -82,7 +82,7 @@ async def test_a_new_thread_is_started(runs: Runs) -> None:
     notes = await runs.run(FIVE)
     assert notes.said == ["starting thread 't', kept in aiograph.db"]
     assert (notes.ran, notes.finished) == (["one", "two"], True)
-    assert runs.snapshot.values == {"n": 6, "seen": [5, 100]}
+    assert runs.result == {"n": 6, "seen": [5, 100]}
 
 
 async def test_a_finished_thread_is_shown(runs: Runs) -> None:
@@ -91,21 +91,21 @@ async def test_a_finished_thread_is_shown(runs: Runs) -> None:
         notes = await runs.run(input)
         assert notes.said == ["thread 't' is finished, at step 2; --again runs it anew"]
         assert notes.ran == []
-        assert runs.snapshot.values["n"] == 6
+        assert runs.result["n"] == 6
 
 
 async def test_another_input_on_a_finished_thread_is_a_new_run_on_its_state(runs: Runs) -> None:
     await runs.run(FIVE)
     notes = await runs.run(Input({"n": 7}, is_explicit=True))
     assert notes.ran == ["one", "two"]
-    assert runs.snapshot.values == {"n": 8, "seen": [5, 100, 7, 100]}
+    assert runs.result == {"n": 8, "seen": [5, 100, 7, 100]}
 
 
 async def test_again_is_a_new_run_with_the_same_input(runs: Runs) -> None:
     await runs.run(FIVE)
     notes = await runs.run(FIVE, again=True)
     assert notes.ran == ["one", "two"]
-    assert runs.snapshot.values["seen"] == [5, 100, 5, 100]
+    assert runs.result["seen"] == [5, 100, 5, 100]
 
 
 @pytest.mark.parametrize("input", [FIVE, NOTHING])
@@ -115,7 +115,7 @@ async def test_a_thread_that_was_broken_off_goes_on(runs: Runs, folder: Path, in
     notes = await runs.run(input)
     assert notes.said == ["going on with thread 't' at step 2"]
     assert notes.ran == ["two"]
-    assert runs.snapshot.values == {"n": 6, "seen": [5, 100]}
+    assert runs.result == {"n": 6, "seen": [5, 100]}
 
 
 async def test_another_input_on_an_unfinished_thread_is_refused(runs: Runs, folder: Path) -> None:
@@ -129,7 +129,7 @@ async def test_again_on_an_unfinished_thread_drops_what_is_left(runs: Runs, fold
     await broken_off(runs, folder, FIVE)
     notes = await runs.run(Input({"n": 7}, is_explicit=True), again=True)
     assert notes.ran == ["one", "two"]
-    assert runs.snapshot.values["seen"] == [5, 7, 100]
+    assert runs.result["seen"] == [5, 7, 100]
 
 
 async def test_the_input_is_known_however_often_a_thread_went_on(runs: Runs, folder: Path) -> None:
@@ -148,7 +148,7 @@ async def test_tasks_that_were_done_are_kept(folder: Path) -> None:
     notes = await runs.run()
     assert notes.said == ["going on with thread 't' at step 1: 1 of its 3 tasks are done"]
     assert notes.kept == {"work": 1}
-    assert runs.snapshot.values["seen"] == [0, 1, 2]
+    assert runs.result["seen"] == [0, 1, 2]
 
 
 async def test_a_superstep_whose_tasks_are_all_done_is_still_gone_on_with(folder: Path) -> None:
@@ -165,7 +165,7 @@ async def test_a_superstep_whose_tasks_are_all_done_is_still_gone_on_with(folder
         assert (await thread.existing()).next == ()
     notes = await runs.run()
     assert notes.said == ["going on with thread 't' at step 1: 2 of its 2 tasks are done"]
-    assert (runs.snapshot.values["seen"], runs.snapshot.tasks) == ([0, 1], ())
+    assert (runs.result["seen"], (await runs.state()).tasks) == ([0, 1], ())
 
 
 async def test_resume_goes_on_but_never_starts(runs: Runs, folder: Path) -> None:

@@ -162,17 +162,18 @@ class Call(Errand[T]):
         """Cancels the work and waits for its clean-up; no job begins on this thread meanwhile.
 
         Args:
-            give_up: Whether not to wait for synchronous node code. A Ctrl-C has that effect, too.
+            give_up: Whether not to wait for synchronous node code. A Ctrl-C has that effect, too, and
+                breaks off clean-up.
         """
         self._seat.close()
         try:
             self._end_now(give_up=give_up)
         except KeyboardInterrupt:
-            self._end_now(give_up=True)
+            self._end_now(give_up=True, again=True)
             raise
 
-    def _end_now(self, *, give_up: bool) -> None:
-        self.request_cancel()
+    def _end_now(self, *, give_up: bool, again: bool = False) -> None:
+        self.request_cancel(again=again)
         if give_up:
             self.request_give_up()
         while not self.is_done:

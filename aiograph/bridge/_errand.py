@@ -6,9 +6,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, Generic, TypeVar, cast
+from functools import partial
+from typing import Generic, TypeVar, cast
 
-from aiograph.bridge._loop import Loop
+from aiograph.bridge._loop import Loop, ended_with_the_interpreter, errands
 from aiograph.errors import BridgeClosedError
 
 T = TypeVar("T")
@@ -62,9 +63,13 @@ class Errand(ABC, Generic[T]):
         except RuntimeError:
             self._lose("the event loop that would do the work is closed")
 
-    def request_cancel(self) -> None:
-        """Asks for the end of the work and returns at once."""
-        self.call_there(self._cancel)
+    def request_cancel(self, *, again: bool = False) -> None:
+        """Asks for the end of the work and returns at once.
+
+        Args:
+            again: Whether to break off even the clean-up of work that has been cancelled before.
+        """
+        self.call_there(partial(self._cancel, again))
 
     def call_there(self, callback: Callable[[], object]) -> None:
         """Calls back on the loop, soon, if it still exists in this process."""
@@ -79,6 +84,8 @@ class Errand(ABC, Generic[T]):
 
     def look(self) -> None:
         """Ends work that its loop will never end; to be called about every `LIVENESS_SECONDS`."""
+        if self.loop in ended_with_the_interpreter:
+            return
         if self.is_inherited:
             self._lose("it goes on in the process that this one was forked from")
         elif self.loop.is_closed():
@@ -117,12 +124,13 @@ class Errand(ABC, Generic[T]):
         context, self._context = self._context, None
         self._task = self.loop.create_task(self._carry(), context=context)
         self._task.add_done_callback(self._settle)
-        _under_way.add(self)
+        errands.add(self._task)
 
-    def _cancel(self) -> None:
+    def _cancel(self, again: bool) -> None:
         self._is_cancelled = True
         if self._task is not None:
-            self._task.cancel()
+            if again or not self._task.cancelling():
+                self._task.cancel()
         elif not self.is_done:
             self._end(asyncio.CancelledError())
             self._at_end()
@@ -135,8 +143,9 @@ class Errand(ABC, Generic[T]):
 
     def _settle(self, task: "asyncio.Task[None]") -> None:
         self._task = None
-        _under_way.discard(self)
-        if not self.is_done:  # else it was given up for lost, too soon
+        errands.discard(task)
+        # it may have been given up for lost, too soon
+        if not self.is_done and self.loop not in ended_with_the_interpreter:
             self._end(self._error_of(task))
             self._at_end()
 
@@ -151,6 +160,3 @@ class Errand(ABC, Generic[T]):
         closed.__cause__ = error
         return closed
 
-
-_under_way: set[Errand[Any]] = set()
-"""A loop refers to its tasks weakly; these must live even if nobody waits for them any more."""

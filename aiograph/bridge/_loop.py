@@ -18,6 +18,14 @@ SHUTDOWN_SECONDS = 5.0
 
 Loop = asyncio.AbstractEventLoop
 
+errands: "set[asyncio.Task[None]]" = set()
+"""The tasks that loops, this one or others, run for somebody elsewhere. A loop refers to its tasks weakly;
+these must live even if nobody waits for them any more."""
+
+ended_with_the_interpreter: set[Loop] = set()
+"""Whoever still waits for one of these is a daemon thread, about to vanish: waking it would only have it
+complain."""
+
 
 class _LoopThread:
     """An event loop and the daemon thread that runs it."""
@@ -61,9 +69,11 @@ class _LoopThread:
         deadline = loop.time() + self.patience
         # again and again, as calls may still arrive
         while (tasks := asyncio.all_tasks() - {me}) and loop.time() < deadline:
-            for task in tasks:
+            # these cancel what they have started; to cancel that as well would break off its clean-up
+            wave = tasks & errands or tasks
+            for task in wave:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=deadline - loop.time())
+            await asyncio.wait(wave, timeout=deadline - loop.time())
         await loop.shutdown_asyncgens()
         with suppress(RuntimeError):  # late in the interpreter's life there is no thread for it
             await loop.shutdown_default_executor()
@@ -134,6 +144,12 @@ def shutdown(patience: float = SHUTDOWN_SECONDS) -> None:
         thread.close(patience)
 
 
+def _end_with_the_interpreter() -> None:
+    if _loop_thread is not None:
+        ended_with_the_interpreter.add(_loop_thread.loop)
+    shutdown()
+
+
 def _forget_loop_thread() -> None:
     """In a forked child: the parent's loop is not ours to close, as the two share its selector."""
     global _lock, _loop_thread
@@ -144,6 +160,6 @@ def _forget_loop_thread() -> None:
     asyncio._set_running_loop(None)
 
 
-atexit.register(shutdown)
+atexit.register(_end_with_the_interpreter)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_loop_thread)

@@ -141,11 +141,15 @@ def say(*words):
     print(*words, flush=True)
 
 def ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+def main_thread_waits():
+    # and not on its way into a synchronous call, or out of one
+    return sys._current_frames()[threading.main_thread().ident].f_code.co_name == "_receive"
 """
 
 
-class Done(Generic[T]):
+class Done:
     """How a script ended."""
 
     def __init__(self, process: "subprocess.CompletedProcess[str]", seconds: float) -> None:
@@ -155,11 +159,11 @@ class Done(Generic[T]):
         self.seconds = seconds
 
 
-def script(code: str, *options: str, **environment: str) -> Done[str]:
+def script(*parts: str, **environment: str) -> Done:
     """Runs code in a process of its own, warnings being errors; fails where it hangs."""
     started = time.monotonic()
     process = subprocess.run(
-        [sys.executable, "-W", "error", *options, "-c", PROLOGUE + textwrap.dedent(code)],
+        [sys.executable, "-W", "error", "-c", "\n".join(map(textwrap.dedent, (PROLOGUE, *parts)))],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HOME), *sys.path]), **environment},
         capture_output=True,
         text=True,

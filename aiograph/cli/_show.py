@@ -21,9 +21,14 @@ from aiograph.types import StateSnapshot
 
 LONG_TEXT = 200
 LONG_LIST = 10
-LONG_DICT = 30
-DEEP = 4
+LONG_DICT = 10
+LONG_STATE = 30
+"""The state itself may have so many keys."""
+DEEP = 3
 """Beyond these, `shortened` says how much more there is."""
+
+FITTING = 80
+"""Columns that a line of JSON may have before it is broken up."""
 
 
 # -- JSON ------------------------------------------------------------------------------------------
@@ -70,8 +75,9 @@ def shortened(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         if depth >= DEEP and value:
             return f"{{… {_count(value, 'key')}}}"
-        first = {key: shortened(value[key], depth + 1) for key in list(value)[:LONG_DICT]}
-        return first if len(value) <= LONG_DICT else {**first, "…": f"{len(value) - LONG_DICT:,} more keys"}
+        limit = LONG_DICT if depth else LONG_STATE
+        first = {key: shortened(value[key], depth + 1) for key in list(value)[:limit]}
+        return first if len(value) <= limit else {**first, "…": f"{len(value) - limit:,} more keys"}
     if isinstance(value, list):
         if depth >= DEEP and value:
             return f"[… {_count(value, 'item')}]"
@@ -84,9 +90,23 @@ def _count(items: Any, what: str) -> str:
     return f"{len(items):,} {what}{'' if len(items) == 1 else 's'}"
 
 
+def laid_out(value: Any, indent: str = "") -> str:
+    """A plain value as JSON: what fits on a line is on one, the rest is broken up."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or len(indent) + len(flat) <= FITTING:
+        return flat
+    inner = f"{indent}  "
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(key, ensure_ascii=False)}: {laid_out(value[key], inner)}" for key in value]
+    else:
+        lines = [laid_out(item, inner) for item in value]
+    body = ",\n".join(f"{inner}{line}" for line in lines)
+    return f"{flat[0]}\n{body}\n{indent}{flat[-1]}"
+
+
 def print_values(console: Console, values: Any) -> None:
     """A state, for human eyes."""
-    text = json.dumps(shortened(plain(values)), indent=2, ensure_ascii=False)
+    text = laid_out(shortened(plain(values)))
     # a lone surrogate, which JSON may hold, cannot be printed
     text = text.encode("utf-8", "backslashreplace").decode()
     console.print(JSONHighlighter()(Text(text)), soft_wrap=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from aiograph.cli._given import Refusal
-from aiograph.cli._show import age, as_json, nodes_of, plain, print_error, print_values, shortened
+from aiograph.cli._show import age, as_json, laid_out, nodes_of, plain, print_error, print_values, shortened
 from aiograph.types import Send
 
 
@@ -70,10 +70,23 @@ def test_long_values_are_shortened_and_say_so() -> None:
 
 
 def test_wide_and_deep_values_are_shortened_and_say_so() -> None:
-    wide = shortened({str(number): number for number in range(100)})
+    many = {str(number): number for number in range(100)}
+    wide = shortened({**many, "0": many})
     assert (len(wide), wide["…"]) == (31, "70 more keys")
-    assert shortened({"a": {"b": {"c": {"d": {"e": 1}}}}}) == {"a": {"b": {"c": {"d": "{… 1 key}"}}}}
-    assert shortened([[[[[1, 2], []]]]]) == [[[["[… 2 items]", []]]]]
+    assert (len(wide["0"]), wide["0"]["…"]) == (11, "90 more keys")
+    assert shortened({"a": {"b": {"c": {"d": 1}}}}) == {"a": {"b": {"c": "{… 1 key}"}}}
+    assert shortened([[[[1, 2], []]]]) == [[["[… 2 items]", []]]]
+
+
+def test_what_fits_on_a_line_is_on_one() -> None:
+    assert laid_out({"a": [1, {"ü": None}], "b": {}}) == '{"a": [1, {"ü": None}], "b": {}}'.replace(
+        "None", "null"
+    )
+    wide = {"numbers": [1, 2, 3], "texts": ["x" * 60, "y" * 30]}
+    assert laid_out(wide) == (
+        '{\n  "numbers": [1, 2, 3],\n  "texts": [\n    "' + "x" * 60 + '",\n    "' + "y" * 30 + '"\n  ]\n}'
+    )
+    assert json.loads(laid_out(wide)) == wide
 
 
 @pytest.mark.parametrize("terminal", [False, True])

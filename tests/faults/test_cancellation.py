@@ -8,15 +8,30 @@ anyio, by cancelling or leaving a stream.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
 import pytest
 
+from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from aiograph.graph import END, START, StateGraph
 from aiograph.testing.faults import FaultySaver, delay_turns
 from aiograph.types import Durability, StreamMode
-from tests.faults.rig import CONFIG, INPUT, Diary, Graph, final_state, go_on, outer_graph, turns
+from tests.faults.rig import (
+    CONFIG,
+    INPUT,
+    Diary,
+    Graph,
+    State,
+    final_state,
+    go_on,
+    outer_graph,
+    turns,
+    worker,
+)
 
 Run = Callable[[], Awaitable[Any]]
 Cancel = Callable[[Run, int], Awaitable[bool]]
@@ -127,16 +142,22 @@ CANCELS = [
 ]
 
 
+ESSENTIAL = [cancelled_once, cancelled_at_every_turn, cancel_scope]
+
+
 # -- what is checked -------------------------------------------------------------------------------
 
 
 class World:
     """A graph on a slow saver, and what its nodes have done."""
 
-    def __init__(self, durability: Durability) -> None:
+    def __init__(self, durability: Durability, saver: BaseCheckpointSaver | None = None) -> None:
         self.durability: Durability = durability
         self.diary = Diary()
-        self.saver = FaultySaver(InMemorySaver(), before=delay_turns(2), after=delay_turns(1))
+        if saver is None:
+            self.saver = FaultySaver(InMemorySaver(), before=delay_turns(2), after=delay_turns(1))
+        else:
+            self.saver = FaultySaver(saver)
         self.graph: Graph = outer_graph(self.diary, self.saver)
         self.others = asyncio.all_tasks()
 
@@ -182,8 +203,10 @@ def long_form(*arguments: Any) -> Any:
 
 SWEEPS = [
     *((cancel, "invoke", "sync") for cancel in CANCELS),
-    *((cancel, "stream", "async") for cancel in CANCELS),
-    *((cancel, "invoke", "exit") for cancel in CANCELS),
+    *((cancel, "stream", "async") for cancel in ESSENTIAL),
+    *((cancel, "invoke", "exit") for cancel in ESSENTIAL),
+    *(long_form(cancel, "stream", "async") for cancel in CANCELS if cancel not in ESSENTIAL),
+    *(long_form(cancel, "invoke", "exit") for cancel in CANCELS if cancel not in ESSENTIAL),
     *(long_form(cancel, "stream", "sync") for cancel in CANCELS),
     *(long_form(cancel, "invoke", "async") for cancel in CANCELS),
     *(long_form(cancel, "stream", "exit") for cancel in CANCELS),
@@ -193,6 +216,87 @@ SWEEPS = [
 @pytest.mark.parametrize(("cancel", "verb", "durability"), SWEEPS)
 async def test_a_run_cancelled_at_every_turn(cancel: Cancel, verb: str, durability: Durability) -> None:
     await sweep(cancel, durability, lambda world: getattr(world, verb))
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+async def test_a_run_in_memory_cancelled_at_every_turn(durability: Durability) -> None:
+    """Here the saver never waits, and the engine takes shorter ways."""
+    for turn in range(100):
+        world = World(durability)
+        world.graph = outer_graph(world.diary, InMemorySaver())
+        was_cancelled = await cancelled_at_every_turn(world.invoke, turn)
+        await world.check(f"turn {turn}")
+        if not was_cancelled:
+            assert turn > 20
+            return
+    raise AssertionError("the run never ended")
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("cancel", ESSENTIAL)
+async def test_a_run_on_sqlite_cancelled_again_and_again(
+    cancel: Cancel, durability: Durability, tmp_path: Path
+) -> None:
+    """How many turns a call takes is chance here; growing steps find all kinds of points."""
+    turn = 0
+    async with AsyncSqliteSaver(tmp_path / "checkpoints.db") as saver:
+        while True:
+            await saver.adelete_thread("t")
+            world = World(durability, saver)
+            was_cancelled = await cancel(world.invoke, turn)
+            await world.check(f"turn {turn}")
+            if not was_cancelled:
+                return
+            turn += 1 + turn // 8
+
+
+async def test_a_deeply_nested_run_cancelled_at_every_turn() -> None:
+    """Every so many levels, a run gets a task of its own."""
+
+    def nest(diary: Diary, levels: int) -> Graph:
+        builder = StateGraph(State)
+        builder.add_node("work", worker(diary, "work", 3))
+        builder.add_edge(START, "work").add_edge("work", END)
+        if levels:
+            builder.add_node("deeper", nest(diary, levels - 1))
+            builder.add_edge(START, "deeper").add_edge("deeper", END)
+        return builder.compile()
+
+    others = asyncio.all_tasks()
+    for turn in range(100):
+        diary = Diary()
+        run = asyncio.ensure_future(nest(diary, 10).ainvoke({}))
+        await turns(turn)
+        was_running = run.cancel()
+        await asyncio.wait([run])
+        assert asyncio.all_tasks() == others, f"turn {turn}"
+        done = diary.size
+        await turns(10)
+        assert diary.size == done, f"turn {turn}"
+        if not was_running:
+            assert turn > 10
+            assert run.result()["count"] == 11
+            return
+    raise AssertionError("the run never ended")
+
+
+async def test_an_update_from_outside_cancelled_at_every_turn() -> None:
+    """It has happened, or it has not."""
+    seen = set()
+    for turn in range(100):
+        world = World("sync")
+        await world.invoke()
+        update = lambda: world.graph.aupdate_state(CONFIG, {"trail": ["new"]}, "join")  # noqa: B023, E731
+        was_cancelled = await cancelled_at_every_turn(update, turn)
+        assert asyncio.all_tasks() == world.others, f"turn {turn}"
+        assert world.saver.in_flight == []
+        trail = (await world.graph.aget_state(CONFIG)).values["trail"]
+        assert trail in (final_state()["trail"], [*final_state()["trail"], "new"])
+        seen.add(len(trail))
+        if not was_cancelled:
+            assert len(seen) == 2
+            return
+    raise AssertionError("the update never ended")
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)

@@ -12,7 +12,7 @@ from aiograph.errors import NodeCancelledError
 from aiograph.graph import END, START, StateGraph
 from aiograph.runtime import Runtime
 from aiograph.testing.faults import FaultySaver, delay_turns
-from aiograph.types import Durability, OnError
+from aiograph.types import Durability, OnError, RunnableConfig
 from tests.faults.rig import CONFIG, Diary, Graph, State, turns, worker
 
 Node = Callable[..., Awaitable[Any]]
@@ -167,6 +167,30 @@ async def test_new_input_drops_what_a_failure_left() -> None:
         await graph.ainvoke({"trail": ["first"]}, CONFIG)
     output = await graph.ainvoke({"trail": ["second"]}, CONFIG)
     assert output["trail"] == ["first", "second", "a", "b"]
+
+
+# -- with a limit of concurrency -------------------------------------------------------------------
+
+LIMITED: RunnableConfig = {**CONFIG, "max_concurrency": 2}
+
+
+@pytest.mark.parametrize("length", range(1, 6))
+async def test_a_failure_keeps_tasks_that_wait_from_being_started(length: int) -> None:
+    diary = Diary()
+    nodes = {"a": failing(length, ValueError("a")), "b": worker(diary, "b", 9)}
+    waiting = {name: worker(diary, name, 1) for name in ("c", "d", "e")}
+    with pytest.raises(ValueError, match="a"):
+        await side_by_side({**nodes, **waiting}, InMemorySaver()).ainvoke({}, LIMITED)
+    assert [diary.names[task_id] for task_id in diary.started] == ["b"]
+
+
+async def test_tasks_that_wait_are_run_if_all_may_finish() -> None:
+    diary = Diary()
+    nodes = {"a": failing(1, ValueError("a"))}
+    waiting = {name: worker(diary, name, 3) for name in ("b", "c", "d", "e")}
+    with pytest.raises(ValueError, match="a"):
+        await side_by_side({**nodes, **waiting}).ainvoke({}, {"max_concurrency": 2}, on_error="finish")
+    assert len(diary.ended) == 4
 
 
 # -- a failure and a cancellation at once ----------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from aiograph import _ids
 from aiograph.constants import PULL, PUSH, TASKS
 from aiograph.errors import InvalidUpdateError
-from aiograph.pregel._plan import Plan, PlannedNode, Write
+from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.types import Send
 
@@ -118,22 +118,12 @@ def _has_news(node: PlannedNode, state: RunState) -> bool:
     return False
 
 
-def due_sends(plan: Plan, state: RunState) -> Sequence[Send]:
-    """The `Send`s that wait to be run, in the order they were made.
-
-    Raises:
-        InvalidUpdateError: One names a node that the graph does not have.
-    """
+def due_sends(state: RunState) -> Sequence[Send]:
+    """The `Send`s that wait to be run, in the order they were made."""
     channel = state.channels.get(TASKS)
     if channel is None or not channel.is_available():
         return ()
     sends: Sequence[Send] = channel.get()
-    for send in sends:
-        if send.node not in plan.nodes:
-            raise InvalidUpdateError(
-                f"a Send names the node {send.node!r}, which the graph does not have; "
-                f"it has {sorted(name for name, node in plan.nodes.items() if not node.is_hidden)}"
-            )
     return sends
 
 
@@ -144,10 +134,32 @@ def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
         for node in (plan.nodes[name] for name in due_nodes(plan, state))
     ]
     tasks += [
-        Task(plan.nodes[send.node], (PUSH, index, False), (PUSH,), state, arg=send.arg)
-        for index, send in enumerate(due_sends(plan, state))
+        Task(
+            plan.nodes.get(send.node) or _missing(plan, send.node),
+            (PUSH, index, False),
+            (PUSH,),
+            state,
+            arg=send.arg,
+        )
+        for index, send in enumerate(due_sends(state))
     ]
     return tasks
+
+
+def _missing(plan: Plan, name: str) -> PlannedNode:
+    """Stands for a node that the graph does not have, or no longer has, and fails when it runs.
+
+    So a thread with a `Send` to such a node can be looked at and changed, and takes new input.
+    """
+
+    def refuse(input: Any, scope: Any) -> None:
+        raise InvalidUpdateError(
+            f"a Send names the node {name!r}, which the graph does not have; "
+            f"it has {sorted(node.name for node in plan.nodes.values() if not node.is_hidden)}"
+        )
+
+    call = Call(refuse, is_async=False, inline=True)
+    return PlannedNode(name=name, triggers=(), read=lambda *_: None, call=call, write=lambda _: [])
 
 
 def _available(node: PlannedNode, state: RunState) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ class Display:
         if last is not None:
             self._ended(last, progress)
         if finished:
-            text = f": {progress.totals.total():,} tasks in {progress.elapsed:.1f} s"
+            count = progress.totals.total()
+            text = f": {count:,} task{'' if count == 1 else 's'} in {progress.elapsed:.1f} s"
             done = (f"finished at step {progress.superstep.number}", "bold green")
             self._console.print(Text.assemble(done, text))
 

@@ -32,6 +32,7 @@ def config_of(scope: _context.TaskScope) -> RunnableConfig:
         "langgraph_checkpoint_ns": namespace,
     }
     config["configurable"] = {**(config.get("configurable") or {}), "checkpoint_ns": namespace}
+    config["configurable"].pop("checkpoint_id", None)  # it names where the run started, not what is inside
     return config
 
 

@@ -23,7 +23,7 @@ from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import Within
 from aiograph.pregel._inspect import empty_snapshot, snapshot
 from aiograph.pregel._loop import drive, save_update
-from aiograph.pregel._open import Opened, Place, Request, find_place, open_run, open_update
+from aiograph.pregel._open import Opened, Place, Request, open_run, open_update, saved_place
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._sink import Sink
 from aiograph.types import (
@@ -381,7 +381,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return await Within(copy_context(), save_update(run, as_node, values, pending))
 
     def _place(self, config: RunnableConfig) -> "_SavedPlace":
-        place = find_place(self._options.checkpointer, self._config(config), current_task.get())
+        place = saved_place(self._options.checkpointer, self._config(config), current_task.get())
         if place.saver is None:
             raise CheckpointQueryError(
                 f"graph {self.name!r} has no checkpointer, so it keeps no state: compile it with one"

@@ -78,7 +78,7 @@ async def open_run(plan: Plan, request: Request, emitter: Emitter | None) -> Ope
     saved = await place.saver.aget_tuple(place.config) if place.saver is not None else None
     state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
     # a nested run that left a checkpoint here was broken off: the same task asks again
-    is_resumed = saved is not None and outer is not None and place.namespace != ""
+    is_resumed = saved is not None and _is_inherited(place, outer)
     run = _whole_run(plan, request, place, state, emitter)
     took_input = False if is_resumed else take_input(plan, state, request.input)
     run.last_step = state.step + run.recursion_limit - (not _takes_input_next(state, took_input))
@@ -136,19 +136,42 @@ def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:
 def find_place(
     checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
 ) -> Place:
-    """The saver, thread and namespace of a run; a nested run inherits those of the run around it.
+    """The saver, thread and namespace of a run.
+
+    One that is nested in a run on the same saver and thread gets a namespace of its own there.
 
     Raises:
         CheckpointQueryError: There is a saver, but the config names no thread.
     """
-    if checkpointer is False:
-        return Place(None, None, "", None)
-    own = checkpointer if isinstance(checkpointer, BaseCheckpointSaver) else None
-    if outer is not None and own is None and _is_ambient(config, outer):
-        return _inherited(outer)
-    saver = own or (outer.run.checkpointer if outer is not None else None)
+    saver = _saver(checkpointer, outer)
     if saver is None:
         return Place(None, None, "", None)
+    if outer is not None and saver is outer.run.checkpointer and _is_ambient(config, outer):
+        return _inherited(saver, outer)
+    return _named(saver, config)
+
+
+def saved_place(
+    checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
+) -> Place:
+    """What a config names, wherever the code that asks runs; without a saver if there is none.
+
+    Raises:
+        CheckpointQueryError: There is a saver, but the config names no thread.
+    """
+    saver = _saver(checkpointer, outer)
+    return Place(None, None, "", None) if saver is None else _named(saver, config)
+
+
+def _saver(
+    checkpointer: BaseCheckpointSaver | bool | None, outer: TaskScope | None
+) -> BaseCheckpointSaver | None:
+    if isinstance(checkpointer, BaseCheckpointSaver):
+        return checkpointer
+    return None if checkpointer is False or outer is None else outer.run.checkpointer
+
+
+def _named(saver: BaseCheckpointSaver, config: RunnableConfig) -> Place:
     try:
         return Place(saver, *thread_of(config))
     except CheckpointQueryError as error:
@@ -161,13 +184,15 @@ def _is_ambient(config: RunnableConfig, outer: TaskScope) -> bool:
     return thread is None or str(thread) == outer.run.thread_id
 
 
-def _inherited(outer: TaskScope) -> Place:
-    run = outer.run
+def _inherited(saver: BaseCheckpointSaver, outer: TaskScope) -> Place:
     outer.calls += 1
-    if run.checkpointer is None:
-        return Place(None, None, "", None)
     suffix = f"{NAMESPACE_SEPARATOR}{outer.calls - 1}" if outer.calls > 1 else ""
-    return Place(run.checkpointer, run.thread_id, task_namespace(outer) + suffix, None)
+    return Place(saver, outer.run.thread_id, task_namespace(outer) + suffix, None)
+
+
+def _is_inherited(place: Place, outer: TaskScope | None) -> bool:
+    run = None if outer is None else outer.run
+    return run is not None and (place.saver, place.thread_id) == (run.checkpointer, run.thread_id)
 
 
 def _scope(request: Request, place: Place, outer: TaskScope | None, emitter: Emitter | None) -> RunScope:

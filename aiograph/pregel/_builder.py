@@ -79,6 +79,11 @@ class NodeBuilder:
         self._retry += policies
         return self
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that the node refers to."""
+        return (*self._triggers, *self._reads, *(name for name, _ in self._writes))
+
     def build(self, name: str = "node") -> PlannedNode:
         """The node.
 
@@ -167,7 +172,7 @@ def planned(
         input=input if isinstance(input, str) else tuple(input),
         output=output if isinstance(output, str) else tuple(output),
     )
-    if faults := list(_faults(plan)):
+    if faults := list(_faults(plan, nodes)):
         raise GraphValidationError(faults)
     return plan
 
@@ -184,12 +189,14 @@ def _keyed(key: str, spec: BaseChannel[Any, Any, Any]) -> BaseChannel[Any, Any, 
     return spec.named(key)
 
 
-def _faults(plan: Plan) -> Any:
+def _faults(plan: Plan, nodes: Mapping[str, Any]) -> Any:
     inputs = (plan.input,) if isinstance(plan.input, str) else plan.input
     used = [("the graph's input", channel) for channel in inputs]
     used += [("the graph's output", channel) for channel in plan.output_channels]
-    used += [(f"node {node.name!r}", channel) for node in plan.nodes.values() for channel in node.triggers]
-    for user, channel in used:
+    for name, node in nodes.items():
+        channels = node.channels if isinstance(node, NodeBuilder) else plan.nodes[name].triggers
+        used += [(f"node {name!r}", channel) for channel in channels]
+    for user, channel in dict.fromkeys(used):
         if channel not in plan.channels:
             yield (
                 f"{user} refers to a channel {channel!r}, which the graph does not have; "

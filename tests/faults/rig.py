@@ -6,6 +6,7 @@ Nodes take a number of turns of the event loop, so a run is the same, turn by tu
 import asyncio
 import operator
 from collections import Counter
+from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 from aiograph.checkpoint.base import BaseCheckpointSaver
@@ -28,7 +29,9 @@ async def turns(count: int) -> None:
 class Diary:
     """What nodes have done, by the id of their task: a stand-in for effects on the outside world."""
 
-    def __init__(self) -> None:
+    def __init__(self, trouble: Callable[[], None] = lambda: None) -> None:
+        self.trouble = trouble
+        """Called by nodes in the middle of their work; may raise."""
         self.started: list[str] = []
         self.ended: list[str] = []
         self.cleaned_up: list[str] = []
@@ -68,6 +71,7 @@ def worker(diary: Diary, name: str, length: int, **update: Any) -> Any:
         task_id = diary.start(runtime, name)
         try:
             await turns(length)
+            diary.trouble()
         except asyncio.CancelledError:
             await turns(2)
             diary.cleaned_up.append(task_id)

@@ -6,14 +6,16 @@ the last kind is the most treacherous: the call did what it should, and only the
 
 import asyncio
 import errno
+import itertools
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.checkpoint.base import BaseCheckpointSaver, Commit
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.constants import ERROR
@@ -21,7 +23,7 @@ from aiograph.errors import CheckpointStorageError
 from aiograph.graph import END, START, StateGraph
 from aiograph.testing.clock import run_virtual
 from aiograph.testing.faults import FaultySaver, Mishap, SaverCall, delay, delay_turns, fail_at
-from aiograph.types import Durability
+from aiograph.types import Durability, RunnableConfig
 from tests.faults.rig import (
     CONFIG,
     INPUT,
@@ -259,26 +261,44 @@ def wide_loop(steps: int, node: Callable[[State], Any]) -> StateGraph[Any, Any, 
     return builder
 
 
-async def test_no_checkpoint_is_sent_while_writes_of_its_superstep_are_under_way() -> None:
-    checked: list[bool] = []
+class Watching(InMemorySaver):
+    """Takes its time, and notes for each checkpoint how many tasks' writes were there before it."""
 
-    async def check(call: SaverCall) -> None:
-        if call.verb == "acommit":
-            writing = [
-                other for other in saver.in_flight if other is not call and other.config == call.config
-            ]
-            checked.append(not writing)
+    never_suspends = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way = 0
+        self.recorded: Counter[str] = Counter()
+        self.seen: list[tuple[int, int]] = []
+        """How many were stored before or come with the checkpoint, and how many were under way."""
+
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
+        self.under_way += 1
+        await turns(5)
+        await super().arecord(config, writes)
+        self.recorded[config["configurable"]["checkpoint_id"]] += len(writes)
+        self.under_way -= 1
+
+    async def acommit(self, commit: Commit) -> None:
+        parent = commit.config["configurable"].get("checkpoint_id", "")
+        self.seen.append((self.recorded[parent] + len(commit.writes), self.under_way))
+        await turns(5)
+        await super().acommit(commit)
+
+
+async def test_no_checkpoint_is_sent_before_the_writes_of_its_superstep_are_stored() -> None:
+    lengths = itertools.cycle((0, 3, 1, 9, 2))
 
     async def node(state: State) -> dict[str, Any]:
-        await turns(state["count"] % 4)
+        await turns(next(lengths))
         return {"count": 1}
 
-    saver = FaultySaver(InMemorySaver(), before=[check, delay_turns(5)])
+    saver = Watching()
     graph = wide_loop(50, node).compile(checkpointer=saver)
     await graph.ainvoke({"count": 0}, CONFIG, durability="sync")
-    assert len(checked) == 51 + 1  # the input, its superstep, and 50 more
-    assert all(checked)
-    assert sum(call.verb == "arecord" for call in saver.calls) >= 50  # else nothing was put to the test
+    # the input, the superstep that takes it in, and 50 of three tasks
+    assert saver.seen == [(0, 0), (1, 0), *[(3, 0)] * 50]
 
 
 @pytest.mark.parametrize("work", [0.001, 0.015, 0.05])

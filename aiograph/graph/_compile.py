@@ -136,6 +136,18 @@ def join_channel(starts: Sequence[str], end: str) -> str:
     return f"{JOIN_PREFIX}{'+'.join(starts)}:{end}"
 
 
+def join_faults(spec: GraphSpec) -> Iterable[str]:
+    """Joins that would share a channel."""
+    known: dict[str, tuple[str, ...]] = {}
+    for starts, end in sorted(spec.joins):
+        other = known.setdefault(join_channel(starts, end), starts)
+        if other != starts:
+            yield (
+                f"the joins of {list(other)} and of {list(starts)} into {end!r} cannot be told apart: "
+                "rename the node that has a '+' in its name"
+            )
+
+
 def then_channel(branch: BranchSpec) -> str:
     """The channel that waits for what a branch has chosen, to trigger its `then`."""
     return f"branch:{branch.source}:{branch.name}:then"

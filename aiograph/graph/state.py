@@ -10,7 +10,7 @@ from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.constants import END, NAMESPACE_END, NAMESPACE_SEPARATOR, RESERVED_NAMES, START
 from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
-from aiograph.graph._compile import Schemas, compile_plan, read_schemas
+from aiograph.graph._compile import Schemas, compile_plan, join_faults, read_schemas
 from aiograph.graph._expression import compile_condition
 from aiograph.graph._schema import read_schema, types_in
 from aiograph.graph._signature import answers_of, input_schema_of, outline_of
@@ -381,7 +381,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     def _schemas(self, strict: bool) -> Schemas:
         schemas = read_schemas(self._spec)
         report = analyse(self._spec.outline, strict=strict)
-        if faults := (*report.faults, *schemas.faults):
+        if faults := (*report.faults, *schemas.faults, *join_faults(self._spec)):
             raise GraphValidationError(faults)
         for warning in report.warnings:
             warnings.warn(warning, GraphWarning, stacklevel=3)

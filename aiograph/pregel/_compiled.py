@@ -190,7 +190,6 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         When cancelled, it cancels what runs, waits for its clean-up, keeps the writes of finished
         tasks, and leaves nothing behind.
         """
-        request = self._request(input, config, context, output_keys, durability, on_error)
         if stream_mode != "values":
             chunks = self.astream(
                 input,
@@ -202,6 +201,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 on_error=on_error,
             )
             return [chunk async for chunk in chunks]
+        request = self._request(input, config, context, output_keys, durability, on_error)
         run = self._run_to_end(request, None)
         try:
             if _starts_new_chain():

@@ -1,0 +1,203 @@
+"""Going on with a thread: after a break, with new input, from an older checkpoint."""
+
+import operator
+from typing import Annotated, Any, TypedDict
+
+import pytest
+
+from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.errors import EmptyInputError
+from aiograph.graph import START, StateGraph
+from aiograph.types import Durability, RunnableConfig
+
+THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
+
+
+class State(TypedDict, total=False):
+    n: int
+    log: Annotated[list[str], operator.add]
+
+
+class Chain:
+    """Four nodes, one after the other; counts their runs, and `c` fails as often as it is told."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.ran: list[str] = []
+        nodes: Any = [(name, self.node(name)) for name in "abcd"]
+        self.saver = InMemorySaver()
+        self.graph = StateGraph(State).add_sequence(nodes).add_edge(START, "a").compile(self.saver)
+
+    def node(self, name: str) -> Any:
+        async def node(state: State) -> dict[str, Any]:
+            self.ran.append(name)
+            if name == "c" and self.failures:
+                self.failures -= 1
+                raise OSError("broken")
+            return {"log": [name]}
+
+        return node
+
+    async def break_off(self, durability: Durability = "async") -> None:
+        with pytest.raises(OSError, match="broken"):
+            await self.graph.ainvoke({"n": 1}, THREAD, durability=durability)
+        self.ran.clear()
+
+    async def at_step(self, step: int) -> RunnableConfig:
+        """The oldest checkpoint of a step."""
+        states = [state async for state in self.graph.aget_state_history(THREAD, filter={"step": step})]
+        return states[-1].config
+
+
+# -- after a break -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_none_as_input_goes_on_where_the_thread_stands(durability: Durability) -> None:
+    chain = Chain(failures=1)
+    await chain.break_off(durability)
+    assert (await chain.graph.aget_state(THREAD)).next == ("c",)
+    assert await chain.graph.ainvoke(None, THREAD) == {"n": 1, "log": [*"abcd"]}
+    assert chain.ran == ["c", "d"]
+
+
+async def test_a_break_may_happen_again() -> None:
+    chain = Chain(failures=3)
+    await chain.break_off()
+    for _ in range(2):
+        with pytest.raises(OSError, match="broken"):
+            await chain.graph.ainvoke(None, THREAD)
+    assert (await chain.graph.ainvoke(None, THREAD))["log"] == [*"abcd"]
+
+
+async def test_another_graph_object_with_the_same_saver_goes_on() -> None:
+    chain, later = Chain(failures=1), Chain()
+    await chain.break_off()
+    assert (await later.graph.with_checkpointer(chain.saver).ainvoke(None, THREAD))["log"] == [*"abcd"]
+    assert later.ran == ["c", "d"]
+
+
+async def test_new_input_on_a_broken_thread_drops_what_was_left_and_starts_anew() -> None:
+    chain = Chain(failures=1)
+    await chain.break_off()
+    assert await chain.graph.ainvoke({"n": 2}, THREAD) == {"n": 2, "log": [*"ab", *"abcd"]}
+    assert chain.ran == [*"abcd"]
+
+
+async def test_new_input_on_a_finished_thread_starts_anew_with_the_state_that_is_there() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    assert await chain.graph.ainvoke({"log": ["again"]}, THREAD) == {
+        "n": 1,
+        "log": [*"abcd", "again", *"abcd"],
+    }
+
+
+async def test_steps_and_parents_go_on_over_runs() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({}, THREAD)
+    await chain.graph.ainvoke({}, THREAD)
+    states = [state async for state in chain.graph.aget_state_history(THREAD)]
+    assert [state.metadata and state.metadata["step"] for state in states] == [*range(10, -2, -1)]
+    assert [state.parent_config for state in states[:-1]] == [state.config for state in states[1:]]
+
+
+async def test_an_empty_input_is_an_input() -> None:
+    chain = Chain()
+    assert await chain.graph.ainvoke({}, THREAD) == {"log": [*"abcd"]}
+
+
+async def test_a_finished_thread_returns_its_state_and_runs_nothing() -> None:
+    chain = Chain()
+    end = await chain.graph.ainvoke({"n": 1}, THREAD)
+    chain.ran.clear()
+    assert await chain.graph.ainvoke(None, THREAD) == end
+    assert chain.ran == []
+
+
+@pytest.mark.parametrize("checkpointer", [True, False])
+async def test_nothing_to_go_on_with_is_refused(checkpointer: bool) -> None:
+    graph = Chain().graph if checkpointer else Chain().graph.with_checkpointer(None)
+    with pytest.raises(
+        EmptyInputError, match="got None as input, which resumes a thread, but there is no checkpoint"
+    ):
+        await graph.ainvoke(None, THREAD)
+
+
+def test_a_synchronous_run_is_resumed_alike() -> None:
+    chain = Chain(failures=1)
+    with pytest.raises(OSError, match="broken"):
+        chain.graph.invoke({"n": 1}, THREAD)
+    assert chain.graph.invoke(None, THREAD) == {"n": 1, "log": [*"abcd"]}
+    assert chain.ran == [*"abccd"]
+
+
+# -- from an older checkpoint --------------------------------------------------------------------------
+
+
+async def test_a_replay_runs_again_what_came_after_the_checkpoint() -> None:
+    chain = Chain()
+    first = await chain.graph.ainvoke({"n": 1}, THREAD)
+    chain.ran.clear()
+    assert await chain.graph.ainvoke(None, await chain.at_step(2)) == first
+    assert chain.ran == ["c", "d"]
+
+
+async def test_a_replay_is_the_new_head_of_the_thread_and_history_keeps_both_lines() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    old_head = await chain.graph.aget_state(THREAD)
+    fork_from = await chain.at_step(2)
+    await chain.graph.ainvoke(None, fork_from)
+    head = await chain.graph.aget_state(THREAD)
+    assert head.values == old_head.values
+    assert head.config != old_head.config
+    states = [state async for state in chain.graph.aget_state_history(THREAD)]
+    assert sum(state.parent_config == fork_from for state in states) == 2
+
+
+async def test_new_input_on_an_older_checkpoint_forks_the_thread() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    fork = await chain.at_step(1)
+    assert await chain.graph.ainvoke({"n": 5}, fork) == {"n": 5, "log": ["a", *"abcd"]}
+    assert (await chain.graph.aget_state(THREAD)).values["n"] == 5
+
+
+async def test_an_update_of_an_older_checkpoint_is_gone_on_with() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    fork = await chain.graph.aupdate_state(await chain.at_step(2), {"n": 7})
+    assert await chain.graph.ainvoke(None, fork) == {"n": 7, "log": [*"abcd"]}
+
+
+async def test_a_replay_from_the_input_runs_everything_again() -> None:
+    chain = Chain()
+    first = await chain.graph.ainvoke({"n": 1}, THREAD)
+    assert await chain.graph.ainvoke(None, await chain.at_step(-1)) == first
+    assert chain.ran == [*"abcdabcd"]
+
+
+async def test_going_on_at_the_head_by_its_id_repeats_nothing() -> None:
+    chain = Chain(failures=1)
+    await chain.break_off()
+    head = (await chain.graph.aget_state(THREAD)).config
+    assert (await chain.graph.ainvoke(None, head))["log"] == [*"abcd"]
+    assert chain.ran == ["c", "d"]
+
+
+async def test_a_checkpoint_that_does_not_exist_cannot_be_gone_on_with() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({}, THREAD)
+    with pytest.raises(EmptyInputError):
+        await chain.graph.ainvoke(None, {"configurable": {"thread_id": "1", "checkpoint_id": "nowhere"}})
+
+
+async def test_replays_have_the_same_task_ids() -> None:
+    chain = Chain()
+    ids: list[list[str]] = []
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    for _ in range(2):
+        chunks = chain.graph.astream(None, await chain.at_step(2), stream_mode="tasks")
+        ids.append([chunk["id"] async for chunk in chunks if "input" in chunk])
+    assert ids[0][0] == ids[1][0]

@@ -16,7 +16,7 @@ from aiograph.channels.topic import Topic
 from aiograph.constants import BRANCH_PREFIX, END, JOIN_PREFIX, ROOT, START, TAG_HIDDEN, TASKS
 from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
-from aiograph.graph._writing import RouteResolver, StateWriter
+from aiograph.graph._writing import RouteResolver, StateWriter, UnknownKeys
 from aiograph.managed import ManagedValue
 from aiograph.pregel._plan import Plan, PlannedNode, Reader, Route, Values, Write
 from aiograph.types import Send
@@ -97,6 +97,7 @@ def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) 
         channels=channels,
         input=START,
         output=_output(schemas.by_type[spec.output_schema]),
+        takes=_takes(schemas.by_type[spec.input_schema]),
         state=_state(spec, schemas),
         strict=strict,
     )
@@ -112,6 +113,10 @@ def _state(spec: GraphSpec, schemas: Schemas) -> str | tuple[str, ...]:
     if own[0].is_root:
         return ROOT
     return tuple(dict.fromkeys(key for schema in own if not schema.is_root for key in _channel_keys(schema)))
+
+
+def _takes(schema: Schema) -> frozenset[str] | None:
+    return None if schema.is_root else frozenset(_channel_keys(schema))
 
 
 def _channel_keys(schema: Schema) -> tuple[str, ...]:
@@ -159,13 +164,13 @@ class _Weaver:
     def __init__(self, spec: GraphSpec, schemas: Schemas, strict: bool) -> None:
         self._spec = spec
         self._schemas = schemas
-        self._strict = strict
+        self._unknown: UnknownKeys = "error" if strict else "warning"
         self._nodes = frozenset(spec.nodes)
 
     def entry(self) -> PlannedNode:
         """The hidden node that hands the input to the state."""
         keys = frozenset(_channel_keys(self._schemas.by_type[self._spec.input_schema]))
-        writer = StateWriter(START, keys, self._nodes, frozenset(self._schemas.managed), strict=self._strict)
+        writer = self._writer(START, keys, self._unknown)
         return PlannedNode(
             name=START,
             triggers=(START,),
@@ -178,12 +183,13 @@ class _Weaver:
         )
 
     def node(self, spec: NodeSpec) -> PlannedNode:
-        writer = self._writer(spec.name)
+        # a graph does not know which of its keys the graph around it has, and the other way round
+        writer = self._writer(spec.name, self._schemas.keys, "silence" if spec.graph else self._unknown)
         defaults = self._spec.defaults
         return PlannedNode(
             name=spec.name,
             triggers=tuple(self._triggers_of(spec.name)),
-            read=self._reader(spec.input_schema),
+            read=_shared(self._reader(spec.input_schema), spec.graph),
             call=spec.call,
             write=writer,
             after=tuple(self._edges_from(spec.name)),
@@ -195,9 +201,8 @@ class _Weaver:
             metadata=spec.metadata,
         )
 
-    def _writer(self, node: str) -> StateWriter:
-        managed = frozenset(self._schemas.managed)
-        return StateWriter(node, self._schemas.keys, self._nodes, managed, strict=self._strict)
+    def _writer(self, node: str, keys: frozenset[str], unknown: UnknownKeys) -> StateWriter:
+        return StateWriter(node, keys, self._nodes, frozenset(self._schemas.managed), unknown=unknown)
 
     def _triggers_of(self, name: str) -> Iterable[str]:
         yield BRANCH_PREFIX + name
@@ -231,6 +236,21 @@ class _Weaver:
     def _reader(self, schema_type: Any) -> Reader:
         schema = self._schemas.by_type[self._spec.state_schema if schema_type is None else schema_type]
         return make_reader(schema, self._schemas.keys)
+
+
+def _shared(read: Reader, graph: Plan | None) -> Reader:
+    """Of what is read, the keys that a graph within this one takes."""
+    keys = None if graph is None else graph.takes
+    if keys is None:
+        return read
+
+    def read_shared(values: Values, remaining: int) -> Any:
+        state = read(values, remaining)
+        if not isinstance(state, dict):
+            return state
+        return {key: value for key, value in state.items() if key in keys}
+
+    return read_shared
 
 
 def _may_choose(branch: BranchSpec, name: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiograph.graph._analysis import BranchOutline, NodeOutline, Outline
-from aiograph.pregel._plan import Call
+from aiograph.pregel._plan import Call, Plan
 from aiograph.types import RetryPolicy
 
 
@@ -19,6 +19,8 @@ class NodeSpec:
     outline: NodeOutline
     retry: tuple[RetryPolicy, ...] | None
     timeout: float | None
+    graph: Plan | None
+    """Set if the node is a compiled graph: the two share the keys that both have."""
     priority: int
     defer: bool
     tags: tuple[str, ...]

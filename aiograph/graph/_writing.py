@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aiograph.constants import BRANCH_PREFIX, END, ROOT, START, TASKS
 from aiograph.errors import ErrorCode, InvalidUpdateError
@@ -10,6 +10,8 @@ from aiograph.graph._schema import values_of
 from aiograph.pregel._plan import Write
 from aiograph.types import Command, Send
 from aiograph.warnings import UnknownKeyWarning
+
+UnknownKeys = Literal["silence", "warning", "error"]
 
 
 class StateWriter:
@@ -20,20 +22,26 @@ class StateWriter:
         keys: The state keys that may be written.
         nodes: Names of all nodes of the graph.
         managed: State keys that are computed and cannot be written.
-        strict: Whether unknown keys are errors; otherwise they warn and are left out.
+        unknown: What unknown keys lead to; but for errors, they are left out.
     """
 
-    __slots__ = ("_is_root", "_keys", "_managed", "_node", "_nodes", "_strict")
+    __slots__ = ("_is_root", "_keys", "_managed", "_node", "_nodes", "_unknown")
 
     def __init__(
-        self, node: str, keys: frozenset[str], nodes: frozenset[str], managed: frozenset[str], *, strict: bool
+        self,
+        node: str,
+        keys: frozenset[str],
+        nodes: frozenset[str],
+        managed: frozenset[str] = frozenset(),
+        *,
+        unknown: UnknownKeys = "warning",
     ) -> None:
         self._node = node
         self._keys = keys
         self._is_root = ROOT in keys
         self._nodes = nodes
         self._managed = managed
-        self._strict = strict
+        self._unknown = unknown
 
     def __call__(self, output: Any) -> list[Write]:
         """The writes that an output stands for.
@@ -98,8 +106,10 @@ class StateWriter:
         who = "the input" if self._node == START else f"the update of node {self._node!r}"
         if computed := [key for key in unknown if key in self._managed]:
             raise InvalidUpdateError(f"{who} writes {computed}, which the run computes: leave them out")
+        if self._unknown == "silence":
+            return
         message = f"{who} has the keys {unknown}, which no channel bears; there are {sorted(self._keys)}"
-        if self._strict:
+        if self._unknown == "error":
             raise InvalidUpdateError(message)
         warnings.warn(f"{message}; they are ignored", UnknownKeyWarning, stacklevel=2)
 

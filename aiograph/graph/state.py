@@ -199,7 +199,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             node: Its name, or the callable, which then gives its name.
             action: The callable: a function, sync or async, or an object with `ainvoke` or `invoke`. It
                 takes the state first; parameters named `config`, `runtime`, `store` and `writer` are
-                filled in.
+                filled in. A compiled graph gets, and gives back, the keys that both graphs have.
             defer: Waits until nothing else is left to run.
             metadata: Shown in the config that the node sees.
             tags: As `metadata`.
@@ -228,6 +228,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             outline=outline_of(action, destinations),
             retry=None if retry_policy is None else _policies(retry_policy),
             timeout=checked_seconds(f"the timeout of node {name!r}", timeout),
+            graph=action.plan if isinstance(action, Pregel) else None,
             priority=priority,
             defer=defer,
             tags=tuple(tags),

@@ -170,6 +170,7 @@ def planned(
         nodes=built,
         channels=keyed,
         input=input if isinstance(input, str) else tuple(input),
+        takes=None if isinstance(input, str) else frozenset(input),
         output=output if isinstance(output, str) else tuple(output),
     )
     if faults := list(_faults(plan, nodes)):

@@ -112,6 +112,11 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self._plan.name
 
     @property
+    def plan(self) -> Plan:
+        """All that the engine knows about the graph."""
+        return self._plan
+
+    @property
     def nodes(self) -> Mapping[str, PlannedNode]:
         """What runs, by name."""
         return self._plan.nodes

@@ -87,6 +87,8 @@ class Plan:
     """The channel, or channels, that make up the result."""
     state: str | tuple[str, ...] = ()
     """The channel, or channels, that a thread shows to those who look at it; by default the result's."""
+    takes: frozenset[str] | None = None
+    """The keys that an input may have; `None` if the input is one value."""
     strict: bool = False
     subscribers: Mapping[str, tuple[str, ...]] = field(init=False)
     """Channel → nodes that it triggers, by name."""

@@ -5,7 +5,7 @@ engine; each synchronous twin is derived from one of them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast
@@ -225,7 +225,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         output_keys: str | Sequence[str] | None = None,
         durability: Durability | None = None,
         on_error: OnError | None = None,
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Runs the graph and yields what it does, as it happens.
 
         Args:

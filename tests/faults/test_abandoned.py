@@ -8,7 +8,7 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -49,8 +49,7 @@ def slow_graph(diary: Diary) -> Graph:
 
 
 def stream(graph: Graph, durability: Durability = "async") -> AsyncGenerator[Any, None]:
-    chunks = graph.astream(INPUT, CONFIG, stream_mode="updates", durability=durability)
-    return cast("AsyncGenerator[Any, None]", chunks)
+    return graph.astream(INPUT, CONFIG, stream_mode="updates", durability=durability)
 
 
 # -- generators ------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ async def test_a_slow_consumer_holds_the_run_back() -> None:
     diary = Diary()
     graph = outer_graph(diary, None, rounds=100)
     modes: Any = ["updates", "values", "tasks", "checkpoints"]
-    chunks = cast("AsyncGenerator[Any, None]", graph.astream(INPUT, stream_mode=modes))
+    chunks = graph.astream(INPUT, stream_mode=modes)
     await anext(chunks)
     await turns(2000)
     assert len(diary.ended) < 3 * 7

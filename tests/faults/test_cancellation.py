@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -170,8 +170,7 @@ class World:
 
     def chunks(self) -> AsyncGenerator[Any, None]:
         modes: list[StreamMode] = ["updates", "values"]
-        chunks = self.graph.astream(INPUT, CONFIG, stream_mode=modes, durability=self.durability)
-        return cast("AsyncGenerator[Any, None]", chunks)
+        return self.graph.astream(INPUT, CONFIG, stream_mode=modes, durability=self.durability)
 
     async def check(self, at: str) -> None:
         """Nothing runs, and the run that is resumed ends as if nothing had happened."""

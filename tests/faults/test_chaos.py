@@ -113,9 +113,8 @@ class Story:
         return await self._stream(INPUT if is_new else None, options)
 
     async def _stream(self, input: Any, options: Any) -> Any:
-        chunks: Any = self.graph.astream(input, CONFIG, stream_mode="values", **options)
         output = None
-        async with aclosing(chunks):
+        async with aclosing(self.graph.astream(input, CONFIG, stream_mode="values", **options)) as chunks:
             async for chunk in chunks:
                 output = chunk
                 await turns(self.chance.randint(0, 2))

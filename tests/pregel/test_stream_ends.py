@@ -71,9 +71,9 @@ async def test_a_stream_may_be_started_in_one_task_and_ended_in_another() -> Non
         return {"value": 2}
 
     stream = graph_of(node).astream({"value": 1}, stream_mode="values")
-    first: State = await asyncio.create_task(anext(stream))  # type: ignore[arg-type]  # it is a coroutine
+    first: State = await asyncio.create_task(anext(stream))
     assert [first, await anext(stream)] == [{"value": 1}, {"value": 2}]
-    await asyncio.create_task(stream.aclose())  # type: ignore[attr-defined]  # it is an async generator
+    await asyncio.create_task(stream.aclose())
 
 
 async def test_a_node_may_stream_the_very_graph_it_belongs_to() -> None:

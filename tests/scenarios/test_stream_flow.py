@@ -6,7 +6,7 @@ import operator
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, Any, TypedDict
 
 import pytest
 
@@ -36,7 +36,7 @@ class Counter:
         return {"n": state.get("n", 0) + 1}
 
     def stream(self, mode: Any = "updates", **options: Any) -> AsyncGenerator[Any, None]:
-        return cast(AsyncGenerator[Any, None], self.graph.astream({"n": 0}, stream_mode=mode, **options))
+        return self.graph.astream({"n": 0}, stream_mode=mode, **options)
 
 
 async def turns(number: int = 200) -> None:
@@ -138,7 +138,7 @@ async def test_closing_cancels_the_run_and_waits_for_its_clean_up() -> None:
             cleaned.append("careful")
 
     graph = StateGraph(State).add_node(careful).add_edge(START, "careful").compile()
-    async with aclosing(cast(AsyncGenerator[Any, None], graph.astream({}, stream_mode="custom"))) as stream:
+    async with aclosing(graph.astream({}, stream_mode="custom")) as stream:
         assert await anext(stream) == "started"
     assert cleaned == ["careful"]
 
@@ -226,7 +226,7 @@ async def test_a_node_may_write_after_the_consumer_has_gone() -> None:
         ended.set()
 
     graph = StateGraph(State).add_node(late).add_edge(START, "late").compile()
-    stream = cast(AsyncGenerator[Any, None], graph.astream({}, stream_mode="custom"))
+    stream = graph.astream({}, stream_mode="custom")
     assert await anext(stream) == "first"
     closing = asyncio.create_task(stream.aclose())
     await asyncio.sleep(0)

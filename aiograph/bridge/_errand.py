@@ -159,4 +159,3 @@ class Errand(ABC, Generic[T]):
         closed = BridgeClosedError(f"{self._verb}: cancelled, as the event loop is being shut down")
         closed.__cause__ = error
         return closed
-

@@ -15,7 +15,8 @@ from aiograph.errors import NodeTimeoutError
 from aiograph.types import RunnableConfig
 from tests.bridge.kit import Background, Graph, chain, promptly, settled
 
-SHORT = 0.02
+SHORT = 0.2
+"""Seconds; long enough for a thread to start on a busy machine."""
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
 
 

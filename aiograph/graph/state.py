@@ -46,8 +46,11 @@ class _SyncRunnable(Protocol[S]):
 # the first form says nothing more than the second, but is what mypy can infer lambdas from
 _Function = Callable[[S], Any] | Callable[Concatenate[S, ...], Any]
 
-NodeAction = _Function[S] | _Runnable[S] | _SyncRunnable[S]
-"""What can be a node: it takes the state first, and by name what else it wants of a run."""
+NodeAction = _Function[S] | _Runnable[S] | _SyncRunnable[S] | Pregel[Any, Any, Any, Any]
+"""What can be a node: it takes the state first, and by name what else it wants of a run.
+
+Any compiled graph can: it need not have all keys of the graph around it.
+"""
 
 Router = _Function[S]
 """Looks at the state and answers with a name, a key of the path map, a `Send`, or a list of them."""

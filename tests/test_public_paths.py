@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 PUBLIC_PATHS = {
+    "aiograph": "Command END InMemorySaver Pregel RetryPolicy START Send StateGraph",
     "aiograph.channels": """
         AnyValue BaseChannel BinaryOperatorAggregate EphemeralValue LastValue LastValueAfterFinish
         NamedBarrierValue NamedBarrierValueAfterFinish Topic UntrackedValue
@@ -30,6 +31,7 @@ PUBLIC_PATHS = {
     "aiograph.checkpoint.serde.types": "ERROR INTERRUPT RESUME SCHEDULED TASKS",
     "aiograph.checkpoint.sqlite": "AsyncSqliteSaver SqliteSaver",
     "aiograph.checkpoint.sqlite.aio": "AsyncSqliteSaver",
+    "aiograph.config": "get_config get_store get_stream_writer",
     "aiograph.constants": "END START TAG_HIDDEN TAG_NOSTREAM",
     "aiograph.errors": """
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
@@ -38,9 +40,17 @@ PUBLIC_PATHS = {
         GraphValidationError InvalidUpdateError MissingExtraError NodeCancelledError NodeTimeoutError
         ParentCommand SyncCallError TaskNotFound
     """,
+    "aiograph.graph": "CompiledStateGraph END START StateGraph",
+    "aiograph.graph.state": "CompiledStateGraph StateGraph",
     "aiograph.managed": "IsLastStep RemainingSteps",
+    "aiograph.pregel": "NodeBuilder Pregel",
+    "aiograph.runtime": "ExecutionInfo Runtime get_runtime",
+    "aiograph.testing.channels": "ChannelContract",
+    "aiograph.testing.clock": "VirtualClockLoop run_virtual virtual_backend virtual_wall",
+    "aiograph.testing.faults": "FaultySaver Mishap SaverCall delay delay_turns fail_at kill_at",
     "aiograph.testing.postgres": "PostgresServer PostgresUnavailableError postgres_server",
     "aiograph.testing.savers": "SaverContract",
+    "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
         StateSnapshot StateUpdate StreamMode StreamWriter

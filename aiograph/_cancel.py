@@ -1,10 +1,24 @@
-"""Outlasting cancellation: control stays until what was started has ended."""
+"""Cancellation: outlasting it until what was started has ended, and noticing one that was swallowed."""
 
 import asyncio
 from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Host:
+    """The task that something runs in, and how often it had been cancelled before."""
+
+    __slots__ = ("_before", "_task")
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._before = 0 if self._task is None else self._task.cancelling()
+
+    def is_cancelled(self) -> bool:
+        """Whether it has been cancelled since, even if that was swallowed."""
+        return self._task is not None and self._task.cancelling() > self._before
 
 
 async def outlast(future: "asyncio.Future[T]") -> T:

@@ -146,5 +146,5 @@ async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> 
 async def _follow(run: Run, route: Route, writes: Sequence[Write], scope: TaskScope) -> list[Write]:
     values = fresh_values(run.plan, run.state, writes)
     # routers run on the loop, synchronous ones too: they only look at the state
-    answer = await settled(route.call.fn(route.read(values, run.remaining), scope))
-    return route.resolve(answer)
+    answer = route.call.fn(route.read(values, run.remaining), scope)
+    return route.resolve(answer if isinstance(answer, str) else await settled(answer))

@@ -68,9 +68,8 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
 
 
 async def _alone(run: Run, task: Task) -> None:
-    before = _cancellations()
     await Within(copy_context(), _settle(run, task, Lane(on_caller=True)))
-    if task.error is None and _cancellations() > before:
+    if task.error is None and run.host.is_cancelled():
         # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
         await _report(run, task)
         raise asyncio.CancelledError
@@ -173,7 +172,7 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
     try:
         await attempt(run, task, lane)
     except asyncio.CancelledError as cancelled:
-        if _cancellations():
+        if _is_cancelled():
             raise
         task.error = NodeCancelledError(task.name)
         task.error.__cause__ = cancelled
@@ -183,9 +182,9 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         task.error = error
 
 
-def _cancellations() -> int:
+def _is_cancelled() -> bool:
     current = asyncio.current_task()
-    return 0 if current is None else current.cancelling()
+    return current is not None and current.cancelling() > 0
 
 
 def _raise_failure(tasks: Sequence[Task]) -> None:

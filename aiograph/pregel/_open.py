@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from aiograph._cancel import Host
 from aiograph._context import RunScope, TaskScope, current_task
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -99,6 +100,7 @@ def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emit
     scope = _scope(request, place, current_task.get(), emitter)
     limits = limits_of(request.config)
     return Run(
+        host=Host(),
         plan=plan,
         state=state,
         scope=scope,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aiograph._cancel import Host
 from aiograph._context import RunScope
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
@@ -15,6 +16,8 @@ from aiograph.types import OnError
 class Run:
     """One run of a plan. Complete when constructed; the loop owns it."""
 
+    host: Host
+    """The task that drives it."""
     plan: Plan
     state: RunState
     scope: RunScope

@@ -7,7 +7,7 @@ from typing import Any, Self
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.topic import Topic
 from aiograph.constants import TASKS
-from aiograph.errors import GraphValidationError, InvalidUpdateError
+from aiograph.errors import GraphValidationError
 from aiograph.pregel._callable import bind
 from aiograph.pregel._plan import Plan, PlannedNode, Values, Write, read_channels
 from aiograph.types import RetryPolicy, Send
@@ -182,7 +182,7 @@ def _built(name: str, node: Any, retry: tuple[RetryPolicy, ...]) -> PlannedNode:
     if isinstance(node, NodeBuilder):
         node = node.build(name)
     if not isinstance(node, PlannedNode):
-        raise InvalidUpdateError(f"node {name!r} must be made with NodeBuilder, not {type(node).__name__}")
+        raise TypeError(f"node {name!r} must be made with NodeBuilder, not {type(node).__name__}")
     return replace(node, name=name, retry=node.retry or retry)
 
 

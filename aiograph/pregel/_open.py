@@ -16,7 +16,7 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.config import task_namespace
-from aiograph.constants import NAMESPACE_SEPARATOR
+from aiograph.constants import NAMESPACE_SEPARATOR, START
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
@@ -26,6 +26,7 @@ from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import run_metadata
 from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
+from aiograph.pregel._tasks import due_nodes
 from aiograph.types import Durability, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
@@ -82,7 +83,7 @@ async def open_run(plan: Plan, request: Request, emitter: Emitter | None) -> Ope
     is_resumed = saved is not None and _is_inherited(place, outer)
     run = _whole_run(plan, request, place, state, emitter)
     took_input = False if is_resumed else take_input(plan, state, request.input)
-    run.last_step = state.step + run.recursion_limit - (not _takes_input_next(state, took_input))
+    run.last_step = state.step + run.recursion_limit - (not _hands_input_on(plan, state, took_input))
     if saved is None or took_input or await _is_replay(place):
         return Opened(run, took_input, ())
     return Opened(run, took_input, saved.pending_writes or ())
@@ -126,9 +127,9 @@ async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
     return Opened(run, False, saved.pending_writes or ())
 
 
-def _takes_input_next(state: RunState, took_input: bool) -> bool:
-    """Whether the superstep to come only hands the input on; it does not count."""
-    return took_input or state.step == 0
+def _hands_input_on(plan: Plan, state: RunState, took_input: bool) -> bool:
+    """Whether the superstep to come only hands the input on to the state; it does not count."""
+    return START in plan.nodes and (took_input or START in due_nodes(plan, state))
 
 
 def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:

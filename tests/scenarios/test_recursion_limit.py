@@ -53,6 +53,23 @@ async def test_new_input_on_a_thread_has_a_fresh_budget() -> None:
         assert (await graph.ainvoke({"n": 0, "goal": 2}, on_thread(2)))["n"] == 2
 
 
+async def test_a_resume_that_has_still_to_take_in_the_input_has_the_whole_budget() -> None:
+    lost = [OSError("lost")]
+
+    def route(state: State) -> str:
+        if lost and state["goal"] == 3:
+            raise lost.pop()
+        return "count"
+
+    builder = StateGraph(State).add_node("count", lambda state: {"n": state["n"] + 1})
+    builder.add_conditional_edges("count", lambda state: END if state["n"] >= state["goal"] else "count")
+    graph = builder.add_conditional_edges(START, route, ["count"]).compile(InMemorySaver())
+    await graph.ainvoke({"n": 0, "goal": 1}, on_thread(3))
+    with pytest.raises(OSError, match="lost"):
+        await graph.ainvoke({"n": 0, "goal": 3}, on_thread(3))
+    assert (await graph.ainvoke(None, on_thread(3)))["n"] == 3
+
+
 async def test_a_finished_thread_does_not_fail_when_it_is_resumed() -> None:
     graph = counter(InMemorySaver())
     await graph.ainvoke({"n": 0, "goal": 1}, on_thread(1))

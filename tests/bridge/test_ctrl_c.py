@@ -280,7 +280,7 @@ def test_during_the_clean_up_after_a_timeout_the_clean_up_is_still_waited_for() 
                 raise
         press()
         try:
-            chain(slow_to_leave).invoke({"value": 0}, timeout=0.01)
+            chain(slow_to_leave).invoke({"value": 0}, timeout=0.5)
         except KeyboardInterrupt:
             say("interrupted", log)
         usable()

@@ -142,11 +142,13 @@ class Journal:
         try:
             return self._saver.encode_writes(writes)
         except CheckpointSerializationError as error:
-            raise self._located(error, task.step) from error
+            raise self._located(error, task.step, f"node {task.name!r}, ") from error
 
-    def _located(self, error: CheckpointSerializationError, step: int) -> CheckpointSerializationError:
+    def _located(
+        self, error: CheckpointSerializationError, step: int, who: str = ""
+    ) -> CheckpointSerializationError:
         """The same error; it tells where it happened as well."""
-        return CheckpointSerializationError(f"thread {self._thread_id!r}, step {step}: {error}")
+        return CheckpointSerializationError(f"thread {self._thread_id!r}, step {step}: {who}{error}")
 
     def record(self, task: Task) -> None:
         """Keeps a finished task's writes beside the checkpoint it started from; see `flush`."""

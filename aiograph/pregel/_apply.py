@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from aiograph.constants import NO_WRITES, TASKS
-from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
+from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._state import Channels, RunState
 from aiograph.pregel._tasks import Task
+from aiograph.pregel._writes import refusal
 
 
 class ConflictingWrites(Exception):
@@ -108,22 +109,9 @@ def _update(
         if channel.update(gathered.values):
             changed[name] = channel
     except Exception as error:
-        return (_refusal(error, name, gathered.writers),)
+        writers = gathered.writers
+        return (_Refusal(refusal(error, name, _named(writers), writers[0].step), writers),)
     return ()
-
-
-def _refusal(error: Exception, channel: str, writers: Sequence[Task]) -> _Refusal:
-    names = _named(writers)
-    if isinstance(error, InvalidUpdateError):
-        named = InvalidUpdateError(f"{error} (written by {names} in step {writers[0].step})")
-        named.code = error.code or ErrorCode.INVALID_CONCURRENT_GRAPH_UPDATE
-    else:
-        named = ChannelUpdateError(
-            f"the reducer of channel {channel!r} raised {type(error).__name__}: {error} "
-            f"(written by {names} in step {writers[0].step}); the state is as it was before that step"
-        )
-    named.__cause__ = error
-    return _Refusal(named, writers)
 
 
 def _named(writers: Sequence[Task]) -> str:

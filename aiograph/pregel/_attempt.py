@@ -144,7 +144,7 @@ async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> 
 
 
 async def _follow(run: Run, route: Route, writes: Sequence[Write], scope: TaskScope) -> list[Write]:
-    values = fresh_values(run.plan, run.state, writes)
+    values = fresh_values(run.plan, run.state, writes, scope.name)
     # routers run on the loop, synchronous ones too: they only look at the state
     answer = route.call.fn(route.read(values, run.remaining), scope)
     return route.resolve(answer if isinstance(answer, str) else await settled(answer))

@@ -1,13 +1,18 @@
-"""A node's output as writes, and the state as its routes see it. Pure."""
+"""Writes by themselves: the state as a node's routes see it, and the error when a channel refuses. Pure."""
 
 from collections.abc import Sequence
 
+from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
 from aiograph.pregel._plan import Plan, Values, Write
 from aiograph.pregel._state import RunState
 
 
-def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write]) -> Values:
-    """The values as they are once a task's own writes are applied, its siblings' left out."""
+def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: str) -> Values:
+    """The values as they are once a task's own writes are applied, its siblings' left out.
+
+    Raises:
+        InvalidUpdateError: A channel refuses them.
+    """
     values = state.values.copy()
     own: dict[str, list[object]] = {}
     for name, value in writes:
@@ -15,7 +20,24 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write]) -> Values
             own.setdefault(name, []).append(value)
     for name, written in own.items():
         channel = (state.channels.get(name) or plan.channels[name]).copy()
-        channel.update(written)
+        try:
+            channel.update(written)
+        except Exception as error:
+            raise refusal(error, name, repr(writer), state.step) from error
         if channel.is_available():
             values[name] = channel.get()
     return values
+
+
+def refusal(error: Exception, channel: str, writers: str, step: int) -> InvalidUpdateError:
+    """What tells users that a channel raised `error` when it was given the writes of a superstep."""
+    if isinstance(error, InvalidUpdateError):
+        named = InvalidUpdateError(f"{error} (written by {writers} in step {step})")
+        named.code = error.code or ErrorCode.INVALID_CONCURRENT_GRAPH_UPDATE
+    else:
+        named = ChannelUpdateError(
+            f"the reducer of channel {channel!r} raised {type(error).__name__}: {error} "
+            f"(written by {writers} in step {step}); the state is as it was before that step"
+        )
+    named.__cause__ = error
+    return named

@@ -7,7 +7,7 @@ import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
-from aiograph.graph import START, StateGraph
+from aiograph.graph import END, START, StateGraph
 from aiograph.pregel import Pregel
 from aiograph.types import Durability, Overwrite, RunnableConfig
 
@@ -121,6 +121,16 @@ async def test_a_reducer_that_raises_fails_the_superstep_and_is_named() -> None:
     assert "'grow'" in str(caught.value)
     assert isinstance(caught.value.__cause__, OverflowError)
     assert (await graph.aget_state(THREAD)).values == {"items": ["x"]}
+
+
+async def test_a_reducer_that_raises_before_a_conditional_edge_is_named_alike() -> None:
+    def grow(state: Short) -> dict[str, Any]:
+        return {"items": ["a", "b"]}
+
+    builder = StateGraph(Short).add_node(grow).add_edge(START, "grow")
+    graph = builder.add_conditional_edges("grow", lambda state: END, [END]).compile()
+    with pytest.raises(ChannelUpdateError, match=r"channel 'items' raised OverflowError.*'grow' in step 1"):
+        await graph.ainvoke({})
 
 
 async def test_overwrite_replaces_what_a_reducer_would_add_to() -> None:

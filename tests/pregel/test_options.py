@@ -1,10 +1,20 @@
-"""Configs: how they merge, and how little a node that hands its own on changes."""
+"""The options of a run: how configs merge and are handed on, and what is refused."""
 
+from contextlib import nullcontext
 from typing import Any, TypedDict
+
+import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import START, StateGraph
-from aiograph.pregel._options import merge_configs
+from aiograph.pregel._options import (
+    checkpointer,
+    inherited_config,
+    limits_of,
+    merge_configs,
+    seconds,
+    stream_modes,
+)
 from aiograph.types import RunnableConfig
 
 
@@ -52,3 +62,69 @@ async def test_handing_the_config_on_changes_nothing_for_a_nested_run_with_a_sav
         namespaces = {found.config["configurable"]["checkpoint_ns"] async for found in saver.alist(config)}
         assert len([name for name in namespaces if name]) == 1
         assert (await graph.aget_state(config)).values == {"depth": 1}
+
+
+# -- what is refused, and what counts ------------------------------------------------------------------
+
+
+def test_later_configs_win_and_metadata_and_configurable_merge_by_key() -> None:
+    merged = merge_configs(
+        {"recursion_limit": 5, "metadata": {"a": 1, "b": 1}},
+        None,
+        {"recursion_limit": 7, "metadata": {"b": 2}, "configurable": {"x": 1}, "max_concurrency": None},
+    )
+    assert merged == {
+        "recursion_limit": 7,
+        "metadata": {"a": 1, "b": 2},
+        "configurable": {"x": 1},
+        "max_concurrency": None,
+    }
+
+
+def test_merging_changes_none_of_the_configs() -> None:
+    first: RunnableConfig = {"tags": ["a"], "metadata": {"a": 1}}
+    merge_configs(first, {"tags": ["b"], "metadata": {"b": 1}})
+    assert first == {"tags": ["a"], "metadata": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (None, {"thread_id": "1", "user": "ada"}),
+        ({"configurable": {"thread_id": "1"}}, {"thread_id": "1", "user": "ada"}),
+        ({"configurable": {"thread_id": 1}}, {"thread_id": "1", "user": "ada"}),
+        ({"configurable": {"thread_id": "2"}}, None),
+    ],
+)
+def test_a_nested_run_on_another_thread_starts_from_a_clean_configurable(own: Any, expected: Any) -> None:
+    outer: RunnableConfig = {"configurable": {"thread_id": "1", "checkpoint_id": "c", "user": "ada"}}
+    assert inherited_config(outer, own).get("configurable") == expected
+
+
+def test_limits_have_defaults() -> None:
+    assert limits_of({}) == (10_000, None)
+    assert limits_of({"recursion_limit": 3, "max_concurrency": 2}) == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["recursion_limit", "max_concurrency"])
+def test_a_limit_below_one_is_refused(name: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        limits_of({name: 0})  # type: ignore[misc]
+
+
+def test_a_mode_alone_is_a_list_of_one() -> None:
+    assert stream_modes("values") == ("values",)
+    assert stream_modes(["updates", "custom"]) == ("updates", "custom")
+
+
+def test_a_context_manager_that_nobody_entered_is_no_checkpointer() -> None:
+    with pytest.raises(TypeError, match="enter the context manager and pass what it yields"):
+        checkpointer(nullcontext(InMemorySaver()))
+    saver = InMemorySaver()
+    assert [checkpointer(value) for value in (None, False, saver)] == [None, False, saver]
+
+
+def test_seconds_are_above_zero_or_not_given() -> None:
+    assert [seconds("it", value) for value in (None, 0.1, 5)] == [None, 0.1, 5]
+    with pytest.raises(ValueError, match="it must be above 0 seconds, not -1"):
+        seconds("it", -1)

@@ -1,0 +1,80 @@
+"""Where a run starts: new input, or the thread as it stands."""
+
+from typing import Any
+
+import pytest
+
+from aiograph.channels import LastValue
+from aiograph.constants import TASKS
+from aiograph.errors import EmptyInputError, InvalidUpdateError
+from aiograph.pregel._apply import apply_writes
+from aiograph.pregel._start import take_input
+from aiograph.pregel._state import fresh_state
+from aiograph.pregel._tasks import due_tasks
+from aiograph.types import Command, Send
+from tests.pregel.plans import done, node, plan_of
+
+PLAN = plan_of(node("a", "in"), node("b", "x"))
+KEYED = plan_of(node("a", "k", "m"), input=("k", "m"), k=LastValue(int), m=LastValue(int))
+
+
+def test_input_on_a_fresh_thread_makes_its_readers_due() -> None:
+    state = fresh_state(PLAN)
+    assert take_input(PLAN, state, "hello") is True
+    assert state.step == 0
+    assert [task.name for task in due_tasks(PLAN, state, 5)] == ["a"]
+    assert state.values["in"] == "hello"
+
+
+@pytest.mark.parametrize("empty", [{}, "", 0, False, []])
+def test_an_empty_value_is_an_input(empty: Any) -> None:
+    state = fresh_state(PLAN)
+    assert take_input(PLAN, state, empty) is True
+    assert state.values["in"] == empty
+
+
+def test_no_input_leaves_a_thread_as_it_stands() -> None:
+    state = fresh_state(PLAN)
+    take_input(PLAN, state, 1)
+    before = (dict(state.values), dict(state.versions), state.step)
+    assert take_input(PLAN, state, None) is False
+    assert (state.values, state.versions, state.step) == before
+
+
+def test_no_input_on_a_fresh_thread_is_refused() -> None:
+    with pytest.raises(EmptyInputError, match="graph 'plan' got None as input"):
+        take_input(PLAN, fresh_state(PLAN), None)
+
+
+def test_new_input_drops_what_was_due() -> None:
+    state = fresh_state(PLAN)
+    apply_writes(PLAN, state, [done(PLAN, state, "caller", ("x", 1), (TASKS, Send("b", 1)))])
+    assert [task.name for task in due_tasks(PLAN, state, 5)] == ["b", "b"]
+    take_input(PLAN, state, "new")
+    assert [task.name for task in due_tasks(PLAN, state, 5)] == ["a"]
+
+
+def test_new_input_counts_on_from_the_step_of_the_thread() -> None:
+    state = fresh_state(PLAN)
+    state.step = 4
+    take_input(PLAN, state, "new")
+    assert state.step == 5
+
+
+def test_the_keys_of_an_input_go_to_their_channels_and_others_nowhere() -> None:
+    state = fresh_state(KEYED)
+    take_input(KEYED, state, {"m": 2, "other": 3})
+    assert state.values == {"m": 2}
+
+
+@pytest.mark.parametrize(("input", "error"), [("text", InvalidUpdateError), ({"o": 1}, EmptyInputError)])
+def test_an_input_that_fits_no_channel_is_refused(input: Any, error: type[Exception]) -> None:
+    state = fresh_state(KEYED)
+    with pytest.raises(error, match=r"\['k', 'm'\]"):
+        take_input(KEYED, state, input)
+    assert state.versions == {}
+
+
+def test_a_command_is_no_input_yet() -> None:
+    with pytest.raises(InvalidUpdateError, match="a Command cannot be the input of a run yet"):
+        take_input(PLAN, fresh_state(PLAN), Command(goto="a"))

@@ -1,0 +1,43 @@
+"""The state as a node's routes see it, and the errors of channels that refuse."""
+
+import operator
+from typing import Any
+
+import pytest
+
+from aiograph.channels import BinaryOperatorAggregate, LastValue
+from aiograph.constants import TASKS
+from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
+from aiograph.pregel._apply import apply_writes
+from aiograph.pregel._writes import fresh_values, refusal
+from aiograph.types import Send
+from tests.pregel.plans import at_start, done, node, plan_of
+
+PLAN = plan_of(node("a", "branch:to:a"), log=BinaryOperatorAggregate(list, operator.add), n=LastValue(int))
+
+
+def test_own_writes_are_applied_and_the_state_stays_as_it_was() -> None:
+    state = at_start(PLAN)
+    apply_writes(PLAN, state, [done(PLAN, state, "caller", ("log", ["x"]), ("n", 1))])
+    values = fresh_values(PLAN, state, [("log", ["y"]), ("log", ["z"])], "a")
+    assert values == {"log": ["x", "y", "z"], "n": 1}
+    assert state.values == {"log": ["x"], "n": 1}
+
+
+def test_writes_that_only_trigger_are_left_out() -> None:
+    writes: list[Any] = [("branch:to:a", None), (TASKS, Send("a", 1)), ("__no_writes__", None)]
+    assert fresh_values(PLAN, at_start(PLAN), writes, "a") == {"log": []}
+
+
+def test_writes_that_contradict_each_other_name_their_writer() -> None:
+    with pytest.raises(InvalidUpdateError, match=r"'n'.*written by 'a' in step 0") as caught:
+        fresh_values(PLAN, at_start(PLAN), [("n", 1), ("n", 2)], "a")
+    assert caught.value.code is ErrorCode.INVALID_CONCURRENT_GRAPH_UPDATE
+
+
+def test_what_a_reducer_raises_is_the_cause_of_an_error_that_names_the_channel() -> None:
+    cause = ZeroDivisionError("by zero")
+    error = refusal(cause, "log", "'a', 'b'", 3)
+    assert isinstance(error, ChannelUpdateError)
+    assert error.__cause__ is cause
+    assert "channel 'log' raised ZeroDivisionError: by zero (written by 'a', 'b' in step 3)" in str(error)

@@ -311,8 +311,8 @@ def _annotations(cls: type) -> Collection[str]:
         from annotationlib import Format, get_annotations
 
         return get_annotations(cls, format=Format.FORWARDREF)
-    own: Collection[str] = vars(cls).get("__annotations__", ())
-    return own
+    own = vars(cls).get("__annotations__")
+    return own if isinstance(own, Mapping) else ()  # a metaclass has a descriptor there
 
 
 def _is_set(model: Any, name: str) -> bool:

@@ -11,9 +11,6 @@ START: Final = "__start__"
 END: Final = "__end__"
 """The virtual node that ends a path through the graph."""
 
-TAG_NOSTREAM: Final = "nostream"
-"""A node or model with this tag is left out of `stream_mode="messages"`."""
-
 TAG_HIDDEN: Final = "langsmith:hidden"
 """A node with this tag is left out of drawings, streams and `"*"` interrupts."""
 
@@ -35,9 +32,6 @@ RESUME: Final = "__resume__"
 SCHEDULED: Final = "__scheduled__"
 NO_WRITES: Final = "__no_writes__"
 RETURN: Final = "__return__"
-
-NULL_TASK_ID: Final = "00000000-0000-0000-0000-000000000000"
-"""Owner of writes that no task made, such as those of a `Command` given as input."""
 
 OVERWRITE: Final = "__overwrite__"
 

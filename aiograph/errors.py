@@ -1,7 +1,7 @@
 """Exceptions, by whose turn it is to act.
 
 - the graph's author: `GraphValidationError`, `InvalidUpdateError`, `ChannelUpdateError`
-- the caller: `EmptyInputError`, `SyncCallError`, `GraphRecursionError`, `ConcurrentUpdateError`
+- the caller: `EmptyInputError`, `SyncCallError`, `GraphRecursionError`
 - the operator: `CheckpointStorageError` and its siblings
 
 Every error that aiograph raises on its own account is an `AiographError`; what a node raises reaches
@@ -78,9 +78,6 @@ class EmptyInputError(AiographError):
     """The input is empty and there is nothing to resume."""
 
 
-class TaskNotFound(AiographError):
-    """A task was addressed that does not exist (any more)."""
-
 
 class NodeTimeoutError(AiographError):
     """A node ran longer than its timeout allows; its writes are discarded.
@@ -130,18 +127,3 @@ class CheckpointDeserializationError(CheckpointError):
 
 class CheckpointQueryError(CheckpointError, ValueError):
     """A saver was asked for something malformed: an unknown operator, a config without `thread_id`."""
-
-
-class ConcurrentUpdateError(CheckpointError):
-    """Another run moved the thread on since this one started; nothing of this superstep was written."""
-
-
-class ParentCommand(BaseException):
-    """Carries a `Command` for an ancestor graph out of a node.
-
-    A `BaseException`, so that a node's `except Exception` does not swallow it.
-    """
-
-    def __init__(self, command: Any) -> None:
-        self.command = command
-        super().__init__(command)

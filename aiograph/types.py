@@ -16,7 +16,6 @@ __all__ = [
     "RunnableConfig",
     "Send",
     "StateSnapshot",
-    "StateUpdate",
     "StreamMode",
     "StreamWriter",
 ]
@@ -119,13 +118,6 @@ class Interrupt:
     value: Any
     id: str = ""
 
-
-class StateUpdate(NamedTuple):
-    """One update of a bulk update: `values` as if node `as_node` had returned them."""
-
-    values: Any
-    as_node: str | None = None
-    task_id: str | None = None
 
 
 class PregelTask(NamedTuple):

@@ -32,13 +32,13 @@ PUBLIC_PATHS = {
     "aiograph.checkpoint.sqlite": "AsyncSqliteSaver SqliteSaver",
     "aiograph.checkpoint.sqlite.aio": "AsyncSqliteSaver",
     "aiograph.config": "get_config get_store get_stream_writer",
-    "aiograph.constants": "END START TAG_HIDDEN TAG_NOSTREAM",
+    "aiograph.constants": "END START TAG_HIDDEN",
     "aiograph.errors": """
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
-        CheckpointQueryError CheckpointSerializationError CheckpointStorageError ConcurrentUpdateError
+        CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
         GraphValidationError InvalidUpdateError MissingExtraError NodeCancelledError NodeTimeoutError
-        ParentCommand SyncCallError TaskNotFound
+        SyncCallError
     """,
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
@@ -53,7 +53,7 @@ PUBLIC_PATHS = {
     "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
-        StateSnapshot StateUpdate StreamMode StreamWriter
+        StateSnapshot StreamMode StreamWriter
     """,
     "aiograph.warnings": """
         AiographWarning BlockingCallWarning CheckpointWarning GraphWarning UnknownKeyWarning

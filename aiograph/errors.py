@@ -78,7 +78,6 @@ class EmptyInputError(AiographError):
     """The input is empty and there is nothing to resume."""
 
 
-
 class NodeTimeoutError(AiographError):
     """A node ran longer than its timeout allows; its writes are discarded.
 

@@ -119,7 +119,6 @@ class Interrupt:
     id: str = ""
 
 
-
 class PregelTask(NamedTuple):
     """A task of a checkpoint, as seen from outside."""
 

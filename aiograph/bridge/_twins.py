@@ -47,7 +47,8 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> Syn
     name = method.__name__
 
     def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
-        return run(functools.partial(getattr(self, name), *args, **kwargs), verb=name, timeout=timeout)
+        work = functools.partial(_verb_of(self, method, twin), *args, **kwargs)
+        return run(work, verb=name, timeout=timeout)
 
     return cast(SyncMethod[S, P, R], _with_timeout(_dress(twin, method, Verb(name))))
 
@@ -56,13 +57,24 @@ def blocking_iter(
     method: Callable[Concatenate[S, P], AsyncIterator[T]],
 ) -> SyncMethod[S, P, BlockingIterator[T]]:
     """The synchronous twin of a method that returns an asynchronous iterator."""
-    name = method.__name__
-    verb = Verb.iterated(name)
+    verb = Verb.iterated(method.__name__)
 
     def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> BlockingIterator[Any]:
-        return BlockingIterator(functools.partial(getattr(self, name), *args, **kwargs), verb, timeout)
+        work = functools.partial(_verb_of(self, method, twin), *args, **kwargs)
+        return BlockingIterator(work, verb, timeout)
 
     return cast("SyncMethod[S, P, BlockingIterator[T]]", _with_timeout(_dress(twin, method, verb)))
+
+
+def _verb_of(this: Any, method: Callable[..., Any], twin: Callable[..., Any]) -> Callable[..., Any]:
+    """The asynchronous verb that a twin stands for: the one that its object has by that name.
+
+    But a subclass that overrides the twin itself, and then asks for it by way of `super()`, means the
+    verb of this very class: its own may have been made from its twin, and would only come back here.
+    """
+    if getattr(type(this), twin.__name__, twin) is twin:
+        return cast(Callable[..., Any], getattr(this, method.__name__))
+    return functools.partial(method, this)
 
 
 def blocking_cm(

@@ -120,6 +120,26 @@ def test_an_instance_attribute_changes_the_twin() -> None:
     assert toy.say("hello") == "replaced"
 
 
+def test_a_subclass_that_overrides_the_twin_reaches_the_verb_of_its_parent_by_way_of_super() -> None:
+    class Loud(Toy):
+        def say(self, word: str) -> str:  # type: ignore[override]  # without the timeout
+            return super().say(word).upper()
+
+        async def asay(self, word: str) -> str:  # made from the twin, as savers do it
+            return await asyncio.to_thread(self.say, word)
+
+        def count(self, end: int) -> Iterator[int]:  # type: ignore[override]
+            yield from super().count(end)
+
+        async def acount(self, end: int, *, start: int = 0) -> AsyncIterator[int]:
+            for number in await asyncio.to_thread(list, self.count(end)):
+                yield number
+
+    assert promptly(lambda: Loud().say("hello")) == "HELLO"
+    assert promptly(lambda: asyncio.run(Loud().asay("hello"))) == "HELLO"
+    assert promptly(lambda: list(Loud().count(3))) == [0, 1, 2]
+
+
 def test_a_twin_can_be_called_through_its_class() -> None:
     assert Toy.say(Toy(), "hello") == "hello"
 

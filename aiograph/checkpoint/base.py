@@ -5,7 +5,6 @@ finished since. The asynchronous verbs are the contract; each synchronous twin i
 may define either colour of a verb, and the other works.
 """
 
-import asyncio
 import copy
 import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from itertools import islice
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypedDict, TypeVar
 
 from aiograph import _ids
-from aiograph.bridge import blocking, blocking_iter
+from aiograph.bridge import blocking, blocking_iter, off_loop
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import ERROR, INTERRUPT, RESUME, SCHEDULED
 from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
@@ -391,14 +390,15 @@ def _complete(cls: type, verb: str) -> None:
         derive = blocking_iter if verb == "list" else blocking
         setattr(cls, verb, derive(own[f"a{verb}"]))
     elif verb in own and f"a{verb}" not in own:
-        off_loop = _iterate_off_loop if verb == "list" else _call_off_loop
-        setattr(cls, f"a{verb}", off_loop(own[verb]))
+        derive_async = _iterate_off_loop if verb == "list" else _call_off_loop
+        setattr(cls, f"a{verb}", derive_async(own[verb]))
 
 
 def _call_off_loop(method: Callable[..., T]) -> Callable[..., Any]:
     @functools.wraps(method)
     async def averb(self: Any, *args: Any, **kwargs: Any) -> T:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
+        # not asyncio's pool: a saver that hands on to another one may need a thread to free this one
+        return await off_loop(functools.partial(method, self, *args, **kwargs))
 
     averb.__name__ = f"a{method.__name__}"
     return averb
@@ -407,8 +407,8 @@ def _call_off_loop(method: Callable[..., T]) -> Callable[..., Any]:
 def _iterate_off_loop(method: Callable[..., Iterable[T]]) -> Callable[..., AsyncIterator[T]]:
     @functools.wraps(method)
     async def averb(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[T]:
-        items = await asyncio.to_thread(lambda: iter(method(self, *args, **kwargs)))
-        while batch := await asyncio.to_thread(lambda: list(islice(items, _ITERATED_AT_ONCE))):
+        items = await off_loop(lambda: iter(method(self, *args, **kwargs)))
+        while batch := await off_loop(lambda: list(islice(items, _ITERATED_AT_ONCE))):
             for item in batch:
                 yield item
 

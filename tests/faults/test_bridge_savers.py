@@ -4,6 +4,7 @@ import asyncio
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,33 @@ def test_one_saver_serves_synchronous_callers_and_two_loops_at_once(case: Case) 
             Background(lambda: invoke("four")),
         ]
         assert [call.result() for call in calls] == [[{"value": n + 1} for n in range(20)]] * 4
+
+
+class Delegate(InMemorySaver):
+    """Overrides a verb in the synchronous colour, and hands it on to a saver that needs threads itself."""
+
+    never_suspends = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._other = ThreadedSaver()
+
+    def get_tuple(self, config: RunnableConfig) -> Any:  # type: ignore[override]  # the other colour
+        return self._other.get_tuple(config)
+
+
+class ThreadedSaver(InMemorySaver):
+    async def aget_tuple(self, config: RunnableConfig) -> Any:
+        await asyncio.to_thread(time.sleep, 0.001)  # where a driver would work
+        return await super().aget_tuple(config)
+
+
+def test_savers_that_hand_on_to_others_never_run_out_of_threads() -> None:
+    """Each of many runs holds a thread, for which another one has to be found: of a pool, all may be held."""
+    graph = chain(lambda state: {"value": 1}, checkpointer=Delegate())
+
+    def invoke(number: int) -> Any:
+        return graph.invoke({"value": 0}, {"configurable": {"thread_id": str(number)}})
+
+    runs = [Background(partial(invoke, number)) for number in range(100)]
+    assert [run.result() for run in runs] == [{"value": 1}] * 100

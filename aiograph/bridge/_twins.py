@@ -19,7 +19,11 @@ P = ParamSpec("P")
 
 
 class SyncVerb(Protocol[P, R]):
-    """A synchronous verb: the parameters of the asynchronous one, and `timeout=` in seconds."""
+    """A synchronous verb: the parameters of the asynchronous one, and `timeout=` in seconds.
+
+    A parameter cannot be added to a `ParamSpec`: where `timeout=` is passed, type checkers look at
+    nothing else.
+    """
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...

@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
+from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
+from aiograph._cancel import until_done
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError
 from aiograph.pregel._attempt import Lane, attempt
@@ -100,29 +102,62 @@ async def _together(run: Run, todo: Sequence[Task], lane: Lane) -> None:
         gate = asyncio.Semaphore(limit)
         todo = sorted(todo, key=lambda task: -task.node.priority)
     crew = _Crew(run, gate)
-    async with asyncio.TaskGroup() as group:
+    async with crew:
         for task in todo:
-            crew.members.append(group.create_task(crew.work(task, _lane_of(task, lane))))
+            crew.enlist(task, _lane_of(task, lane))
             if _is_threaded(task):
                 lane = lane._replace(on_caller=False)
+        await crew.ended()
 
 
 class _Crew:
-    """The tasks of a superstep that run side by side.
+    """The tasks of a superstep that run side by side, in a task group.
 
     A failure is recorded on its task and never raised into the task group, which before Python 3.13
-    forgets over a failed member that it is being cancelled itself.
+    forgets over a failed member that it is being cancelled itself. Members are cancelled once, however
+    many reasons there are: a second cancellation would break off their clean-up.
     """
 
-    __slots__ = ("_gate", "_is_broken", "_run", "members")
+    __slots__ = ("_end", "_gate", "_group", "_is_broken", "_members", "_run")
 
     def __init__(self, run: Run, gate: AbstractAsyncContextManager[Any]) -> None:
         self._run = run
         self._gate = gate
+        self._group = asyncio.TaskGroup()
         self._is_broken = False
-        self.members: list[asyncio.Task[None]] = []
+        self._members: set[asyncio.Task[None]] = set()
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def work(self, task: Task, lane: Lane) -> None:
+    async def __aenter__(self) -> None:
+        await self._group.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not GeneratorExit:  # then the loop is gone, and nothing may be awaited any more
+            await self._group.__aexit__(kind, error, trace)
+
+    def enlist(self, task: Task, lane: Lane) -> None:
+        """Starts a task."""
+        member = self._group.create_task(self._work(task, lane))
+        self._members.add(member)
+        member.add_done_callback(self._leave)
+
+    def _leave(self, member: "asyncio.Task[None]") -> None:
+        self._members.discard(member)
+        if not self._members and not self._end.done():
+            self._end.set_result(None)
+
+    async def ended(self) -> None:
+        """Waits until all have ended; a cancellation disbands the crew and is raised after that."""
+        try:
+            await asyncio.shield(self._end)
+        except asyncio.CancelledError:
+            self._disband()
+            await until_done(self._end)
+            raise
+
+    async def _work(self, task: Task, lane: Lane) -> None:
         async with self._gate:
             if self._is_broken:
                 return  # a loop that starts tasks eagerly may have seen the failure of one before
@@ -135,8 +170,9 @@ class _Crew:
             asyncio.get_running_loop().call_soon(self._disband)
 
     def _disband(self) -> None:
-        for member in self.members:
-            member.cancel()
+        for member in tuple(self._members):
+            if not member.cancelling():
+                member.cancel()
 
     def _stops_at(self, error: BaseException) -> bool:
         return self._run.on_error == "cancel" or not isinstance(error, Exception)

@@ -148,9 +148,9 @@ async def test_the_cancellation_of_a_scope_is_held_back_as_well(stuck: Stuck) ->
 
 
 async def test_a_timeout_round_it_expires_when_the_code_has_ended(stuck: Stuck) -> None:
-    asyncio.get_running_loop().call_later(0.02, stuck.release.set)
+    asyncio.get_running_loop().call_later(0.4, stuck.release.set)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.001):
+        async with asyncio.timeout(0.2):
             await in_thread(stuck)
     assert stuck.ended.is_set()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]  # this is a task

@@ -122,7 +122,7 @@ async def test_a_node_that_outlasts_its_timeout_is_given_up_on_and_its_result_di
         return {"threads": [0]}
 
     # a real timer, as virtual time stands still while threads work
-    graph = one(stuck, timeout=0.01).with_checkpointer(InMemorySaver())
+    graph = one(stuck, timeout=0.2).with_checkpointer(InMemorySaver())
     with pytest.raises(NodeTimeoutError):
         await graph.ainvoke({}, THREAD)
     release.set()

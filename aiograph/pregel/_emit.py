@@ -46,6 +46,7 @@ class Emitter:
         self._tagged = tagged
         self._shown: set[int] = set()
         self.wants_tasks = bool(self._modes & {"updates", "tasks", "debug"})
+        self.wants_custom = "custom" in self._modes
         self.wants_checkpoints = bool(self._modes & {"checkpoints", "debug"})
 
     async def room(self) -> None:
@@ -54,7 +55,7 @@ class Emitter:
 
     def custom(self, value: Any) -> None:
         """Shows what a node passed to its stream writer, at once."""
-        if "custom" in self._modes:
+        if self.wants_custom:
             self._outlet.push_from_anywhere(("custom", value) if self._tagged else value)
 
     def started(self, tasks: Sequence[Task]) -> None:

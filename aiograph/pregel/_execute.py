@@ -65,12 +65,17 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
     elif len(todo) == 1:
         await _alone(run, todo[0])
     else:
-        await _together(run, todo, Lane(on_caller=True))
+        await _together(run, todo, _lane(run))
     _raise_failure(tasks)
 
 
+def _lane(run: Run) -> Lane:
+    # whoever listens to what nodes write has to be free to hear it while they run
+    return Lane(on_caller=run.emitter is None or not run.emitter.wants_custom)
+
+
 async def _alone(run: Run, task: Task) -> None:
-    await Within(copy_context(), _settle(run, task, Lane(on_caller=True)))
+    await Within(copy_context(), _settle(run, task, _lane(run)))
     if task.error is None and run.host.is_cancelled():
         # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
         await _report(run, task)

@@ -254,6 +254,28 @@ def test_an_item_reaches_the_consumer_before_the_node_that_follows_it_runs() -> 
     assert seen == [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]
 
 
+@pytest.mark.parametrize("beside", [0, 2], ids=["alone", "beside others"])
+@pytest.mark.parametrize("mode", ["custom", ["updates", "custom"]], ids=["custom", "both"])
+def test_what_a_node_writes_reaches_the_consumer_while_the_node_runs(mode: Any, beside: int) -> None:
+    """A node may wait for an answer to what it has shown, so the consumer's thread has to be free."""
+    answered = threading.Event()
+
+    def ask(state: Any, writer: Callable[[Any], None]) -> dict[str, Any]:
+        writer("question")
+        assert answered.wait(20), "the consumer was not told"
+        return note(state)
+
+    def consume() -> list[Any]:
+        seen = []
+        for chunk in fan(ask, *[note] * beside, schema=Threads).stream({"threads": []}, stream_mode=mode):
+            seen.append(chunk)
+            if "question" in chunk:
+                answered.set()
+        return seen
+
+    assert promptly(consume)
+
+
 def test_code_that_is_cancelled_before_the_consumer_is_back_never_begins() -> None:
     begun: list[str] = []
 

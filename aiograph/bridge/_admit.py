@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Protocol, Self
 from weakref import WeakSet
 
 from aiograph import _context
@@ -41,20 +41,24 @@ class Verb(NamedTuple):
         return f"`{self.usage.format(self.name)}`"
 
 
-Blocked = Mapping[Loop, Verb]
-"""Loops that stand still, each with the verb whose synchronous twin was called on it."""
+class Blocker(Protocol):
+    """A synchronous call on a loop, which stands still until the call is done."""
 
-blocked_loops: ContextVar[Blocked] = ContextVar("aiograph_blocked", default=MappingProxyType({}))
-"""The loops that stand still until the work that runs here is through."""
+    verb: Verb
+    is_done: bool
 
 
-class Admission(NamedTuple):
-    """A call that will not hang."""
+Blocked = Mapping[Loop, Blocker]
+"""Loops that stand still, and what each is waiting for."""
 
-    loop: Loop
-    """Where the work goes."""
-    blocked: Blocked
-    """The loops that stand still until it is through."""
+blocked_above: ContextVar[Blocked] = ContextVar("aiograph_blocked", default=MappingProxyType({}))
+"""The loops that were standing still when the work that runs here was begun."""
+
+
+def blocked_loops() -> Blocked:
+    """The loops that stand still until the work that runs here is through."""
+    above = blocked_above.get()
+    return {loop: call for loop, call in above.items() if not call.is_done} if above else above
 
 
 def running_loop() -> Loop | None:
@@ -62,19 +66,25 @@ def running_loop() -> Loop | None:
     return asyncio._get_running_loop()
 
 
-def admit(verb: Verb) -> Admission:
-    """Finds the loop for a synchronous call.
+def admit(verb: Verb) -> Loop:
+    """The loop that does the work of a synchronous call.
 
     Raises:
         SyncCallError: The call would hang.
     """
     target, here = _target_loop(), running_loop()
     check(target, verb)
-    blocked = blocked_loops.get()
     if here is not None:
         _warn_once(here, verb)
-        blocked = {here: verb, **blocked}  # the outermost call is the one to be replaced
-    return Admission(target, blocked)
+    return target
+
+
+def blocked_by(call: Blocker) -> Blocked:
+    """The loops that stand still until the work of `call`, which is made on this thread, is through."""
+    here = running_loop()
+    if here is None:
+        return blocked_loops()
+    return {here: call, **blocked_loops()}  # the outermost call is the one to be replaced
 
 
 def _target_loop() -> Loop:
@@ -96,16 +106,16 @@ def check(target: Loop, verb: Verb) -> None:
             f"{verb.twin}() was called on the event loop that has to do its work, and which stands still "
             f"until the call returns: use {verb.advice}, or call it from another thread"
         )
-    blocker = blocked_loops.get().get(target)
+    blocker = blocked_loops().get(target)
     if blocker is not None:
         refuse(verb, "has to do its work", blocker)
 
 
-def refuse(verb: Verb, what: str, blocker: Verb) -> NoReturn:
-    """Raises for work that needs a loop which a synchronous call up the chain blocks."""
+def refuse(verb: Verb, what: str, blocker: Blocker) -> NoReturn:
+    """Raises for work that needs a loop which cannot go on before a synchronous call up the chain returns."""
     raise SyncCallError(
-        f"{verb.name}() would hang: the event loop that {what} stands still until {blocker.twin}(), "
-        f"which was called on it, returns. Use {blocker.advice} there, or call it from another thread"
+        f"{verb.name}() would hang: the event loop that {what} waits until {blocker.verb.twin}(), which "
+        f"blocks an event loop, returns. Use {blocker.verb.advice} there, or call it from another thread"
     )
 
 
@@ -135,7 +145,7 @@ def _frames_to_caller() -> int:
 
 def forget_blocked_loops() -> None:
     """A forked child waits for none of its parent's loops, even if it was forked in the middle of that."""
-    blocked_loops.set(MappingProxyType({}))
+    blocked_above.set(MappingProxyType({}))
     _context.current_task.set(None)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from aiograph import _threads
 from aiograph.bridge import _admit
-from aiograph.bridge._admit import Verb, admit, blocked_loops, running_loop
+from aiograph.bridge._admit import Verb, admit, blocked_above, blocked_by, running_loop
 from aiograph.bridge._errand import LIVENESS_SECONDS, Errand
 from aiograph.bridge._seat import Seat
 from aiograph.errors import SyncCallError
@@ -50,12 +50,10 @@ class Call(Errand[T]):
         patient: bool,
         is_stream: bool = False,
     ) -> None:
-        loop, blocked = admit(verb)
         context = copy_context()
+        super().__init__(verb, admit(verb), context)
         context.run(_current.set, self)
-        context.run(blocked_loops.set, blocked)
-        super().__init__(verb.name, loop, context)
-        self.verb = verb
+        context.run(blocked_above.set, blocked_by(self))
         self._work = work
         self._is_stream = is_stream
         self._enclosing = _current.get()

@@ -9,6 +9,7 @@ from contextvars import Context
 from functools import partial
 from typing import Generic, TypeVar, cast
 
+from aiograph.bridge._admit import Verb
 from aiograph.bridge._loop import Loop, ended_with_the_interpreter, errands
 from aiograph.errors import BridgeClosedError
 
@@ -28,13 +29,13 @@ class Errand(ABC, Generic[T]):
     ended is kept for `outcome`.
 
     Args:
-        verb: Name of the asynchronous verb, for messages.
+        verb: For messages.
         loop: Does the work.
         context: The context variables that the work sees.
     """
 
-    def __init__(self, verb: str, loop: Loop, context: Context) -> None:
-        self._verb = verb
+    def __init__(self, verb: Verb, loop: Loop, context: Context) -> None:
+        self.verb = verb
         self.loop = loop
         self._context: Context | None = context
         self._pid = os.getpid()
@@ -100,7 +101,7 @@ class Errand(ABC, Generic[T]):
 
     def _lose(self, why: str) -> None:
         if not self.is_done:
-            self._end(BridgeClosedError(f"{self._verb}: {why}"))
+            self._end(BridgeClosedError(f"{self.verb.name}: {why}"))
 
     def _end(self, error: BaseException | None) -> None:
         self.error = error
@@ -156,6 +157,6 @@ class Errand(ABC, Generic[T]):
             return error
         if not task.cancelled() and not task.cancelling():
             return error  # the work's own invention
-        closed = BridgeClosedError(f"{self._verb}: cancelled, as the event loop is being shut down")
+        closed = BridgeClosedError(f"{self.verb.name}: cancelled, as the event loop is being shut down")
         closed.__cause__ = error
         return closed

@@ -1,8 +1,10 @@
 """Objects that are tied to a loop, and taking work to it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
@@ -35,22 +37,59 @@ async def at_home(obj: HasHome, make: Callable[[], Coroutine[Any, Any, T]], *, v
     home = obj.home
     if home is None or home is asyncio.get_running_loop():
         return await make()
-    blocker = blocked_loops.get().get(home)
-    if blocker is not None:
-        refuse(Verb(verb), f"{type(obj).__name__} was opened on", blocker)
     if not home.is_running():
         raise BridgeClosedError(
             f"{verb}: the event loop that {type(obj).__name__} was opened on "
             f"{'is closed' if home.is_closed() else 'does not run'}; open it anew on a loop that lives on"
         )
-    return await _Visit(verb, home, make).result()
+    visit = _Visit(verb, home, make)
+    with _admitted(visit, type(obj).__name__):
+        return await visit.result()
+
+
+@contextmanager
+def _admitted(visit: "_Visit[Any]", name: str) -> Iterator[None]:
+    """Lets a visit happen, and has others see which loops stand still until it is over, if any do.
+
+    Raises:
+        SyncCallError: The visited loop is one of them, or waits for one of them in turn.
+    """
+    if not visit.blocked:
+        yield
+        return
+    with _gate:
+        waited_for = _waited_for(visit.loop).intersection(visit.blocked)
+        if not waited_for:
+            _visits.add(visit)
+    if waited_for:
+        refuse(visit.verb, f"{name} was opened on", visit.blocked[waited_for.pop()])
+    try:
+        yield
+    finally:
+        with _gate:
+            _visits.discard(visit)
+
+
+def _waited_for(home: Loop) -> set[Loop]:
+    """A loop, and those it cannot go on without: the ones visited while it stands still, and so on."""
+    found, new = set[Loop](), {home}
+    while new:
+        found |= new
+        new = {visit.loop for visit in _visits if not new.isdisjoint(visit.blocked)} - found
+    return found
+
+
+_gate = threading.Lock()
+_visits: "set[_Visit[Any]]" = set()
+"""Those that keep loops standing still."""
 
 
 class _Visit(Errand[T]):
     """Work on one loop that code on another one awaits."""
 
     def __init__(self, verb: str, home: Loop, make: Callable[[], Awaitable[T]]) -> None:
-        super().__init__(verb, home, copy_context())
+        super().__init__(Verb(verb), home, copy_context())
+        self.blocked = blocked_loops()
         self._work = make
         self._here = asyncio.get_running_loop()
         self._ended = self._here.create_future()
@@ -89,3 +128,14 @@ class _Visit(Errand[T]):
     def _at_end(self) -> None:
         with suppress(RuntimeError):  # nobody is left there
             self._here.call_soon_threadsafe(self._watch)
+
+
+def _forget_visits() -> None:
+    """In a forked child: none of them is under way, and whoever held the lock is not there."""
+    global _gate
+    _gate = threading.Lock()
+    _visits.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_visits)

@@ -342,6 +342,38 @@ def test_refused_across_two_threads_and_two_loops() -> None:
             there(one, block_one())
 
 
+def test_refused_where_two_blocked_loops_would_wait_for_each_other() -> None:
+    """Each loop stands still in a call of its own, whose node asks for an object of the other loop."""
+    with live_loop() as one, live_loop() as two:
+        both = asyncio.Barrier(2)
+
+        def call(homely: Homely) -> Any:
+            async def node(state: Any) -> dict[str, Any]:
+                await both.wait()
+                return {"value": await homely.awhere()}
+
+            async def blocked() -> Any:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", BlockingCallWarning)
+                    try:
+                        return chain(node).invoke({"value": 0})["value"]
+                    except SyncCallError as error:
+                        return str(error)
+
+            return blocked()
+
+        calls = [
+            Background(lambda: there(one, call(Homely(two)))),
+            Background(lambda: there(two, call(Homely(one)))),
+        ]
+        # one is refused, which sets its loop free, so that the other gets what it has asked for
+        answers = [background.result() for background in calls]
+        refusals = [answer for answer in answers if isinstance(answer, str)]
+        assert len(refusals) == 1
+        assert "`await ainvoke(...)`" in refusals[0]
+        assert {one, two} & set(answers)
+
+
 async def test_works_for_an_object_whose_home_runs_on_while_a_thread_waits() -> None:
     here = asyncio.get_running_loop()
     homely = Homely(here)
@@ -363,3 +395,34 @@ def test_no_wait_is_remembered_after_it_is_over() -> None:
 
         there(loop, block())
         assert Background(homely.where).result() is loop
+
+
+def test_work_that_outlives_the_call_which_blocked_a_loop_may_ask_for_that_loop() -> None:
+    tasks: list[Any] = []
+    release = asyncio.Event()
+
+    class Starter:
+        async def abegin(self, homely: Homely) -> Any:
+            async def later() -> Any:
+                await release.wait()
+                return await homely.awhere()
+
+            tasks.append(asyncio.ensure_future(later()))
+            return asyncio.get_running_loop()
+
+        begin = blocking(abegin)
+
+    with live_loop() as loop:
+
+        async def block() -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", BlockingCallWarning)
+                return Starter().begin(Homely(loop))
+
+        bridges = there(loop, block())
+        bridges.call_soon_threadsafe(release.set)
+
+        async def outcome() -> Any:
+            return await tasks[0]
+
+        assert there(bridges, outcome()) is loop

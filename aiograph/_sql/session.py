@@ -1,15 +1,19 @@
 """What a database can be asked for, whichever database it is.
 
-Reading may take several queries that depend on each other. So a read is a generator that yields queries
-and is sent their rows: it says what it needs, and the session does the waiting.
+Statements are values, and their text is the same for every database: `?` stands for a parameter, and neither
+`?` nor `%` may occur otherwise. A session carries them out, from any thread and any event loop.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 Row: TypeAlias = tuple[Any, ...]
+
+SHARE = "{share}"
+"""In a guard's text: locks the rows that are selected against changes, where a database has such a lock."""
 
 
 class Query(NamedTuple):
@@ -24,10 +28,53 @@ class Change(NamedTuple):
 
     sql: str
     rows: Iterable[Sequence[Any]] = ((),)
+    """Gone through again if the change has to be made again, so a list rather than an iterator."""
+
+
+class Guard(NamedTuple):
+    """A statement that has to yield a row; if it yields none, everything is undone and the refusal raised.
+
+    Either selects, or changes and ends in `RETURNING`.
+    """
+
+    sql: str
+    parameters: Sequence[Any]
+    refusal: Callable[[], Exception]
 
 
 Plan: TypeAlias = Generator[Query, list[Row], T]
 """Yields queries, is sent their rows, returns what they amount to."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a session has done so far. Attempts that had to be repeated count each time."""
+
+    statements: int = 0
+    """Statements sent; one with many rows of parameters is one."""
+    transactions: int = 0
+    """Groups of operations that shared a commit, and so a round trip."""
+    rows_read: int = 0
+    rows_written: int = 0
+    """Rows of parameters bound to changes and guards."""
+    bytes_written: int = 0
+    """Their size: the length of text and bytes, 8 for a number."""
+    seconds: float = 0.0
+    """Spent by the database and on the way there, added up over connections."""
+    retries: int = 0
+    """Attempts that were repeated, as a lock was held or a connection lost."""
+    reconnects: int = 0
+    """Connections that replaced a lost one."""
+
+
+def size_of(rows: Iterable[Sequence[Any]]) -> int:
+    """Bytes in rows of parameters, about."""
+    return sum(
+        len(value) if isinstance(value, bytes | str) else 8
+        for row in rows
+        for value in row
+        if value is not None
+    )
 
 
 class Session(Protocol):
@@ -35,19 +82,36 @@ class Session(Protocol):
 
     When a verb is cancelled, what it was about is done as a whole or not at all, and nothing of it runs
     after the cancellation has arrived.
+
+    After a connection is lost nobody knows whether the last commit came to pass, so an operation may be
+    carried out a second time. Every operation handed to a session has to bear that.
     """
 
-    async def read(self, plan: Callable[[], Plan[T]], about: object) -> T:
-        """Carries out a plan in one round trip, on one consistent state of the database.
+    @property
+    def counters(self) -> Counters:
+        """Read them at any time; they are not reset."""
+        ...
+
+    async def fetch(self, query: Query, about: object) -> list[Row]:
+        """The rows of one statement, in one round trip.
 
         Args:
-            plan: Makes the plan; called again if the database has to be asked again.
+            query: Reads, and changes nothing.
             about: Its text tells, in messages, what is being read.
         """
         ...
 
-    async def write(self, changes: Sequence[Change], about: object) -> None:
-        """Makes all changes, or none, in one round trip."""
+    async def write(
+        self, changes: Sequence[Change | Guard], about: object, order: tuple[str, ...] = ()
+    ) -> None:
+        """Makes all changes, in order, or none; in one round trip.
+
+        Args:
+            changes: What to change, and what has to hold for it.
+            about: Its text tells, in messages, what is being written.
+            order: Operations that share a transaction are sorted by it, so that all lock rows in the same
+                order.
+        """
         ...
 
     async def aclose(self) -> None:

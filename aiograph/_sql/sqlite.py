@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from queue import Empty, SimpleQueue
@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from aiograph._sql.migrate import SQLITE, Component, SchemaError, is_current, migrate
 from aiograph._sql.operation import Operation, deliver
-from aiograph._sql.session import Change, Plan
+from aiograph._sql.session import SHARE, Change, Counters, Guard, Plan, Query, Row, size_of
 from aiograph.errors import CheckpointStorageError
 
 T = TypeVar("T")
@@ -331,10 +331,35 @@ def run_plan(connection: sqlite3.Connection, plan: Plan[T]) -> T:
         rows = connection.execute(query.sql, query.parameters).fetchall()
 
 
-def make_changes(changes: Sequence[Change], connection: sqlite3.Connection) -> None:
-    """Makes changes on a connection."""
+def fetch_rows(query: Query, counters: Counters, connection: sqlite3.Connection) -> list[Row]:
+    """The rows of one statement."""
+    rows = connection.execute(query.sql, query.parameters).fetchall()
+    counters.statements += 1
+    counters.rows_read += len(rows)
+    return rows
+
+
+def make_changes(
+    changes: Sequence[Change | Guard], counters: Counters, connection: sqlite3.Connection
+) -> None:
+    """Makes changes on a connection; to be undone by the caller if it raises."""
     for change in changes:
-        connection.executemany(change.sql, change.rows)
+        if isinstance(change, Guard):
+            rows: Sequence[Sequence[Any]] = [change.parameters]
+            if not connection.execute(_unmarked(change.sql), change.parameters).fetchall():
+                raise change.refusal()
+        else:
+            rows = list(change.rows)
+            connection.executemany(change.sql, rows)
+        counters.statements += 1
+        counters.rows_written += len(rows)
+        counters.bytes_written += size_of(rows)
+
+
+@lru_cache(maxsize=64)
+def _unmarked(sql: str) -> str:
+    """Nobody else can write while a transaction does, so there are no rows to be locked."""
+    return sql.replace(SHARE, "")
 
 
 class SqliteDatabase:
@@ -342,6 +367,7 @@ class SqliteDatabase:
 
     def __init__(self, path: str | os.PathLike[str], settings: Settings) -> None:
         self.address = Address.of(path)
+        self.counters = Counters()
         self._settings = settings
         self._lock = threading.Lock()
         self._owner: _Owner | None = None
@@ -351,14 +377,20 @@ class SqliteDatabase:
         _databases.add(self)
 
     async def read(self, plan: Callable[[], Plan[T]], about: object) -> T:
-        """See `Session`."""
+        """Carries out a plan on one consistent state of the database."""
         return await self._ask(
             Operation(lambda connection: run_plan(connection, plan()), about, writes=False)
         )
 
-    async def write(self, changes: Sequence[Change], about: object) -> None:
+    async def fetch(self, query: Query, about: object) -> list[Row]:
         """See `Session`."""
-        await self._ask(Operation(partial(make_changes, changes), about, writes=True))
+        return await self._ask(Operation(partial(fetch_rows, query, self.counters), about, writes=False))
+
+    async def write(
+        self, changes: Sequence[Change | Guard], about: object, order: tuple[str, ...] = ()
+    ) -> None:
+        """See `Session`. Only one writes at a time, so `order` means nothing."""
+        await self._ask(Operation(partial(make_changes, changes, self.counters), about, writes=True))
 
     async def aclose(self) -> None:
         """See `Session`. Closing again does nothing."""

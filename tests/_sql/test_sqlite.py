@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aiograph._sql.migrate import Component
-from aiograph._sql.session import Change, Plan, Query
+from aiograph._sql.session import Change, Guard, Plan, Query
 from aiograph._sql.sqlite import Address, Settings, SqliteDatabase
 from aiograph.errors import CheckpointStorageError
 
@@ -145,6 +145,64 @@ async def test_it_serves_several_loops_at_once(database: SqliteDatabase) -> None
 
     await asyncio.gather(*(asyncio.to_thread(asyncio.run, work(thread)) for thread in range(4)))
     assert len(await names(database)) == 80
+
+
+# -- guards ----------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    pass
+
+
+def has(name: str) -> Guard:
+    return Guard("SELECT 1 FROM things WHERE name = ? {share}", (name,), Refused)
+
+
+def renaming(old: str, new: str) -> Guard:
+    return Guard("UPDATE things SET name = ? WHERE name = ? RETURNING name", (new, old), Refused)
+
+
+def adding(*values: str) -> Change:
+    return Change("INSERT INTO things VALUES (?)", [(value,) for value in values])
+
+
+async def test_one_statement_fetches_rows(database: SqliteDatabase) -> None:
+    await add(database, "a", "b")
+    query = Query("SELECT name FROM things WHERE name > ?", ("a",))
+    assert await database.fetch(query, "names") == [("b",)]
+
+
+async def test_a_guard_that_holds_lets_changes_pass(database: SqliteDatabase) -> None:
+    await add(database, "a")
+    await database.write([has("a"), renaming("a", "z"), adding("b")], "guarded")
+    assert await names(database) == ["b", "z"]
+
+
+async def test_a_guard_that_fails_undoes_what_was_changed_before_it(database: SqliteDatabase) -> None:
+    with pytest.raises(Refused):
+        await database.write([adding("b"), has("a")], "guarded")
+    assert await names(database) == []
+
+
+async def test_in_a_group_a_guard_refuses_its_own_operation_only(database: SqliteDatabase) -> None:
+    gate = Gate()
+    first = asyncio.create_task(database.write([gate.change("first")], "first"))
+    await asyncio.to_thread(gate.reached.wait)
+    refused = asyncio.create_task(database.write([adding("a"), renaming("b", "c")], "refused"))
+    passed = asyncio.create_task(database.write([renaming("first", "b"), has("b")], "passed"))
+    await asyncio.sleep(0)
+    gate.open.set()
+    outcomes = await asyncio.gather(first, refused, passed, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), Refused, type(None)]
+    assert await names(database) == ["b"]
+
+
+async def test_what_is_done_is_counted(database: SqliteDatabase) -> None:
+    await database.write([adding("a", "bcd"), has("a")], "counted")
+    await database.fetch(Query("SELECT name FROM things"), "names")
+    counters = database.counters
+    assert (counters.statements, counters.rows_written, counters.bytes_written) == (3, 3, 5)
+    assert counters.rows_read == 2
 
 
 # -- groups ----------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Metadata as JSON, and what it means that metadata matches a filter."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -18,14 +19,16 @@ def dump_metadata(metadata: Mapping[str, Any]) -> bytes:
     """Metadata as JSON text; UUIDs and enums become their text or value, tuples become lists.
 
     Raises:
-        CheckpointSerializationError: There is something that JSON cannot hold; the path to it is given.
+        CheckpointSerializationError: There is something that not every saver can hold; its path is given.
     """
     try:
         text = orjson.dumps(metadata, option=_OPTIONS)
     except TypeError:
         raise _fault(metadata) from None
-    if b"null" in text and (path := _path_of_nan(metadata, "metadata")):
+    if b"null" in text and (path := _path_of(metadata, _is_replaced_by_null)):
         raise UnstorableValueError(path, "JSON knows neither NaN nor infinity")
+    if b"\\u0000" in text and (path := _path_of(metadata, _has_nul)):
+        raise UnstorableValueError(path, "metadata is text, and PostgreSQL's has no NUL character")
     return text
 
 
@@ -105,9 +108,20 @@ def _children(value: Any) -> list[tuple[str, Any]]:
     return []
 
 
-def _path_of_nan(value: Any, path: str) -> str | None:
-    """Where a number is that orjson would replace by `null`."""
-    if isinstance(value, float) and not math.isfinite(value):
+def _path_of(value: Any, is_fault: Callable[[Any], bool], path: str = "metadata") -> str | None:
+    if isinstance(value, Enum):
+        value = value.value
+    if is_fault(value):
         return path
-    found = (_path_of_nan(child, path + step) for step, child in _children(value))
+    found = (_path_of(child, is_fault, path + step) for step, child in _children(value))
     return next((each for each in found if each), None)
+
+
+def _is_replaced_by_null(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _has_nul(value: Any) -> bool:
+    """Whether it is a text, or a dict with a key, that contains the NUL character."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, dict) else ()
+    return any("\0" in text for text in texts)

@@ -4,6 +4,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from aiograph.errors import CheckpointSerializationError
 
+MAX_BYTES = 1_000_000_000
+"""Largest blob that is written or read; databases take hardly more as one value."""
+
 
 @runtime_checkable
 class SerializerProtocol(Protocol):

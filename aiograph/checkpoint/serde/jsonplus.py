@@ -42,12 +42,9 @@ from aiograph.checkpoint.serde._encode import (
 )
 from aiograph.checkpoint.serde._kinds import Recipe, recipe_for, record
 from aiograph.checkpoint.serde._reach import reachable
-from aiograph.checkpoint.serde.base import UnstorableValueError
+from aiograph.checkpoint.serde.base import MAX_BYTES, UnstorableValueError
 from aiograph.errors import CheckpointDeserializationError
 from aiograph.types import Command, Interrupt, Overwrite, Send
-
-MAX_BYTES = 1_000_000_000
-"""Largest blob that is written or read; databases take hardly more as one value."""
 
 _BUILT_IN: dict[type, Codec] = {
     **{cls: ScalarCodec(scalar) for cls, scalar in SCALARS.items()},

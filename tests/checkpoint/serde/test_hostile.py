@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.serde.jsonplus import MAX_BYTES, JsonPlusSerializer
+from aiograph.checkpoint.serde.base import MAX_BYTES
+from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.errors import CheckpointDeserializationError
 
 TAGS = ("null", "bytes", "msgpack", "msgpack-rich")

@@ -1,6 +1,6 @@
 """Exceptions, by whose turn it is to act.
 
-- the graph's author: `GraphValidationError`, `InvalidUpdateError`, `ChannelUpdateError`
+- the graph's author: `GraphValidationError`, `InvalidUpdateError` and its kinds
 - the caller: `EmptyInputError`, `SyncCallError`, `GraphRecursionError`
 - the operator: `CheckpointStorageError` and its siblings
 
@@ -9,7 +9,7 @@ the caller as it was raised, with a note that names node, step and task.
 """
 
 from asyncio import InvalidStateError
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -68,6 +68,28 @@ class InvalidUpdateError(AiographError):
 
 class ChannelUpdateError(InvalidUpdateError):
     """A reducer raised; the message names channel and writers, `__cause__` is what it raised."""
+
+
+class StateValidationError(InvalidUpdateError, ValueError):
+    """The state of a thread does not make the object that a node takes.
+
+    A value was stored before the schema changed, a required field has no value, or a rule over several
+    fields is broken. The thread can be looked at and mended: `update_state`, or `Overwrite` for a key with a
+    reducer, or new input.
+
+    Attributes:
+        node: Name of the node; for a conditional edge, of the node that it leaves.
+        values: What the thread holds for the node's schema, by key, as it was stored.
+        errors: What Pydantic found, as its `ValidationError.errors()`; empty for other schemas.
+    """
+
+    def __init__(
+        self, message: str, *, node: str, values: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.node = node
+        self.values = values
+        self.errors = errors
+        super().__init__(message)
 
 
 class EmptyChannelError(AiographError):

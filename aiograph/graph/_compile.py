@@ -14,6 +14,9 @@ from aiograph.channels.last_value import LastValue, LastValueAfterFinish
 from aiograph.channels.named_barrier_value import NamedBarrierValue, NamedBarrierValueAfterFinish
 from aiograph.channels.topic import Topic
 from aiograph.constants import BRANCH_PREFIX, END, JOIN_PREFIX, ROOT, START, TAG_HIDDEN, TASKS
+from aiograph.errors import InvalidUpdateError, StateValidationError
+from aiograph.graph._checks import Check, CheckedChannel, checked_writer, error_list, field_checks
+from aiograph.graph._records import is_model
 from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
 from aiograph.graph._writing import RouteResolver, StateWriter, UnknownKeys
@@ -87,7 +90,7 @@ def _is_plain(channel: Channel) -> bool:
 def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) -> Plan:
     """The plan of a graph that has been found valid."""
     channels: dict[str, Channel] = {START: EphemeralValue(Any, key=START), TASKS: Topic(Send, key=TASKS)}
-    channels |= schemas.channels
+    channels |= dict(_valid_channels(schemas))
     channels |= {entry.key: entry for entry in _control_channels(spec)}
     weaver = _Weaver(spec, schemas, strict)
     nodes = [weaver.entry(), *map(weaver.node, spec.nodes.values())]
@@ -101,6 +104,22 @@ def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) 
         state=_state(spec, schemas),
         strict=strict,
     )
+
+
+def _valid_channels(schemas: Schemas) -> Iterable[tuple[str, Channel]]:
+    """The state's channels; one takes only what fits, if a Pydantic model is the first to declare its key."""
+    declared: dict[str, Check | None] = {}
+    for schema_type, schema in schemas.by_type.items():
+        checks = _checks(schema_type)
+        for key in schema.fields:
+            declared.setdefault(key, checks.get(key))
+    for key, channel in schemas.channels.items():
+        check = declared[key]
+        yield key, channel if check is None else CheckedChannel(channel, check)
+
+
+def _checks(schema_type: Any) -> Mapping[str, Check]:
+    return field_checks(schema_type) if is_model(schema_type) else {}
 
 
 def _output(schema: Schema) -> str | tuple[str, ...]:
@@ -171,12 +190,13 @@ class _Weaver:
         """The hidden node that hands the input to the state."""
         keys = frozenset(_channel_keys(self._schemas.by_type[self._spec.input_schema]))
         writer = self._writer(START, keys, self._unknown)
+        is_own = self._spec.input_schema not in (None, self._spec.state_schema)
         return PlannedNode(
             name=START,
             triggers=(START,),
             read=lambda values, remaining: values.get(START),
             call=None,
-            write=writer,
+            write=checked_writer(writer, _checks(self._spec.input_schema) if is_own else {}),
             after=tuple(self._edges_from(START)),
             routes=self._routes_from(START, writer),
             tags=(TAG_HIDDEN,),
@@ -189,7 +209,7 @@ class _Weaver:
         return PlannedNode(
             name=spec.name,
             triggers=tuple(self._triggers_of(spec.name)),
-            read=_shared(self._reader(spec.input_schema), spec.graph),
+            read=_shared(self._reader(spec.name, spec.input_schema), spec.graph),
             call=spec.call,
             write=writer,
             after=tuple(self._edges_from(spec.name)),
@@ -229,13 +249,13 @@ class _Weaver:
         return Route(
             name=branch.name,
             call=branch.call,
-            read=self._reader(branch.input_schema),
+            read=self._reader(branch.source, branch.input_schema),
             resolve=RouteResolver(branch.source, branch.path_map, writer.goto, after),
         )
 
-    def _reader(self, schema_type: Any) -> Reader:
+    def _reader(self, node: str, schema_type: Any) -> Reader:
         schema = self._schemas.by_type[self._spec.state_schema if schema_type is None else schema_type]
-        return make_reader(schema, self._schemas.keys)
+        return make_reader(schema, self._schemas.keys, node)
 
 
 def _shared(read: Reader, graph: Plan | None) -> Reader:
@@ -261,8 +281,8 @@ def _waiting(channel: str) -> Callable[[frozenset[str]], list[Write]]:
     return lambda names: [(channel, WaitForNames(names))] if names else []
 
 
-def make_reader(schema: Schema, readable: frozenset[str]) -> Reader:
-    """Makes a node's input: a dict of the schema's keys that hold a value, or an object built from it.
+def make_reader(schema: Schema, readable: frozenset[str], node: str) -> Reader:
+    """Makes the input of `node`: a dict of the schema's keys that hold a value, or an object built from it.
 
     A schema that takes in most of the state copies the values and drops the rest, which is quicker
     than picking key by key.
@@ -275,7 +295,7 @@ def make_reader(schema: Schema, readable: frozenset[str]) -> Reader:
     managed = tuple(
         (key, field.get) for key, field in schema.fields.items() if not isinstance(field, BaseChannel)
     )
-    return _finished(pick, managed, schema.build)
+    return _finished(pick, managed, schema.build, node)
 
 
 def _picker(keys: tuple[str, ...]) -> Callable[[Values], Values]:
@@ -296,6 +316,7 @@ def _finished(
     pick: Callable[[Values], Values],
     managed: Sequence[tuple[str, Callable[[int], Any]]],
     build: Callable[[dict[str, Any]], Any] | None,
+    node: str,
 ) -> Reader:
     if not managed and build is None:
         return lambda values, remaining: pick(values)
@@ -304,6 +325,16 @@ def _finished(
         picked = pick(values)
         for key, get in managed:
             picked[key] = get(remaining)
-        return picked if build is None else build(picked)
+        if build is None:
+            return picked
+        try:
+            return build(picked)
+        except InvalidUpdateError as misfit:
+            raise _unfit(node, pick(values), misfit) from misfit.__cause__
 
     return read
+
+
+def _unfit(node: str, values: Values, misfit: InvalidUpdateError) -> StateValidationError:
+    message = f"the state is not what node {node!r} takes: {misfit}"
+    return StateValidationError(message, node=node, values=values, errors=error_list(misfit.__cause__))

@@ -102,7 +102,7 @@ async def test_a_pydantic_model_brings_only_the_fields_that_were_set() -> None:
     assert await graph.ainvoke(Order(item="tea", amount=5)) == {"item": "TEA", "amount": 5, "log": []}
 
 
-async def test_an_invalid_state_names_node_and_field_and_the_thread_stays_usable() -> None:
+async def test_an_invalid_update_names_node_and_field_and_the_thread_stays_usable() -> None:
     def spoil(state: Order) -> dict[str, Any]:
         return {"amount": "many" if state.item == "tea" else 2}
 
@@ -111,10 +111,9 @@ async def test_an_invalid_state_names_node_and_field_and_the_thread_stays_usable
 
     builder = StateGraph(Order).add_sequence([spoil, ship]).add_edge(START, "spoil")
     graph = builder.compile(InMemorySaver())
-    with pytest.raises(InvalidUpdateError, match=r"(?s)schema 'Order'.*amount") as caught:
+    with pytest.raises(InvalidUpdateError, match=r"schema 'Order'.* amount.*written by 'spoil'"):
         await graph.ainvoke(Order(item="tea"), THREAD)
-    assert "in node 'ship'" in caught.value.__notes__[0]
-    assert (await graph.aget_state(THREAD)).next == ("ship",)
+    assert (await graph.aget_state(THREAD)).next == ("spoil",)
     await graph.aupdate_state(THREAD, {"amount": 3}, as_node="spoil")
     assert (await graph.ainvoke(None, THREAD))["log"] == ["shipped 3"]
     assert (await graph.ainvoke(Order(item="milk"), THREAD))["log"] == ["shipped 3", "shipped 2"]

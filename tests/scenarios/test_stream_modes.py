@@ -202,7 +202,7 @@ async def test_tasks_shows_a_task_whose_input_cannot_be_made_and_names_the_node(
         n: int
 
     graph = StateGraph(Model).add_node("node", lambda state: None).add_edge(START, "node").compile()
-    stream = graph.astream({"n": "many"}, stream_mode="tasks")  # type: ignore[arg-type]
+    stream = graph.astream({}, stream_mode="tasks")  # type: ignore[arg-type]
     assert (await anext(stream))["input"] is None
     assert isinstance((await anext(stream))["error"], InvalidUpdateError)
     with pytest.raises(InvalidUpdateError) as caught:

@@ -138,6 +138,10 @@ class CheckpointStorageError(CheckpointError):
     """The storage behind a saver failed: disk full, file corrupt, permission revoked, connection lost."""
 
 
+class ConcurrentUpdateError(CheckpointError):
+    """Somebody else has written to the thread since this run read it. Nothing of what was refused is stored."""
+
+
 class CheckpointSerializationError(CheckpointError):
     """A value cannot be stored; the message gives the path to it. Raised before anything is written."""
 

@@ -8,11 +8,13 @@ may define either colour of a verb, and the other works.
 import copy
 import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypedDict, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, NotRequired, Self, TypeAlias, TypedDict, TypeVar
 
 from aiograph import _ids
 from aiograph.bridge import blocking, blocking_iter, off_loop
+from aiograph.checkpoint._hold import Head, Hold, Step
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import ERROR, INTERRUPT, RESUME, SCHEDULED
 from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
@@ -81,11 +83,35 @@ class TaskWrites(NamedTuple):
     """`(channel, value)` in the order in which the task made them."""
 
 
+class ThreadInfo(NamedTuple):
+    """What a thread amounts to."""
+
+    thread_id: str
+    updated_at: datetime
+    """When its newest checkpoint was made, in UTC."""
+    checkpoints: int
+    """How many there are, in all namespaces."""
+    size: int
+    """Bytes of its values, writes and checkpoints as they are stored."""
+
+
+class DeltaChannelHistory(TypedDict):
+    """What a channel that keeps its changes can be put together from."""
+
+    seed: NotRequired[Any]
+    """Its value in the nearest checkpoint that holds one; missing if none does."""
+    writes: list[PendingWrite]
+    """The writes to it beside that checkpoint and from then on, oldest first."""
+
+
+PruneStrategy: TypeAlias = Literal["keep_latest", "delete"]
+
+
 class Commit(NamedTuple):
     """One superstep's worth of storage: the tasks' writes to the parent, and the checkpoint they led to.
 
-    Made by `BaseCheckpointSaver.encode_commit`, so `values` and `writes` hold whatever that saver's
-    `acommit` expects, detached from the run's live state.
+    Made by `BaseCheckpointSaver.encode_commit`, so `checkpoint`, `metadata` and `writes` hold whatever that
+    saver's `acommit` expects, detached from the run's live state.
     """
 
     config: RunnableConfig
@@ -94,6 +120,10 @@ class Commit(NamedTuple):
     checkpoint: Any
     metadata: Any
     new_versions: ChannelVersions
+    step: Step | None = None
+    """What it expects at the head of the thread; `None`: nothing."""
+    required_parent: str | None = None
+    """A parent that has to be there, though it is not the head."""
 
 
 def empty_checkpoint() -> Checkpoint:
@@ -288,7 +318,9 @@ class BaseCheckpointSaver:
         """Removes everything that is stored of a thread, all or nothing."""
         raise NotImplementedError
 
-    async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
+    async def awithdraw_writes(
+        self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold | None = None
+    ) -> None:
         """Removes the pending writes of some tasks of a checkpoint, all or nothing.
 
         The engine calls it when finished tasks contradict each other, so that they can run again.
@@ -298,9 +330,89 @@ class BaseCheckpointSaver:
         for task_id in task_ids:
             await self.aput_writes(config, [(SCHEDULED, True)], task_id)
 
+    # -- housekeeping: a saver may leave these out
+
+    def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
+        """The threads that are stored, those that changed last first.
+
+        Args:
+            limit: At most this many.
+        """
+        raise self._lacks("list_threads")
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Removes the checkpoints whose metadata has one of these as `run_id`, with their writes.
+
+        Whatever remains of a thread stays usable; its newest checkpoint becomes the head again.
+        """
+        raise self._lacks("delete_for_runs")
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Makes a new thread with all that another one has; of an unknown thread, nothing.
+
+        Raises:
+            CheckpointQueryError: The target has checkpoints already.
+        """
+        raise self._lacks("copy_thread")
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
+        """Removes what is not needed to go on, thread by thread, each all or nothing.
+
+        Args:
+            thread_ids: The threads.
+            strategy: `"keep_latest"` keeps the newest checkpoint of each namespace, with its writes;
+                `"delete"` keeps nothing.
+        """
+        raise self._lacks("prune")
+
+    async def aget_delta_channel_history(
+        self, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """The writes that led to the values of channels, back to the nearest value that is stored.
+
+        Args:
+            config: Names the checkpoint whose ancestors are looked at, along the line of parents; its own
+                values and writes do not count.
+            channels: The channels.
+
+        Returns:
+            The history of each of the channels; empty where nothing is stored.
+        """
+        found: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
+        missing = set(channels)
+        at = await self.aget_tuple(config)
+        while missing and at is not None and at.parent_config is not None:
+            at = await self.aget_tuple(at.parent_config)
+            if at is not None:
+                missing -= {channel for channel in missing if _trace_back(found[channel], at, channel)}
+        return found
+
+    def _lacks(self, verb: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} has no {verb}")
+
     # -- what the engine calls: encode at once, write when it suits the durability
 
-    def encode_writes(self, writes: TaskWrites) -> Any:
+    async def ahold(self, config: RunnableConfig) -> tuple[CheckpointTuple | None, Hold]:
+        """What `aget_tuple` gives, and a hold on the thread for a run that starts from there.
+
+        A saver that does not notice when two runs work on one thread need not define this.
+        """
+        found = await self.aget_tuple(config)
+        thread_id, namespace, checkpoint_id = thread_of(config)
+        newest = found
+        if checkpoint_id is not None:
+            newest = await self.aget_tuple(config_for(thread_id, namespace))
+        head = None if newest is None else Head(newest.checkpoint["id"], 0)
+        return found, Hold(head, checkpoint_id)
+
+    async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
+        """Takes the head for a run that will not write for a while.
+
+        Raises:
+            ConcurrentUpdateError: Somebody else has written to the thread.
+        """
+
+    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> Any:
         """Detaches a task's writes from live state, for a later `acommit` or `arecord`.
 
         Raises:
@@ -315,6 +427,7 @@ class BaseCheckpointSaver:
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
         writes: Sequence[Any],
+        hold: Hold | None = None,
     ) -> Commit:
         """Detaches a superstep from live state, so that it can be written while nodes go on.
 
@@ -326,6 +439,7 @@ class BaseCheckpointSaver:
             new_versions: As for `aput`.
             writes: What `encode_writes` made of the tasks whose writes are not recorded yet; they
                 belong to the parent.
+            hold: The run's hold on the thread; without, the checkpoint is stored whatever has happened there.
 
         Raises:
             CheckpointSerializationError: A value cannot be stored.
@@ -336,13 +450,21 @@ class BaseCheckpointSaver:
         return Commit(config, list(writes), detached, metadata, new_versions)
 
     async def acommit(self, commit: Commit) -> None:
-        """Stores a superstep: the writes and the checkpoint, in one transaction where that is possible."""
+        """Stores a superstep: the writes and the checkpoint, in one transaction where that is possible.
+
+        Raises:
+            ConcurrentUpdateError: Somebody else has written to the thread; nothing was stored.
+        """
         if commit.writes:
             await self.arecord(commit.config, commit.writes)
         await self.aput(commit.config, commit.checkpoint, commit.metadata, commit.new_versions)
 
-    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
-        """Stores what `encode_writes` made of several tasks, beside the checkpoint that `config` names."""
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
+        """Stores what `encode_writes` made of several tasks, beside the checkpoint that `config` names.
+
+        Raises:
+            ConcurrentUpdateError: Somebody else has written to the thread; nothing was stored.
+        """
         for task in writes:
             await self.aput_writes(config, task.writes, task.task_id, task.task_path)
 
@@ -362,12 +484,39 @@ class BaseCheckpointSaver:
     put_writes = blocking(aput_writes)
     delete_thread = blocking(adelete_thread)
     withdraw_writes = blocking(awithdraw_writes)
+    list_threads = blocking_iter(alist_threads)
+    delete_for_runs = blocking(adelete_for_runs)
+    copy_thread = blocking(acopy_thread)
+    prune = blocking(aprune)
+    get_delta_channel_history = blocking(aget_delta_channel_history)
 
 
-_OVERRIDABLE = (*BaseCheckpointSaver.VERBS, "get", "get_metadata", "withdraw_writes")
+_ITERATED = frozenset({"list", "list_threads"})
+
+_OVERRIDABLE = (
+    *BaseCheckpointSaver.VERBS,
+    "get",
+    "get_metadata",
+    "withdraw_writes",
+    "list_threads",
+    "delete_for_runs",
+    "copy_thread",
+    "prune",
+    "get_delta_channel_history",
+)
 
 _ITERATED_AT_ONCE = 64
 """Items that a plain `list` yields per visit to its worker thread."""
+
+
+def _trace_back(history: DeltaChannelHistory, ancestor: CheckpointTuple, channel: str) -> bool:
+    """Adds what an ancestor knows of a channel; whether that completes its history."""
+    own = [write for write in ancestor.pending_writes or () if write[1] == channel]
+    history["writes"][:0] = own
+    values = ancestor.checkpoint["channel_values"]
+    if channel in values:
+        history["seed"] = values[channel]
+    return channel in values
 
 
 def _detached(channel: str, value: Any) -> Any:
@@ -387,10 +536,10 @@ def _complete(cls: type, verb: str) -> None:
     """Gives a class that defines one colour of a verb the other one."""
     own = vars(cls)
     if f"a{verb}" in own and verb not in own:
-        derive = blocking_iter if verb == "list" else blocking
+        derive = blocking_iter if verb in _ITERATED else blocking
         setattr(cls, verb, derive(own[f"a{verb}"]))
     elif verb in own and f"a{verb}" not in own:
-        derive_async = _iterate_off_loop if verb == "list" else _call_off_loop
+        derive_async = _iterate_off_loop if verb in _ITERATED else _call_off_loop
         setattr(cls, f"a{verb}", derive_async(own[verb]))
 
 

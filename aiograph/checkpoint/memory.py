@@ -1,32 +1,36 @@
 """`InMemorySaver`: checkpoints in this process's memory, for tests and for what need not outlive it."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple, Self
 
+from aiograph.checkpoint._hold import Head, Hold, Step, new_epoch
 from aiograph.checkpoint.base import (
     CheckpointTuple,
     Commit,
-    Version,
+    PruneStrategy,
+    ThreadInfo,
     checkpoint_of,
     thread_of,
 )
-from aiograph.checkpoint.serde._metadata import load_metadata, matches
-from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import (
-    Blob,
+from aiograph.checkpoint.serde._cells import Cell, reach
+from aiograph.checkpoint.serde._metadata import load_metadata
+from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
     EncodedWrites,
-    EncodingSaver,
     Key,
     Listing,
     Skeleton,
     StoredCheckpoint,
-    choose,
-    decode_tuple,
+    deletes_all,
+    overtaken,
+    require_limit,
+    taken,
 )
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode_tuple, moment_of
 from aiograph.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
@@ -34,7 +38,9 @@ __all__ = ["InMemorySaver", "MemorySaver"]
 
 class _Row(NamedTuple):
     parent_id: str | None
+    created_at: int
     skeleton: Skeleton
+    values: Mapping[str, Cell]
     metadata: bytes
 
 
@@ -43,60 +49,121 @@ class _Write(NamedTuple):
     task_id: str
     position: int
     channel: str
-    blob: Blob
+    cell: Cell
 
 
 class _Line:
     """One namespace of one thread."""
 
-    __slots__ = ("blobs", "head", "rows", "writes")
+    __slots__ = ("head", "rows", "writes")
 
     def __init__(self) -> None:
+        self.head: Head | None = None
         self.rows: dict[str, _Row] = {}
-        self.head: str | None = None
-        """The largest id."""
-        self.blobs: dict[tuple[str, Version], dict[str, Blob]] = {}
-        """By channel and version; several where branches use the same version."""
         self.writes: dict[str, dict[tuple[str, int], _Write]] = {}
         """By checkpoint, then by task and position."""
 
+    def copy(self) -> "_Line":
+        line = _Line()
+        line.head = self.head and Head(self.head.checkpoint_id, new_epoch())
+        line.rows = dict(self.rows)
+        line.writes = {checkpoint_id: dict(writes) for checkpoint_id, writes in self.writes.items()}
+        return line
+
+    def admits(self, step: Step | None, required_parent: str | None) -> bool:
+        """Whether a write may happen."""
+        parent_is_there = required_parent is None or required_parent in self.rows
+        return parent_is_there and (step is None or step.fits(self.head))
+
     def add(self, parent_id: str | None, checkpoint: EncodedCheckpoint, metadata: bytes) -> None:
-        if checkpoint.id in self.rows:
-            return
-        for channel, version, blob in checkpoint.changed:
-            self.blobs.setdefault((channel, version), {})[checkpoint.id] = blob
-        self.rows[checkpoint.id] = _Row(parent_id, checkpoint.skeleton, metadata)
-        if self.head is None or checkpoint.id > self.head:
-            self.head = checkpoint.id
+        if checkpoint.id not in self.rows:
+            self.rows[checkpoint.id] = _Row(
+                parent_id, checkpoint.created_at, checkpoint.skeleton, checkpoint.values, metadata
+            )
 
     def record(self, checkpoint_id: str, tasks: Sequence[EncodedWrites]) -> None:
         kept = self.writes.setdefault(checkpoint_id, {})
-        for task_id, task_path, writes in tasks:
-            for position, channel, blob in writes:
-                place = (task_id, position)
+        for task in tasks:
+            for position, channel, cell in task.writes:
+                place = (task.task_id, position)
                 if position < 0 or place not in kept:
-                    kept[place] = _Write(task_path, task_id, position, channel, blob)
+                    kept[place] = _Write(task.task_path, task.task_id, position, channel, cell)
+
+    def remove(self, checkpoint_ids: Iterable[str]) -> None:
+        """Removes checkpoints; the newest of the others becomes the head."""
+        for checkpoint_id in checkpoint_ids:
+            self.rows.pop(checkpoint_id, None)
+            self.writes.pop(checkpoint_id, None)
+        newest = max(self.rows, default=None)
+        if self.head is None or self.head.checkpoint_id != newest:
+            self.head = Head(newest, new_epoch())
+
+    def cells(self) -> Iterator[Cell]:
+        """The cells that stand in rows."""
+        for row in self.rows.values():
+            yield from row.values.values()
+        for writes in self.writes.values():
+            yield from (write.cell for write in writes.values())
+
+
+class _Thread:
+    """All namespaces of a thread, and the cells that they share."""
+
+    __slots__ = ("cells", "lines")
+
+    def __init__(self) -> None:
+        self.cells: dict[bytes, Cell] = {}
+        self.lines: dict[str, _Line] = {}
+
+    def line(self, namespace: str) -> _Line:
+        line = self.lines.get(namespace)
+        if line is None:
+            line = self.lines[namespace] = _Line()
+        return line
+
+    def _rows(self, namespace: str) -> Mapping[str, _Row]:
+        return self.lines[namespace].rows if namespace in self.lines else {}
+
+    def keep_cells(self, tasks: Sequence[EncodedWrites]) -> None:
+        for task in tasks:
+            self.cells.update(task.cells)
 
     def read(self, key: Key) -> StoredCheckpoint | None:
-        row = self.rows.get(key.checkpoint_id)
-        if row is None:
+        line = self.lines.get(key.namespace)
+        row = None if line is None else line.rows.get(key.checkpoint_id)
+        if line is None or row is None:
             return None
-        versions = row.skeleton.channel_versions
-        values = {
-            name: blob
-            for name in row.skeleton.names
-            if (blob := self._value(key.checkpoint_id, name, versions[name])) is not None
-        }
-        writes = sorted(self.writes.get(key.checkpoint_id, {}).values())
-        pending = [(write.task_id, write.channel, write.blob) for write in writes]
-        return StoredCheckpoint(key, row.parent_id, row.skeleton, row.metadata, values, pending)
+        writes = sorted(line.writes.get(key.checkpoint_id, {}).values())
+        pending = [(write.task_id, write.channel, write.cell) for write in writes]
+        roots = [*row.values.values(), *(write.cell for write in writes)]
+        cells = {address: self.cells[address] for address in reach(roots, self.cells)}
+        return StoredCheckpoint(key, row.parent_id, row.skeleton, row.metadata, row.values, pending, cells)
 
-    def _value(self, checkpoint_id: str, name: str, version: Version) -> Blob | None:
-        return choose(checkpoint_id, self.blobs.get((name, version), {}), self._parent_of)
+    def is_part_of(self, other: "_Thread") -> bool:
+        """Whether the other one has all these checkpoints as well."""
+        return all(
+            line.rows.keys() <= other._rows(namespace).keys() for namespace, line in self.lines.items()
+        )
 
-    def _parent_of(self, checkpoint_id: str) -> str | None:
-        row = self.rows.get(checkpoint_id)
-        return None if row is None else row.parent_id
+    def copy(self) -> "_Thread":
+        thread = _Thread()
+        thread.cells = dict(self.cells)
+        thread.lines = {namespace: line.copy() for namespace, line in self.lines.items()}
+        return thread
+
+    def sweep(self) -> None:
+        """Forgets the cells that nothing leads to any more."""
+        needed = reach((cell for line in self.lines.values() for cell in line.cells()), self.cells)
+        self.cells = {address: self.cells[address] for address in needed}
+
+    def info(self, thread_id: str) -> ThreadInfo | None:
+        rows = [row for line in self.lines.values() for row in line.rows.values()]
+        if not rows:
+            return None
+        inline = sum(len(cell.data) for line in self.lines.values() for cell in line.cells())
+        size = inline + sum(len(cell.data) + len(cell.refs) for cell in self.cells.values())
+        size += sum(len(row.metadata) for row in rows)
+        return ThreadInfo(thread_id, moment_of(max(row.created_at for row in rows)), len(rows), size)
 
 
 _lock = Lock()
@@ -109,56 +176,149 @@ if hasattr(os, "register_at_fork"):
 class InMemorySaver(EncodingSaver):
     """Keeps checkpoints in memory, encoded, so that later changes to live objects do not reach them.
 
-    One saver may serve any number of threads and event loops at once.
+    One saver may serve any number of threads and event loops at once. Values are neither compressed nor
+    encrypted, as they do not leave the process.
     """
 
     never_suspends: ClassVar[bool] = True
+    wants_document: ClassVar[bool] = False
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
-        self._threads: dict[str, dict[str, _Line]] = {}
+        self._threads: dict[str, _Thread] = {}
 
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
         thread_id, namespace, parent_id = thread_of(commit.config)
+        checkpoint: EncodedCheckpoint = commit.checkpoint
         with _lock:
-            line = self._line(thread_id, namespace)
+            self._require(thread_id, namespace, checkpoint.id, commit.step, commit.required_parent)
+            thread = self._thread(thread_id)
+            line = thread.line(namespace)
+            thread.keep_cells(commit.writes)
+            thread.cells.update(checkpoint.cells)
             if commit.writes and parent_id is not None:
                 line.record(parent_id, commit.writes)
-            line.add(parent_id, commit.checkpoint, commit.metadata)
+            line.add(parent_id, checkpoint, commit.metadata)
+            line.head = _next_head(line, commit.step, checkpoint.id)
 
-    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
-        thread_id, namespace, checkpoint_id = checkpoint_of(config)
+    async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
+        thread_id, namespace, _ = thread_of(config)
+        step = hold.claim()
         with _lock:
-            self._line(thread_id, namespace).record(checkpoint_id, writes)
+            self._require(thread_id, namespace, str(hold.newest), step)
+            self._thread(thread_id).line(namespace).head = step.after
 
-    def _line(self, thread_id: str, namespace: str) -> _Line:
-        lines = self._threads.setdefault(thread_id, {})
-        line = lines.get(namespace)
-        if line is None:
-            line = lines[namespace] = _Line()
-        return line
-
-    async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
-        thread_id, namespace, checkpoint_id = checkpoint_of(config)
+    async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
         with _lock:
-            kept = self._line(thread_id, namespace).writes.get(checkpoint_id, {})
+            self._require_epoch(key, hold)
+            thread = self._thread(key.thread_id)
+            thread.keep_cells(writes)
+            thread.line(key.namespace).record(key.checkpoint_id, writes)
+
+    async def awithdraw_writes(
+        self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold | None = None
+    ) -> None:
+        key = Key(*checkpoint_of(config))
+        with _lock:
+            self._require_epoch(key, hold)
+            line = self._thread(key.thread_id).line(key.namespace)
+            kept = line.writes.get(key.checkpoint_id, {})
             for place in [place for place in kept if place[0] in task_ids]:
                 del kept[place]
+
+    def _thread(self, thread_id: str) -> _Thread:
+        thread = self._threads.get(thread_id)
+        if thread is None:
+            thread = self._threads[thread_id] = _Thread()
+        return thread
+
+    def _line(self, thread_id: str, namespace: str) -> _Line:
+        """What there is; an empty one that is not kept if there is nothing."""
+        thread = self._threads.get(thread_id)
+        return (None if thread is None else thread.lines.get(namespace)) or _Line()
+
+    def _require(
+        self,
+        thread_id: str,
+        namespace: str,
+        checkpoint_id: str,
+        step: Step | None,
+        required_parent: str | None = None,
+    ) -> None:
+        if not self._line(thread_id, namespace).admits(step, required_parent):
+            raise overtaken(Key(thread_id, namespace, checkpoint_id))
+
+    def _require_epoch(self, key: Key, hold: Hold | None) -> None:
+        head = self._line(key.thread_id, key.namespace).head
+        if hold is not None and (head is None or head.epoch != hold.epoch):
+            raise overtaken(key)
+
+    # -- housekeeping
 
     async def adelete_thread(self, thread_id: str) -> None:
         with _lock:
             self._threads.pop(str(thread_id), None)
 
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        unwanted = {str(run_id) for run_id in run_ids}
+
+        def of_these_runs(line: _Line) -> list[str]:
+            return [
+                checkpoint_id
+                for checkpoint_id, row in line.rows.items()
+                if load_metadata(row.metadata).get("run_id") in unwanted
+            ]
+
+        with _lock:
+            for thread_id in list(self._threads):
+                self._remove(thread_id, of_these_runs)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        with _lock:
+            source = self._threads.get(str(source_thread_id))
+            target = self._threads.get(str(target_thread_id))
+            if source is None:
+                return
+            if target is not None and not target.is_part_of(source):
+                raise taken(str(target_thread_id))
+            self._threads[str(target_thread_id)] = source.copy()
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
+        if deletes_all(strategy):
+            for thread_id in thread_ids:
+                await self.adelete_thread(thread_id)
+            return
+        with _lock:
+            for thread_id in thread_ids:
+                self._remove(str(thread_id), lambda line: sorted(line.rows)[:-1])
+
+    def _remove(self, thread_id: str, unwanted: Callable[[_Line], Sequence[str]]) -> None:
+        """Removes checkpoints from a thread, and what only they have led to."""
+        thread = self._threads.get(thread_id)
+        if thread is None:
+            return
+        for line in thread.lines.values():
+            gone = unwanted(line)
+            if gone:
+                line.remove(gone)
+        thread.lines = {namespace: line for namespace, line in thread.lines.items() if line.rows}
+        thread.sweep()
+        if not thread.lines:
+            del self._threads[thread_id]
+
     # -- reading
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+    async def _afind(self, config: RunnableConfig) -> Sought:
         thread_id, namespace, checkpoint_id = thread_of(config)
-        if checkpoint_id is None:
-            checkpoint_id = self._head(thread_id, namespace)
-        stored = self._read(Key(thread_id, namespace, checkpoint_id)) if checkpoint_id else None
-        return None if stored is None else decode_tuple(self.serde, stored)
+        with _lock:
+            thread = self._threads.get(thread_id)
+            line = None if thread is None else thread.lines.get(namespace)
+            if thread is None or line is None or line.head is None:
+                return Sought(None, None)
+            wanted = checkpoint_id or line.head.checkpoint_id
+            return Sought(thread.read(Key(thread_id, namespace, wanted)) if wanted else None, line.head)
 
     async def alist(
         self,
@@ -174,33 +334,42 @@ class InMemorySaver(EncodingSaver):
         for key in keys:
             stored = self._read(key)
             if stored is not None:  # else it was deleted meanwhile
-                yield decode_tuple(self.serde, stored)
+                yield decode_tuple(self._content, stored)
 
-    def _head(self, thread_id: str, namespace: str) -> str | None:
+    async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
+        require_limit(limit)
         with _lock:
-            line = self._threads.get(thread_id, {}).get(namespace)
-            return None if line is None else line.head
+            threads = [thread.info(thread_id) for thread_id, thread in self._threads.items()]
+        newest_first = sorted(
+            (info for info in threads if info),
+            key=lambda info: (info.updated_at, info.thread_id),
+            reverse=True,
+        )
+        for info in newest_first[:limit]:
+            yield info
 
     def _read(self, key: Key) -> StoredCheckpoint | None:
         with _lock:
-            line = self._threads.get(key.thread_id, {}).get(key.namespace)
-            return None if line is None else line.read(key)
+            thread = self._threads.get(key.thread_id)
+            return None if thread is None else thread.read(key)
 
     def _found(self, listing: Listing) -> Iterator[Key]:
-        wanted = None if listing.filter is None else load_metadata(listing.filter)
         for thread_id, namespace, line in self._lines(listing):
             for checkpoint_id, row in line.rows.items():
                 if (
                     listing.checkpoint_id in (None, checkpoint_id)
                     and (listing.before is None or checkpoint_id < listing.before)
-                    and (wanted is None or matches(load_metadata(row.metadata), wanted))
+                    and (
+                        listing.filter is None
+                        or listing.filter.matches(load_metadata(row.metadata), row.created_at)
+                    )
                 ):
                     yield Key(thread_id, namespace, checkpoint_id)
 
     def _lines(self, listing: Listing) -> Iterator[tuple[str, str, _Line]]:
-        for thread_id, lines in self._threads.items():
+        for thread_id, thread in self._threads.items():
             if listing.thread_id in (None, thread_id):
-                for namespace, line in lines.items():
+                for namespace, line in thread.lines.items():
                     if listing.namespace in (None, namespace):
                         yield thread_id, namespace, line
 
@@ -223,3 +392,12 @@ MemorySaver = InMemorySaver
 """Another name of `InMemorySaver`."""
 
 _rank = attrgetter("rank")
+_last_changed = attrgetter("updated_at", "thread_id")
+
+
+def _next_head(line: _Line, step: Step | None, checkpoint_id: str) -> Head:
+    """The head after a checkpoint was added; without a step, whoever holds it has lost it."""
+    if step is not None:
+        return step.after
+    newest = checkpoint_id if line.head is None else max(checkpoint_id, line.head.checkpoint_id or "")
+    return Head(newest, new_epoch())

@@ -48,8 +48,7 @@ def test_an_unchanged_value_is_kept_once() -> None:
         checkpoint = make_checkpoint({"large": "x" * 1000, "n": step}, versions=versions)
         changed = {"n": step + 1} if step else versions
         config = run_through(saver.aput(config, checkpoint, {}, changed))
-    blobs = saver._threads["t"][""].blobs
-    assert sum(len(data) for each in blobs.values() for _, data in each.values()) < 1100
+    assert sum(len(cell.data) for cell in saver._threads["t"].cells.values()) < 1100
 
 
 async def test_it_can_be_entered_like_other_savers() -> None:

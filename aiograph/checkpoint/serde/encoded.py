@@ -1,13 +1,14 @@
-"""Checkpoints and writes in bytes, and `EncodingSaver`, the base of savers that store bytes.
+"""Checkpoints and writes as cells, and `EncodingSaver`, the base of savers that store cells.
 
-Each value is encoded once, when it changes, and is stored under its channel, its version and the
-checkpoint that brought it. Versions count up along a line of checkpoints, so two branches of a thread may
-give one channel the same version: `choose` tells whose value a checkpoint means.
+Each value is encoded once, when it changes, and what is equal is stored once per thread. For the length of a
+run the hold on its thread remembers the encoded values, and what is known to be stored.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
+from aiograph.checkpoint._hold import Head, Hold
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -17,208 +18,160 @@ from aiograph.checkpoint.base import (
     Commit,
     PendingWrite,
     TaskWrites,
-    Version,
+    checkpoint_of,
     config_for,
     copy_checkpoint,
     thread_of,
     write_position,
 )
-from aiograph.checkpoint.serde._metadata import dump_filter, dump_metadata, load_metadata
+from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells, CellWriter, Root, reach
+from aiograph.checkpoint.serde._filter import microseconds
+from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
+from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
+from aiograph.checkpoint.serde._stored import (
+    EncodedCheckpoint,
+    EncodedWrite,
+    EncodedWrites,
+    Key,
+    Skeleton,
+    StoredCheckpoint,
+)
 from aiograph.checkpoint.serde.base import SerializerProtocol, UnstorableValueError
-from aiograph.errors import CheckpointDeserializationError, CheckpointQueryError, CheckpointSerializationError
+from aiograph.errors import CheckpointDeserializationError, CheckpointSerializationError
 from aiograph.types import RunnableConfig
 
 T = TypeVar("T")
 
-
-class Key(NamedTuple):
-    """Names one checkpoint."""
-
-    thread_id: str
-    namespace: str
-    checkpoint_id: str
-
-    @property
-    def rank(self) -> tuple[str, str, str]:
-        """Newer checkpoints have larger ones."""
-        return self.checkpoint_id, self.thread_id, self.namespace
-
-    def __str__(self) -> str:
-        namespace = f", namespace {self.namespace!r}" if self.namespace else ""
-        return f"thread {self.thread_id!r}{namespace}, checkpoint {self.checkpoint_id!r}"
-
-
-Blob: TypeAlias = tuple[str, bytes]
-"""An encoded value: type tag and bytes."""
-
-
-class EncodedWrite(NamedTuple):
-    """One write of a task."""
-
-    position: int
-    channel: str
-    blob: Blob
-
-
-class EncodedWrites(NamedTuple):
-    """The writes of one task."""
-
-    task_id: str
-    task_path: str
-    writes: Sequence[EncodedWrite]
-
-
-class Skeleton(NamedTuple):
-    """A checkpoint without its values."""
-
-    v: int
-    ts: str
-    channel_versions: ChannelVersions
-    versions_seen: dict[str, ChannelVersions]
-    updated_channels: list[str] | None
-    names: Sequence[str]
-    """The channels that have a value."""
-
-
-class EncodedCheckpoint(NamedTuple):
-    """A checkpoint as it goes to a saver."""
-
-    id: str
-    skeleton: Skeleton
-    changed: Sequence[tuple[str, Version, Blob]]
-    """The values that differ from the parent's."""
-
-
-class StoredCheckpoint(NamedTuple):
-    """A checkpoint as it comes from a saver."""
-
-    key: Key
-    parent_id: str | None
-    skeleton: Skeleton
-    metadata: bytes | str
-    values: Mapping[str, Blob]
-    writes: Sequence[tuple[str, str, Blob]]
-    """Task id, channel and value, in order."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that have to be decoded."""
-        values = sum(len(data) for _, data in self.values.values())
-        return values + sum(len(data) for _, _, (_, data) in self.writes)
-
-
-class Listing(NamedTuple):
-    """What `list` was asked for."""
-
-    thread_id: str | None
-    """`None` for all threads."""
-    namespace: str | None
-    """`None` for all namespaces."""
-    checkpoint_id: str | None
-    before: str | None
-    """Only checkpoints with a smaller id."""
-    filter: bytes | None
-    """JSON."""
-    limit: int | None
-
-    @classmethod
-    def of(
-        cls,
-        config: RunnableConfig | None,
-        filter: Mapping[str, Any] | None,
-        before: RunnableConfig | None,
-        limit: int | None,
-    ) -> Self:
-        """Makes one of the arguments of `list`.
-
-        Raises:
-            CheckpointQueryError: They make no sense.
-        """
-        thread_id, _, checkpoint_id = (None, None, None) if config is None else thread_of(config)
-        namespace = None if config is None else config["configurable"].get("checkpoint_ns")
-        text = dump_filter(filter) if filter else None
-        if limit is not None and limit < 0:
-            raise CheckpointQueryError(f"limit must not be negative: {limit}")
-        return cls(thread_id, namespace, checkpoint_id, _before(before), text, limit)
-
-
-def _before(config: RunnableConfig | None) -> str | None:
-    if config is None:
-        return None
-    checkpoint_id = (config.get("configurable") or {}).get("checkpoint_id")
-    if checkpoint_id is None:
-        raise CheckpointQueryError("before: the config names no checkpoint: pass a checkpoint_id")
-    return str(checkpoint_id)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # -- encoding
 
 
-def encode_writes(serde: SerializerProtocol, task: TaskWrites) -> EncodedWrites:
-    """The writes of a task in bytes; of several writes to one position, the last one counts."""
+def _created_at(checkpoint: Checkpoint) -> int:
+    """When a checkpoint was made, in microseconds since 1970; a time without an offset is in UTC.
+
+    Raises:
+        CheckpointSerializationError: Its `ts` is not a time.
+    """
+    try:
+        moment = datetime.fromisoformat(checkpoint["ts"])
+    except (ValueError, TypeError) as error:
+        raise CheckpointSerializationError(
+            f"checkpoint {checkpoint['id']!r}: ts={checkpoint['ts']!r} is not a time in ISO 8601"
+        ) from error
+    return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def moment_of(created_at: int) -> datetime:
+    """The time that a number of microseconds since 1970 stands for."""
+    return _EPOCH + timedelta(microseconds=created_at)
+
+
+class Sought(NamedTuple):
+    """What a saver has found of a namespace."""
+
+    stored: StoredCheckpoint | None
+    head: Head | None
+    lineage: str | None = None
+    """That of the thread, if it has one of its own and that matters."""
+
+
+class Memory:
+    """What a hold remembers, for a saver that stores cells."""
+
+    __slots__ = ("checkpoint_id", "known", "lineage", "values")
+
+    def __init__(
+        self,
+        checkpoint_id: str | None,
+        values: dict[str, Root],
+        known: Iterable[bytes],
+        lineage: str | None = None,
+    ) -> None:
+        self.checkpoint_id = checkpoint_id
+        """The newest checkpoint that was encoded, or the one that the run starts from."""
+        self.values = values
+        """The values of that checkpoint."""
+        self.known = set(known)
+        """Addresses of what it leads to, or what is written beside it: no clean-up removes these."""
+
+        self.lineage = lineage
+        """That of the thread."""
+
+    @classmethod
+    def of(cls, stored: StoredCheckpoint | None, lineage: str | None) -> Self:
+        """What there is to remember of what was read."""
+        if stored is None:
+            return cls(None, {}, (), lineage)
+        values = {
+            name: Root(cell, frozenset(reach([cell], stored.cells)) if cell.refs else frozenset())
+            for name, cell in stored.values.items()
+        }
+        return cls(stored.key.checkpoint_id, values, stored.cells, lineage)
+
+
+def encode_writes(writer: CellWriter, task: TaskWrites, known: set[bytes]) -> EncodedWrites:
+    """The writes of a task as cells; of several writes to one position, the last one counts."""
     rows = {}
     for index, (channel, value) in enumerate(task.writes):
         position = write_position(channel, index)
         try:
-            rows[position] = EncodedWrite(position, channel, _dump(serde, value, channel))
+            rows[position] = EncodedWrite(position, channel, _root(writer, value, channel).cell)
         except CheckpointSerializationError as error:
             raise _owned(error, f"task {task.task_id!r}") from error.__cause__
-    return EncodedWrites(task.task_id, task.task_path, list(rows.values()))
+    return EncodedWrites(task.task_id, task.task_path, list(rows.values()), _unknown(writer.found, known))
 
 
-def encode_checkpoint(
-    serde: SerializerProtocol, checkpoint: Checkpoint, new_versions: ChannelVersions
-) -> EncodedCheckpoint:
-    """A checkpoint in bytes; takes over its dicts."""
-    values = checkpoint["channel_values"]
-    skeleton = Skeleton(
-        checkpoint["v"],
-        checkpoint["ts"],
-        checkpoint["channel_versions"],
-        checkpoint["versions_seen"],
-        checkpoint["updated_channels"],
-        list(values),
-    )
-    changed = [
-        (name, version, _dump(serde, values[name], name))
-        for name, version in new_versions.items()
-        if name in values
-    ]
-    return EncodedCheckpoint(checkpoint["id"], skeleton, changed)
-
-
-def dump_skeleton(serde: SerializerProtocol, skeleton: Skeleton) -> Blob:
-    """A skeleton in bytes; of the channels, those without a value are told, as they are fewer."""
-    document = skeleton._asdict()
-    del document["names"]
-    document["empty"] = sorted(skeleton.channel_versions.keys() - skeleton.names)
-    return serde.dumps_typed(document)
-
-
-def _versions_to_store(
-    checkpoint: Checkpoint, new_versions: ChannelVersions, parent_id: str | None
-) -> ChannelVersions:
-    """The channels whose values a `put` has to store: without a parent, all.
-
-    Raises:
-        CheckpointSerializationError: A channel has a value but no version, so it could not be found again.
-    """
-    versions = checkpoint["channel_versions"]
-    unversioned = checkpoint["channel_values"].keys() - versions.keys()
-    if unversioned:
-        raise CheckpointSerializationError(
-            f"checkpoint {checkpoint['id']!r} has values without versions: {sorted(unversioned)}"
-        )
-    return versions if parent_id is None else new_versions
-
-
-def _dump(serde: SerializerProtocol, value: Any, channel: str) -> Blob:
+def _root(writer: CellWriter, value: Any, channel: str) -> Root:
     try:
-        return serde.dumps_typed(value)
+        return writer.root(value)
     except UnstorableValueError as error:
         raise error.within(channel) from error.__cause__
     except CheckpointSerializationError as error:
         raise CheckpointSerializationError(f"channel {channel!r}: {error}") from error
+
+
+def _unknown(found: Cells, known: set[bytes]) -> Cells:
+    return {address: cell for address, cell in found.items() if address not in known} if found else found
+
+
+def _encode_values(
+    writer: CellWriter, checkpoint: Checkpoint, changed: ChannelVersions, before: Mapping[str, Root]
+) -> dict[str, Root]:
+    """The values of a checkpoint; those that have not changed are taken from `before`."""
+    return {
+        name: _root(writer, value, name) if name in changed or name not in before else before[name]
+        for name, value in checkpoint["channel_values"].items()
+    }
+
+
+def write_document(
+    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Root]
+) -> Root:
+    """A checkpoint as one cell; its time is left out if it follows from `created_at`."""
+    ts = None if moment_of(created_at).isoformat() == skeleton.ts else skeleton.ts
+    parts = [
+        writer.root([skeleton.v, ts, skeleton.updated_channels]),
+        writer.root(skeleton.channel_versions),
+        writer.root(skeleton.versions_seen),
+    ]
+    parts.append(writer.mapping(values))
+    document = writer.record([part.cell for part in parts])
+    return Root(document, frozenset().union(*(part.reach for part in parts)))
+
+
+def _require_versions(checkpoint: Checkpoint) -> None:
+    """A value without a version would be there and count as not there.
+
+    Raises:
+        CheckpointSerializationError: There is one.
+    """
+    unversioned = checkpoint["channel_values"].keys() - checkpoint["channel_versions"].keys()
+    if unversioned:
+        raise CheckpointSerializationError(
+            f"checkpoint {checkpoint['id']!r} has values without versions: {sorted(unversioned)}"
+        )
 
 
 def _owned(error: CheckpointSerializationError, owner: object) -> CheckpointSerializationError:
@@ -231,11 +184,46 @@ def _owned(error: CheckpointSerializationError, owner: object) -> CheckpointSeri
 class EncodingSaver(BaseCheckpointSaver):
     """Encodes; a subclass stores and reads.
 
-    Its `acommit` gets an `EncodedCheckpoint`, metadata as JSON, and `EncodedWrites`, as does its `arecord`.
+    Its `acommit` gets an `EncodedCheckpoint`, metadata as JSON, and `EncodedWrites`, as does its `_arecord`.
     """
 
-    def encode_writes(self, writes: TaskWrites) -> EncodedWrites:
-        return encode_writes(self.serde, writes)
+    wants_document: ClassVar[bool] = True
+    """Whether a checkpoint is to be encoded as a whole, and not only its values."""
+
+    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(serde=serde)
+        self._content: SerializerProtocol = content_serde(self.serde)
+        self._seal: Seal = seal_of(self.serde)
+
+    # -- what a subclass defines
+
+    async def _afind(self, config: RunnableConfig) -> Sought:
+        """The checkpoint that a config names, and the head of its namespace."""
+        raise NotImplementedError
+
+    async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
+        """Stores writes beside a checkpoint; with a hold, only if its epoch is at the head."""
+        raise NotImplementedError
+
+    # -- reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        stored = (await self._afind(config)).stored
+        return None if stored is None else await self._adecode(stored)
+
+    async def ahold(self, config: RunnableConfig) -> tuple[CheckpointTuple | None, Hold]:
+        stored, head, lineage = await self._afind(config)
+        found = None if stored is None else await self._adecode(stored)
+        return found, Hold(head, thread_of(config)[2], Memory.of(stored, lineage))
+
+    async def _adecode(self, stored: StoredCheckpoint) -> CheckpointTuple:
+        return decode_tuple(self._content, stored)
+
+    # -- writing
+
+    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> EncodedWrites:
+        known = hold.memory.known if hold is not None else set()
+        return encode_writes(CellWriter(self._content, self._seal), writes, known)
 
     def encode_commit(
         self,
@@ -244,13 +232,51 @@ class EncodingSaver(BaseCheckpointSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
         writes: Sequence[Any],
+        hold: Hold | None = None,
     ) -> Commit:
+        memory = Memory.of(None, None) if hold is None else hold.memory
         try:
-            encoded = encode_checkpoint(self.serde, checkpoint, new_versions)
-            return Commit(config, writes, encoded, dump_metadata(metadata), new_versions)
+            text = dump_metadata(metadata)
+            encoded, memory = self._encode(checkpoint, new_versions, memory)
         except CheckpointSerializationError as error:
             key = Key(*thread_of(config)[:2], checkpoint["id"])
             raise _owned(error, key) from error.__cause__
+        commit = Commit(config, writes, encoded, text, new_versions)
+        if hold is None:
+            return commit
+        hold.memory = memory
+        parent = hold.required_parent(thread_of(config)[2])
+        return commit._replace(step=hold.step(encoded.id), required_parent=parent)
+
+    def _encode(
+        self, checkpoint: Checkpoint, changed: ChannelVersions, memory: Memory
+    ) -> tuple[EncodedCheckpoint, Memory]:
+        writer = CellWriter(self._content, self._seal)
+        values = _encode_values(writer, checkpoint, changed, memory.values)
+        created_at = _created_at(checkpoint)
+        skeleton = Skeleton(
+            checkpoint["v"],
+            checkpoint["ts"],
+            checkpoint["channel_versions"],
+            checkpoint["versions_seen"],
+            checkpoint["updated_channels"],
+        )
+        reached = {address for root in values.values() if root.reach for address in root.reach}
+        document = None
+        if self.wants_document:
+            document, more = write_document(writer, skeleton, created_at, values)
+            reached |= more
+        cells = _unknown(writer.found, memory.known)
+        encoded = EncodedCheckpoint(
+            checkpoint["id"],
+            created_at,
+            skeleton,
+            {name: root.cell for name, root in values.items()},
+            document,
+            cells,
+            memory.lineage,
+        )
+        return encoded, Memory(encoded.id, values, reached, memory.lineage)
 
     async def aput(
         self,
@@ -259,9 +285,11 @@ class EncodingSaver(BaseCheckpointSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        thread_id, namespace, parent_id = thread_of(config)
-        changed = _versions_to_store(checkpoint, new_versions, parent_id)
-        await self.acommit(self.encode_commit(config, copy_checkpoint(checkpoint), metadata, changed, ()))
+        thread_id, namespace, _ = thread_of(config)
+        _require_versions(checkpoint)
+        await self.acommit(
+            self.encode_commit(config, copy_checkpoint(checkpoint), metadata, new_versions, ())
+        )
         return config_for(thread_id, namespace, checkpoint["id"])
 
     async def aput_writes(
@@ -269,8 +297,38 @@ class EncodingSaver(BaseCheckpointSaver):
     ) -> None:
         await self.arecord(config, [self.encode_writes(TaskWrites(task_id, task_path, writes))])
 
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
+        key = Key(*checkpoint_of(config))
+        await self._arecord(key, writes, hold)
+        if hold is not None and hold.memory.checkpoint_id == key.checkpoint_id:
+            hold.memory.known.update(*(task.cells for task in writes))
+
 
 # -- decoding
+
+
+def read_document(
+    reader: CellReader, key: Key, document: Cell, created_at: int
+) -> tuple[Skeleton, dict[str, Cell]]:
+    """The skeleton and the values of a checkpoint that `write_document` made.
+
+    Raises:
+        CheckpointDeserializationError: It is not one.
+    """
+    return reading(key, "the checkpoint itself", lambda cell: _document(reader, cell, created_at), document)
+
+
+def _document(reader: CellReader, document: Cell, created_at: int) -> tuple[Skeleton, dict[str, Cell]]:
+    head, *versions, values = reader.record(document)
+    v, ts, updated = reader.value(head)
+    channel_versions, versions_seen = map(reader.value, versions)
+    if not isinstance(updated, list | None):
+        raise TypeError("updated_channels has to be a list")
+    for each in (channel_versions, *versions_seen.values()):
+        if not all(isinstance(version, int | str | float) for version in each.values()):
+            raise ValueError("a version is neither a number nor text")
+    ts = moment_of(created_at).isoformat() if ts is None else ts
+    return Skeleton(v, ts, channel_versions, versions_seen, updated), reader.mapping(values)
 
 
 def decode_tuple(serde: SerializerProtocol, stored: StoredCheckpoint) -> CheckpointTuple:
@@ -280,83 +338,38 @@ def decode_tuple(serde: SerializerProtocol, stored: StoredCheckpoint) -> Checkpo
         CheckpointDeserializationError: Some part cannot be read back; the message tells which.
     """
     key, skeleton = stored.key, stored.skeleton
+    reader = CellReader(serde, stored.cells)
     checkpoint = Checkpoint(
         v=skeleton.v,
         id=key.checkpoint_id,
         ts=skeleton.ts,
-        channel_values={name: _load_value(serde, stored, name) for name in skeleton.names},
+        channel_values={
+            name: reading(key, f"channel {name!r}", reader.value, cell)
+            for name, cell in stored.values.items()
+        },
         channel_versions=dict(skeleton.channel_versions),
         versions_seen={node: dict(seen) for node, seen in skeleton.versions_seen.items()},
         updated_channels=None if skeleton.updated_channels is None else list(skeleton.updated_channels),
     )
-    metadata: Any = _reading(key, "its metadata", load_metadata, stored.metadata)
+    metadata: Any = reading(key, "its metadata", load_metadata, stored.metadata)
     parent = None if stored.parent_id is None else config_for(*key[:2], stored.parent_id)
-    return CheckpointTuple(config_for(*key), checkpoint, metadata, parent, _load_writes(serde, stored))
+    return CheckpointTuple(config_for(*key), checkpoint, metadata, parent, _load_writes(reader, stored))
 
 
-def load_skeleton(serde: SerializerProtocol, key: Key, blob: Blob) -> Skeleton:
-    """The skeleton that `dump_skeleton` made.
-
-    Raises:
-        CheckpointDeserializationError: It is not one.
-    """
-    return _reading(key, "the checkpoint itself", lambda data: _skeleton(serde.loads_typed(data)), blob)
-
-
-def _skeleton(document: Any) -> Skeleton:
-    empty = set(document.pop("empty"))
-    names = [name for name in document["channel_versions"] if name not in empty]
-    skeleton = Skeleton(**document, names=names)
-    versions = [skeleton.channel_versions, *skeleton.versions_seen.values()]
-    if not all(isinstance(version, int | str | float) for each in versions for version in each.values()):
-        raise ValueError("a version is neither a number nor text")
-    if not isinstance(skeleton.updated_channels, list | None):
-        raise TypeError("updated_channels has to be a list")
-    return skeleton
-
-
-def _load_value(serde: SerializerProtocol, stored: StoredCheckpoint, name: str) -> Any:
-    blob = stored.values.get(name)
-    if blob is None:
-        raise CheckpointDeserializationError(
-            f"{stored.key}, channel {name!r}: its value, version "
-            f"{stored.skeleton.channel_versions.get(name)!r}, is not in the storage any more"
-        )
-    return _reading(stored.key, f"channel {name!r}", serde.loads_typed, blob)
-
-
-def _load_writes(serde: SerializerProtocol, stored: StoredCheckpoint) -> list[PendingWrite]:
+def _load_writes(reader: CellReader, stored: StoredCheckpoint) -> list[PendingWrite]:
     return [
-        (task, channel, _reading(stored.key, f"task {task!r}, channel {channel!r}", serde.loads_typed, blob))
-        for task, channel, blob in stored.writes
+        (task, channel, reading(stored.key, f"task {task!r}, channel {channel!r}", reader.value, cell))
+        for task, channel, cell in stored.writes
     ]
 
 
-def _reading(key: Key, what: str, read: Callable[[Any], T], data: Any) -> T:
+def reading(key: Key, what: str, read: Callable[[Any], T], data: Any) -> T:
+    """What `read` makes of some part of a checkpoint.
+
+    Raises:
+        CheckpointDeserializationError: It fails; the message tells of which checkpoint and which part.
+    """
     try:
         return read(data)
     except Exception as error:
         raise CheckpointDeserializationError(f"{key}, {what}: {error}") from error
-
-
-# -- branches
-
-
-def choose(
-    checkpoint_id: str, candidates: Mapping[str, T], parent_of: Callable[[str], str | None]
-) -> T | None:
-    """Of the values stored under one channel and version, the one that a checkpoint means.
-
-    Args:
-        checkpoint_id: The checkpoint.
-        candidates: The values, by the checkpoint that brought each.
-        parent_of: Leads from a checkpoint to its parent.
-    """
-    if len(candidates) <= 1:
-        return next(iter(candidates.values()), None)
-    at: str | None = checkpoint_id
-    passed = set()
-    while at is not None and at not in candidates and at not in passed:
-        passed.add(at)  # a caller may have named a checkpoint as its own parent
-        at = parent_of(at)
-    return None if at is None else candidates.get(at)

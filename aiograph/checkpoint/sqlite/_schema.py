@@ -9,23 +9,22 @@ _VERSION_1 = (
         checkpoint_ns TEXT NOT NULL,
         checkpoint_id TEXT NOT NULL,
         parent_checkpoint_id TEXT,
+        created_at INTEGER NOT NULL,
         type TEXT NOT NULL,
+        refs BLOB NOT NULL,
         checkpoint BLOB NOT NULL,
         metadata TEXT NOT NULL,
         PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id)
     ) WITHOUT ROWID
     """,
-    # A value is stored once, by the checkpoint that brought it; branches may bring the same version.
     """
     CREATE TABLE checkpoint_blobs (
         thread_id TEXT NOT NULL,
-        checkpoint_ns TEXT NOT NULL,
-        channel TEXT NOT NULL,
-        version NOT NULL,
-        checkpoint_id TEXT NOT NULL,
+        address BLOB NOT NULL,
         type TEXT NOT NULL,
+        refs BLOB NOT NULL,
         blob BLOB NOT NULL,
-        PRIMARY KEY (thread_id, checkpoint_ns, channel, version, checkpoint_id)
+        PRIMARY KEY (thread_id, address)
     ) WITHOUT ROWID
     """,
     """
@@ -38,14 +37,29 @@ _VERSION_1 = (
         task_path TEXT NOT NULL,
         channel TEXT NOT NULL,
         type TEXT NOT NULL,
+        refs BLOB NOT NULL,
         blob BLOB NOT NULL,
         PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE checkpoint_heads (
+        thread_id TEXT NOT NULL,
+        checkpoint_ns TEXT NOT NULL,
+        checkpoint_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        lineage TEXT NOT NULL,
+        PRIMARY KEY (thread_id, checkpoint_ns)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX checkpoints_of_runs ON checkpoints (json_extract(metadata, '$.run_id'))
+    WHERE json_extract(metadata, '$.run_id') IS NOT NULL
+    """,
 )
 
 COMPONENT = Component(
-    name="checkpoint",
-    tables=("checkpoints", "checkpoint_blobs", "checkpoint_writes"),
+    name="checkpoints",
+    tables=("checkpoints", "checkpoint_blobs", "checkpoint_writes", "checkpoint_heads"),
     migrations=(_VERSION_1,),
 )

@@ -1,0 +1,84 @@
+"""Where databases differ in what checkpoints need of their SQL."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aiograph.checkpoint._filter_sql import conditions
+from aiograph.checkpoint.serde._filter import Filter
+
+Condition = tuple[str, list[Any]]
+"""SQL with its parameters."""
+
+
+class Dialect(NamedTuple):
+    """How one database is told."""
+
+    reach: str
+    """Common table expressions that end in `reach (thread_id, address)`: all cells that the rows of the
+    query `{sources}`, which yields `(thread_id, refs)`, lead to."""
+    nothing: str
+    """No bytes."""
+    run_id: str
+    """The entry `run_id` of metadata, as text."""
+    conditions: Callable[[Filter], list[Condition]]
+    """What has to hold for checkpoints that a filter lets through."""
+    lock_shared: str | None
+    """Keeps clean-ups of a thread, the parameter, away for the transaction; others may add to it."""
+    lock: tuple[str, ...]
+    """Keeps everybody away from a thread, the parameter of each, for the transaction."""
+
+
+# References are followed one by one: there is no function here that makes rows of a blob.
+_SQLITE_REACH = """
+trail (thread_id, refs) AS (
+    SELECT thread_id, refs FROM ({sources}) WHERE length(refs) > 0
+    UNION
+    SELECT thread_id, substr(refs, 17) FROM trail WHERE length(refs) > 16
+    UNION
+    SELECT b.thread_id, b.refs
+    FROM trail CROSS JOIN checkpoint_blobs AS b
+        ON b.thread_id = trail.thread_id AND b.address = substr(trail.refs, 1, 16)
+    WHERE length(b.refs) > 0
+), reach (thread_id, address) AS (
+    SELECT DISTINCT thread_id, substr(refs, 1, 16) FROM trail
+)
+"""
+
+_POSTGRES_REACH = """
+reach (thread_id, address) AS (
+    SELECT s.thread_id, substr(s.refs, 16 * n.i + 1, 16)
+    FROM ({sources}) AS s CROSS JOIN LATERAL generate_series(0, length(s.refs) / 16 - 1) AS n (i)
+    UNION
+    SELECT b.thread_id, substr(b.refs, 16 * n.i + 1, 16)
+    FROM reach
+    JOIN checkpoint_blobs AS b ON b.thread_id = reach.thread_id AND b.address = reach.address
+    CROSS JOIN LATERAL generate_series(0, length(b.refs) / 16 - 1) AS n (i)
+)
+"""
+
+
+def _by_function(filter: Filter) -> list[Condition]:
+    return [("aiograph_matches(metadata, created_at, ?)", [filter.dump()])]
+
+
+SQLITE = Dialect(
+    reach=_SQLITE_REACH,
+    nothing="x''",
+    run_id="CAST(json_extract(metadata, '$.run_id') AS TEXT)",
+    conditions=_by_function,
+    lock_shared=None,  # there is one writer at a time
+    lock=(),
+)
+
+# Everybody locks the heads first and the thread second, so that nobody waits in a circle.
+POSTGRES = Dialect(
+    reach=_POSTGRES_REACH,
+    nothing="''::bytea",
+    run_id="(metadata ->> 'run_id')",
+    conditions=conditions,
+    lock_shared="SELECT pg_advisory_xact_lock_shared(hashtextextended(?, 0))",
+    lock=(
+        "SELECT 1 FROM checkpoint_heads WHERE thread_id = ? ORDER BY checkpoint_ns FOR UPDATE",
+        "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+    ),
+)

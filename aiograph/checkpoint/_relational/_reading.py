@@ -1,0 +1,233 @@
+"""What a saver reads from its tables: queries, and what their rows amount to."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aiograph._sql.session import Query, Row
+from aiograph.checkpoint._hold import Head
+from aiograph.checkpoint._relational._dialect import Dialect
+from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
+from aiograph.checkpoint.serde._cells import Cell, CellReader
+from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.encoded import read_document, reading
+
+# One statement brings a page of checkpoints with all that belongs to them; the first column tells what a
+# row is.
+_CHECKPOINT, _WRITE, _CELL, _HEAD, _LINEAGE = range(5)
+
+_READ = """
+WITH RECURSIVE page AS (
+    SELECT * FROM checkpoints WHERE {conditions}
+    ORDER BY checkpoint_id DESC, thread_id DESC, checkpoint_ns DESC LIMIT ?
+), pending AS (
+    SELECT w.* FROM page CROSS JOIN checkpoint_writes AS w
+    WHERE w.thread_id = page.thread_id AND w.checkpoint_ns = page.checkpoint_ns
+        AND w.checkpoint_id = page.checkpoint_id
+), {reach}
+SELECT 0, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, CAST(metadata AS TEXT), '',
+    created_at, type, refs, checkpoint, {nothing}
+FROM page
+UNION ALL
+SELECT 1, thread_id, checkpoint_ns, checkpoint_id, task_id, channel, task_path,
+    idx, type, refs, blob, {nothing}
+FROM pending
+UNION ALL
+SELECT 2, b.thread_id, '', '', '', '', '', 0, b.type, b.refs, b.blob, b.address
+FROM reach CROSS JOIN checkpoint_blobs AS b
+WHERE b.thread_id = reach.thread_id AND b.address = reach.address
+{more}
+"""
+
+_PAGE_REFS = "SELECT thread_id, refs FROM page UNION ALL SELECT thread_id, refs FROM pending"
+
+_READ_HEAD = """
+UNION ALL
+SELECT 3, thread_id, checkpoint_ns, checkpoint_id, '', '', '', epoch, '', {nothing}, {nothing}, {nothing}
+FROM checkpoint_heads WHERE thread_id = ? AND checkpoint_ns = ?
+"""
+
+_READ_LINEAGE = """
+UNION ALL
+SELECT DISTINCT 4, thread_id, lineage, '', '', '', '', 0, '', {nothing}, {nothing}, {nothing}
+FROM checkpoint_heads WHERE thread_id IN (SELECT thread_id FROM page)
+"""
+
+_READ_LINEAGE_OF_THREAD = _READ_LINEAGE.replace("IN (SELECT thread_id FROM page)", "= ?")
+
+_SELECT_THREADS = """
+WITH newest AS (
+    SELECT thread_id, max(created_at) AS updated_at, count(*) AS checkpoints,
+        sum(length(checkpoint) + length(refs) + length(CAST(metadata AS TEXT))) AS size
+    FROM checkpoints {condition} GROUP BY thread_id {having}
+    ORDER BY updated_at DESC, thread_id DESC LIMIT ?
+)
+SELECT thread_id, updated_at, checkpoints, CAST(size
+    + COALESCE((SELECT sum(length(blob) + length(refs)) FROM checkpoint_blobs AS b
+        WHERE b.thread_id = newest.thread_id), 0)
+    + COALESCE((SELECT sum(length(blob) + length(refs)) FROM checkpoint_writes AS w
+        WHERE w.thread_id = newest.thread_id), 0) AS BIGINT)
+FROM newest ORDER BY updated_at DESC, thread_id DESC
+"""
+
+_SELECT_LINEAGE = "SELECT lineage FROM checkpoint_heads WHERE thread_id = ? LIMIT 1"
+
+_SELECT_THREADS_OF_RUNS = "SELECT DISTINCT thread_id FROM checkpoints WHERE {condition}"
+
+Conditions = Sequence[tuple[str, Sequence[Any]]]
+
+
+def is_there() -> Query:
+    """Nothing but that the tables can be read."""
+    return Query("SELECT 1 FROM checkpoint_heads LIMIT 1")
+
+
+def lineage_of(thread_id: str) -> Query:
+    """The lineage of a thread."""
+    return Query(_SELECT_LINEAGE, (thread_id,))
+
+
+def threads_of_runs(condition: str, run_ids: Sequence[str]) -> Query:
+    """The threads in which some runs have left checkpoints."""
+    return Query(_SELECT_THREADS_OF_RUNS.format(condition=condition), run_ids)
+
+
+def read_threads(limit: int, after: tuple[int, str] | None) -> Query:
+    """Threads, those that changed last first; `after` is the last one of the page before."""
+    having = "" if after is None else "HAVING (max(created_at), thread_id) < (?, ?)"
+    return Query(_SELECT_THREADS.format(condition="", having=having), (*(after or ()), limit))
+
+
+def read_one(
+    dialect: Dialect, thread_id: str, namespace: str, checkpoint_id: str | None, *, binds: bool
+) -> Query:
+    """One checkpoint, or the newest one, and the head of its namespace.
+
+    Args:
+        dialect: The database's.
+        thread_id: The thread.
+        namespace: The namespace.
+        checkpoint_id: The checkpoint; `None` for the newest one.
+        binds: Whether the lineage is needed.
+    """
+    conditions: list[tuple[str, Sequence[Any]]] = [
+        ("thread_id = ?", [thread_id]),
+        ("checkpoint_ns = ?", [namespace]),
+    ]
+    if checkpoint_id is not None:
+        conditions.append(("checkpoint_id = ?", [checkpoint_id]))
+    more = _READ_HEAD + (_READ_LINEAGE_OF_THREAD if binds else "")
+    parameters = [thread_id, namespace, *([thread_id] if binds else [])]
+    return _read(dialect, conditions, 1, more, parameters)
+
+
+def read_page(dialect: Dialect, listing: Listing, after: Key | None, size: int, *, binds: bool) -> Query:
+    """The next checkpoints of a listing, newest first.
+
+    Args:
+        dialect: The database's.
+        listing: What is listed.
+        after: The last checkpoint of the page before.
+        size: How many to read at most.
+        binds: Whether lineages are needed.
+    """
+    given: list[tuple[str, Sequence[Any]]] = [
+        ("thread_id = ?", [listing.thread_id]),
+        ("checkpoint_ns = ?", [listing.namespace]),
+        ("checkpoint_id = ?", [listing.checkpoint_id]),
+        ("checkpoint_id < ?", [listing.before]),
+        ("(checkpoint_id, thread_id, checkpoint_ns) < (?, ?, ?)", after.rank if after else [None]),
+    ]
+    conditions = [each for each in given if each[1][0] is not None]
+    if listing.filter is not None:
+        conditions += dialect.conditions(listing.filter)
+    return _read(dialect, conditions, size, _READ_LINEAGE if binds else "", ())
+
+
+def _read(dialect: Dialect, conditions: Conditions, size: int, more: str, parameters: Sequence[Any]) -> Query:
+    sql = _READ.format(
+        conditions=" AND ".join(condition for condition, _ in conditions) or "1 = 1",
+        reach=dialect.reach.format(sources=_PAGE_REFS),
+        nothing=dialect.nothing,
+        more=more.format(nothing=dialect.nothing),
+    )
+    values = [value for _, given in conditions for value in given]
+    return Query(sql, [*values, size, *parameters])
+
+
+# -- what the rows amount to
+
+
+class Found(NamedTuple):
+    """What a read has brought."""
+
+    checkpoints: list[StoredCheckpoint]
+    """Newest first."""
+    head: Head | None
+    lineage: str | None
+    """Of the last thread that it was asked for."""
+
+
+def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row]) -> Found:
+    """Puts rows together.
+
+    Raises:
+        CheckpointDeserializationError: A checkpoint cannot be read.
+    """
+    sorted_out: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        sorted_out[row[0]].append(row)
+    lineages = {thread_id: lineage for _, thread_id, lineage, *_ in sorted_out[_LINEAGE]}
+    page = _Page(serde, seal, lineages)
+    for row in sorted_out[_CELL]:
+        page.cells(row[1]).add(bytes(row[11]), (row[8], bytes(row[9]), bytes(row[10])))
+    writes: dict[Key, list[Row]] = defaultdict(list)
+    for row in sorted_out[_WRITE]:
+        writes[Key(*row[1:4])].append(row)
+    checkpoints = [page.checkpoint(row, writes[Key(*row[1:4])]) for row in sorted_out[_CHECKPOINT]]
+    checkpoints.sort(key=lambda stored: stored.key.rank, reverse=True)
+    heads = [Head(row[3] or None, row[7]) for row in sorted_out[_HEAD]]
+    return Found(checkpoints, heads[0] if heads else None, next(iter(lineages.values()), None))
+
+
+class _Page:
+    """The threads that some rows belong to."""
+
+    def __init__(self, serde: SerializerProtocol, seal: Seal, lineages: dict[str, str]) -> None:
+        self._serde = serde
+        self._seal = seal
+        self._lineages = lineages
+        self._cells: dict[str, SealedCells] = {}
+
+    def _sealer(self, thread_id: str) -> Sealer:
+        return Sealer(self._seal, self._lineages.get(thread_id, thread_id))
+
+    def cells(self, thread_id: str) -> SealedCells:
+        cells = self._cells.get(thread_id)
+        if cells is None:
+            cells = self._cells[thread_id] = SealedCells(self._sealer(thread_id))
+        return cells
+
+    def checkpoint(self, row: Row, writes: Sequence[Row]) -> StoredCheckpoint:
+        key = Key(*row[1:4])
+        cells, sealer = self.cells(key.thread_id), self._sealer(key.thread_id)
+        stored = (row[8], bytes(row[9]), bytes(row[10]))
+        document = reading(key, "the checkpoint itself", lambda each: sealer.open(each, *key[1:]), stored)
+        skeleton, values = read_document(CellReader(self._serde, cells), key, document, row[7])
+        pending = [
+            (each[4], each[5], self._write(sealer, key, each))
+            for each in sorted(writes, key=lambda each: (each[6], each[4], each[7]))
+        ]
+        return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, cells.size)
+
+    def _write(self, sealer: Sealer, key: Key, row: Row) -> Cell:
+        task_id, channel, position = row[4], row[5], str(row[7])
+        stored = (row[8], bytes(row[9]), bytes(row[10]))
+        return reading(
+            key,
+            f"task {task_id!r}, channel {channel!r}",
+            lambda each: sealer.open(each, *key[1:], task_id, position, channel),
+            stored,
+        )

@@ -1,0 +1,223 @@
+"""The one implementation of all savers that keep checkpoints in tables."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from aiograph._sql.session import Session
+from aiograph.bridge import blocking, off_loop
+from aiograph.checkpoint._hold import Hold
+from aiograph.checkpoint._relational import _reading as reading
+from aiograph.checkpoint._relational import _statements as statements
+from aiograph.checkpoint._relational._dialect import Dialect
+from aiograph.checkpoint._relational._sealing import Sealer
+from aiograph.checkpoint.base import (
+    CheckpointTuple,
+    Commit,
+    PruneStrategy,
+    ThreadInfo,
+    checkpoint_of,
+    thread_of,
+)
+from aiograph.checkpoint.serde._seal import PLAIN
+from aiograph.checkpoint.serde._stored import (
+    EncodedCheckpoint,
+    EncodedWrites,
+    Key,
+    Listing,
+    StoredCheckpoint,
+    deletes_all,
+    overtaken,
+    place_text,
+    require_limit,
+    taken,
+)
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode_tuple, moment_of
+from aiograph.types import RunnableConfig
+
+_PAGE = 50
+"""Checkpoints, or threads, that are read at once."""
+
+_LARGE = 1_000_000
+"""Bytes from which decoding leaves the loop: they would hold it up for milliseconds."""
+
+
+class SqlSaver(EncodingSaver):
+    """Keeps checkpoints in the tables of a database.
+
+    A subclass says which database, and how to open it.
+    """
+
+    dialect: ClassVar[Dialect]
+
+    def __init__(self, session: Session, *, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(serde=serde)
+        self._session = session
+
+    async def aclose(self) -> None:
+        """Closes the database. What was asked before is done; what is asked later is an error."""
+        await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.aclose()
+
+    # -- writing
+
+    async def acommit(self, commit: Commit) -> None:
+        thread_id, namespace, parent_id = thread_of(commit.config)
+        checkpoint: EncodedCheckpoint = commit.checkpoint
+        key = Key(thread_id, namespace, checkpoint.id)
+        sealer = await self._sealer(thread_id, checkpoint.lineage)
+        cells = dict(checkpoint.cells)
+        changes: statements.Statements = self._admission(key, commit, sealer.lineage)
+        if commit.writes and parent_id is not None:
+            cells.update(pair for task in commit.writes for pair in task.cells.items())
+            parent = Key(thread_id, namespace, parent_id)
+            changes.append(statements.insert_writes(sealer, parent, commit.writes))
+        changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)
+        changes.append(statements.insert_checkpoint(sealer, key, parent_id, checkpoint, commit.metadata))
+        await self._session.write(changes, key, key[:2])
+
+    def _admission(self, key: Key, commit: Commit, lineage: str) -> statements.Statements:
+        """What a commit asks of the head of its namespace, and does to it."""
+        if commit.step is None:
+            return [statements.push_head(key, lineage)]
+        refusal = partial(overtaken, key)
+        admission: statements.Statements = [statements.take_head(key[:2], lineage, commit.step, refusal)]
+        if commit.required_parent is not None:
+            admission.append(statements.has_checkpoint(Key(*key[:2], commit.required_parent), refusal))
+        return admission
+
+    async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
+        thread_id, namespace, _ = thread_of(config)
+        sealer = await self._sealer(thread_id, hold.memory.lineage)
+        refusal = partial(overtaken, Key(thread_id, namespace, str(hold.newest)))
+        guard = statements.take_head((thread_id, namespace), sealer.lineage, hold.claim(), refusal)
+        await self._session.write([guard], place_text(thread_id, namespace), (thread_id, namespace))
+
+    async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
+        sealer = await self._sealer(key.thread_id, None if hold is None else hold.memory.lineage)
+        cells = {address: cell for task in writes for address, cell in task.cells.items()}
+        changes = [
+            *_ownership(key, hold),
+            *statements.insert_cells(self.dialect, sealer, key.thread_id, cells),
+            statements.insert_writes(sealer, key, writes),
+        ]
+        await self._session.write(changes, key, key[:2])
+
+    async def awithdraw_writes(
+        self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold | None = None
+    ) -> None:
+        key = Key(*checkpoint_of(config))
+        changes = [*_ownership(key, hold), statements.delete_writes(key, task_ids)]
+        await self._session.write(changes, key, key[:2])
+
+    async def _sealer(self, thread_id: str, lineage: str | None) -> Sealer:
+        """What seals the rows of a thread; without its lineage, that is looked up where it matters."""
+        if lineage is None and self._seal is not PLAIN:
+            rows = await self._session.fetch(reading.lineage_of(thread_id), f"thread {thread_id!r}")
+            lineage = rows[0][0] if rows else None
+        return Sealer(self._seal, lineage or thread_id)
+
+    # -- housekeeping
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await self._change(str(thread_id), statements.delete_thread(self.dialect, str(thread_id)))
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        wanted = [str(run_id) for run_id in run_ids]
+        if not wanted:
+            return
+        condition = statements.of_runs(self.dialect, wanted)
+        rows = await self._session.fetch(reading.threads_of_runs(condition, wanted), f"runs {wanted}")
+        for (thread_id,) in rows:
+            await self._change(thread_id, statements.delete_runs(self.dialect, thread_id, wanted))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        source, target = str(source_thread_id), str(target_thread_id)
+        changes = statements.copy_thread(self.dialect, source, target, partial(taken, target))
+        await self._session.write(changes, f"copying thread {source!r} to {target!r}", (source,))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
+        removal = statements.delete_thread if deletes_all(strategy) else statements.delete_older
+        for thread_id in thread_ids:
+            await self._change(str(thread_id), removal(self.dialect, str(thread_id)))
+
+    async def _change(self, thread_id: str, changes: statements.Statements) -> None:
+        await self._session.write(changes, f"thread {thread_id!r}", (thread_id,))
+
+    # -- reading
+
+    async def _afind(self, config: RunnableConfig) -> Sought:
+        thread_id, namespace, checkpoint_id = thread_of(config)
+        query = reading.read_one(
+            self.dialect, thread_id, namespace, checkpoint_id, binds=self._seal is not PLAIN
+        )
+        about = (
+            Key(thread_id, namespace, checkpoint_id) if checkpoint_id else place_text(thread_id, namespace)
+        )
+        found = reading.found(self._content, self._seal, await self._session.fetch(query, about))
+        return Sought(found.checkpoints[0] if found.checkpoints else None, found.head, found.lineage)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        listing = Listing.of(config, filter, before, limit)
+        left, after = limit, None
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            page = await self._apage(listing, after, size)
+            for stored in page:
+                yield await self._adecode(stored)
+            if len(page) < size:
+                return
+            left = None if left is None else left - size
+            after = page[-1].key
+
+    async def _apage(self, listing: Listing, after: Key | None, size: int) -> list[StoredCheckpoint]:
+        query = reading.read_page(self.dialect, listing, after, size, binds=self._seal is not PLAIN)
+        rows = await self._session.fetch(query, f"checkpoints of thread {listing.thread_id!r}")
+        return reading.found(self._content, self._seal, rows).checkpoints
+
+    async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
+        require_limit(limit)
+        left, after = limit, None
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            rows = await self._session.fetch(reading.read_threads(size, after), "threads")
+            for thread_id, updated_at, checkpoints, length in rows:
+                yield ThreadInfo(thread_id, moment_of(updated_at), checkpoints, length)
+            if len(rows) < size:
+                return
+            left = None if left is None else left - size
+            after = rows[-1][1], rows[-1][0]
+
+    async def _adecode(self, stored: StoredCheckpoint) -> CheckpointTuple:
+        decode = partial(decode_tuple, self._content, stored)
+        return await off_loop(decode) if stored.size > _LARGE else decode()
+
+    # -- the other colour
+
+    close = blocking(aclose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def _ownership(key: Key, hold: Hold | None) -> statements.Statements:
+    """What a run asks of the head before it writes beside a checkpoint."""
+    if hold is None:
+        return []
+    return [statements.has_epoch(key, hold.epoch, partial(overtaken, key))]

@@ -1,0 +1,91 @@
+"""Cells between rows and values: each is sealed to the place where it is stored.
+
+What a row holds is bound to the lineage of its thread, which copies of the thread inherit, and to its place
+in there. So with a seal that encrypts, a row that was moved, exchanged or made up does not open.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from aiograph.checkpoint.serde._cells import Cell
+from aiograph.checkpoint.serde._seal import PLAIN, Seal
+from aiograph.errors import CheckpointDeserializationError
+
+StoredCell = tuple[str, bytes, bytes]
+"""Type tag, references and data, as they stand in a row."""
+
+
+class Sealer:
+    """Closes and opens the cells of one thread.
+
+    Args:
+        seal: What closes and opens.
+        lineage: The lineage of the thread.
+    """
+
+    __slots__ = ("_seal", "binds", "lineage")
+
+    def __init__(self, seal: Seal, lineage: str) -> None:
+        self._seal = seal
+        self.lineage = lineage
+        self.binds = seal is not PLAIN
+
+    def close(self, cell: Cell, *place: str) -> StoredCell:
+        """A cell as it goes into the row at a place."""
+        tag, data = self._seal.close(cell.tag, cell.data, self._bound(cell.refs, place))
+        return tag, cell.refs, data
+
+    def open(self, stored: StoredCell, *place: str) -> Cell:
+        """The cell of a row.
+
+        Raises:
+            CheckpointDeserializationError: It was not closed for this place, or is damaged.
+        """
+        tag, refs, data = stored
+        return Cell(*self._seal.open(tag, data, self._bound(refs, place)), refs)
+
+    def open_at(self, address: bytes, stored: StoredCell) -> Cell:
+        """The cell that is stored under an address.
+
+        Raises:
+            CheckpointDeserializationError: It is another one, or damaged.
+        """
+        cell = self.open(stored)
+        if self._seal.address(*cell) != address:
+            raise CheckpointDeserializationError(f"the part {address.hex()} is damaged")
+        return cell
+
+    def _bound(self, refs: bytes, place: tuple[str, ...]) -> bytes:
+        if not self.binds:
+            return b""
+        parts = [self.lineage.encode(), refs, *(part.encode() for part in place)]
+        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+class SealedCells(Mapping[bytes, Cell]):
+    """The cells of a thread by address, each opened when it is asked for."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._closed: dict[bytes, StoredCell] = {}
+        self._opened: dict[bytes, Cell] = {}
+        self.size = 0
+        """Bytes as they are stored."""
+
+    def add(self, address: bytes, stored: StoredCell) -> None:
+        self._closed[address] = stored
+        self.size += len(stored[2])
+
+    def __getitem__(self, address: bytes) -> Cell:
+        cell = self._opened.get(address)
+        if cell is None:
+            cell = self._opened[address] = self._sealer.open_at(address, self._closed[address])
+        return cell
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._closed
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._closed)
+
+    def __len__(self) -> int:
+        return len(self._closed)

@@ -45,6 +45,16 @@ SQLITE = Dialect(
     "ON CONFLICT (component) DO UPDATE SET version = excluded.version",
 )
 
+POSTGRES = Dialect(
+    tables="SELECT relname FROM pg_catalog.pg_class "
+    "WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')",
+    create="CREATE TABLE IF NOT EXISTS aiograph_schema ("
+    "component text PRIMARY KEY, version integer NOT NULL)",
+    select="SELECT version FROM aiograph_schema WHERE component = ?",
+    upsert="INSERT INTO aiograph_schema (component, version) VALUES (?, ?) "
+    "ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+)
+
 VERSION_TABLE = "aiograph_schema"
 
 

@@ -1,4 +1,7 @@
-"""Something that is handed to a thread which owns a connection, and the wait for it."""
+"""Something that is asked of a database, and the wait for it.
+
+`Pending` is the wait; `Operation` is work that is handed to a thread which owns a connection.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -10,26 +13,26 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 
-class Operation(Generic[C, T]):
-    """Work on a connection on behalf of a loop."""
+class Pending(Generic[T]):
+    """Something that is done, once, on behalf of somebody on a loop."""
 
-    __slots__ = ("_ticket", "_waiter", "about", "error", "is_over", "loop", "result", "work", "writes")
+    __slots__ = ("_ticket", "_waiter", "about", "error", "is_abandoned", "is_over", "loop", "result")
 
-    def __init__(self, work: Callable[[C], T], about: object, *, writes: bool) -> None:
-        self.work = work
+    def __init__(self, about: object) -> None:
         self.about = about
-        self.writes = writes
         self.loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._ticket = [None]
         self.is_over = False
+        self.is_abandoned = False
+        """Whether whoever waits was cancelled when it had begun: a failure need not be tried again."""
         self.result: T | None = None
         self.error: BaseException | None = None
 
     # from any thread
 
     def claim(self) -> bool:
-        """Decides whether the work is done or withdrawn: only the first one to claim gets `True`."""
+        """Decides whether it is done or withdrawn: only the first one to claim gets `True`."""
         try:
             self._ticket.pop()
         except IndexError:
@@ -40,6 +43,10 @@ class Operation(Generic[C, T]):
     def is_claimed(self) -> bool:
         return not self._ticket
 
+    def unclaim(self) -> None:
+        """Has it wait once more, by whoever has claimed it: it can be withdrawn again."""
+        self._ticket.append(None)
+
     # on the loop
 
     def finish(self) -> None:
@@ -49,14 +56,15 @@ class Operation(Generic[C, T]):
             self._waiter.set_result(None)
 
     async def outcome(self) -> T:
-        """What the work returned or raised.
+        """What came of it, or the error.
 
-        A cancellation withdraws work that has not begun; else it is held back until the work is over.
+        A cancellation withdraws what has not begun; else it is held back until it is over.
         """
         try:
             await self._ended()
         except asyncio.CancelledError:
             if not self.claim():
+                self.is_abandoned = True
                 await outlast(self._ended())
             raise
         if self.error is not None:
@@ -73,9 +81,20 @@ class Operation(Generic[C, T]):
         return self._waiter
 
 
-def deliver(operations: Iterable[Operation[Any, Any]]) -> None:
+class Operation(Pending[T], Generic[C, T]):
+    """Work on a connection that a thread owns."""
+
+    __slots__ = ("work", "writes")
+
+    def __init__(self, work: Callable[[C], T], about: object, *, writes: bool) -> None:
+        super().__init__(about)
+        self.work = work
+        self.writes = writes
+
+
+def deliver(operations: Iterable[Pending[Any]]) -> None:
     """Tells the loops that these are over; each loop is woken once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any, Any]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[Pending[Any]]] = {}
     for operation in operations:
         by_loop.setdefault(operation.loop, []).append(operation)
     for loop, finished in by_loop.items():
@@ -85,6 +104,6 @@ def deliver(operations: Iterable[Operation[Any, Any]]) -> None:
             continue  # that loop was closed by somebody who did not wait
 
 
-def _finish(operations: list[Operation[Any, Any]]) -> None:
+def _finish(operations: list[Pending[Any]]) -> None:
     for operation in operations:
         operation.finish()

@@ -1,0 +1,256 @@
+"""Where connections to PostgreSQL come from: a pool of our own, a caller's pool, or a caller's connection.
+
+A connection that a server or a network has dropped is found out before it is used: what the operating system
+knows is asked each time, the server only if the connection has been idle for long.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+from psycopg import AsyncConnection, Error
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ConnectionTimeout
+from psycopg.pq import PGconn, Ping
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from aiograph._sql.pipeline import Connection, is_alive
+from aiograph._sql.session import Counters
+from aiograph._sql.sqlstate import NoConnectionError
+
+_SLICE = 0.25
+"""Seconds after which a wait for a connection looks up, and has the pool try to make another one."""
+
+_LONG = 10.0
+"""Seconds of idleness after which a connection has to show that the server still answers."""
+
+_ANSWER_SECONDS = 2
+"""How long that may take."""
+
+_CROWDED = ("too many", "remaining connection slots")
+"""What a server says that has no room for another connection right now."""
+
+_DETECTION = {
+    "connect_timeout": 4,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 8000,  # milliseconds
+}
+"""How the operating system finds out that nobody is there; what the address says goes first."""
+
+
+class PoolOptions(NamedTuple):
+    """How many connections there are, and for how long."""
+
+    min_size: int = 1
+    max_size: int = 10
+    max_idle: float = 600.0
+    """Seconds after which a connection beyond `min_size` that nobody needs is closed."""
+    max_lifetime: float = 3600.0
+    """Seconds after which a connection is replaced."""
+    prepare_threshold: int | None = None
+    """How often a statement is sent before it is prepared; `None`, for never, works behind poolers."""
+
+
+class Supply(Protocol):
+    """Hands out connections, on one loop."""
+
+    size: int
+    """How many may be out at a time."""
+    name: str
+    """For messages; holds no password."""
+
+    async def take(self, patience: float) -> Connection:
+        """A connection that works, as far as one can know.
+
+        Args:
+            patience: Seconds to wait for one.
+
+        Raises:
+            psycopg.Error: There is none.
+        """
+        ...
+
+    async def give_back(self, connection: Connection) -> None:
+        """Takes a connection back in any state."""
+        ...
+
+    def doubt(self) -> None:
+        """Has connections from before this moment not be trusted: one of them was found to be silent."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes what is not a caller's."""
+        ...
+
+
+class PoolSupply:
+    """Connections of a pool."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool[Any], name: str, counters: Counters, *, is_owned: bool
+    ) -> None:
+        self.name = name
+        self.size = pool.max_size
+        self._pool = pool
+        self._counters = counters
+        self._is_owned = is_owned
+        self._used_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+        self._doubted_at = 0.0
+        self._trouble: Error | None = None
+        """Why the last attempt to connect has failed; `None` once one has not."""
+        self._trouble_at = 0.0
+        self._accepting_since = math.inf
+        """When the server was seen to take connections, and has not been seen not to."""
+
+    @classmethod
+    def owned(cls, address: str, options: PoolOptions, counters: Counters) -> "PoolSupply":
+        """A pool that is opened by its first use."""
+        supply: PoolSupply
+
+        class Reporting(AsyncConnection[Any]):
+            """Tells why connecting fails, which the pool keeps to itself."""
+
+            @classmethod
+            async def connect(cls, conninfo: str = "", **options: Any) -> "Reporting":
+                try:
+                    connection = await super().connect(conninfo, **options)
+                except Error as error:
+                    supply.regret(error)
+                    raise
+                supply.welcome(connection)
+                return connection
+
+        pool = AsyncConnectionPool(
+            address,
+            connection_class=Reporting,
+            kwargs=_connect_options(address, options),
+            min_size=options.min_size,
+            max_size=options.max_size,
+            max_idle=options.max_idle,
+            max_lifetime=options.max_lifetime,
+            reconnect_timeout=0.0,  # whoever waits has the pool try again
+            open=False,
+            name="aiograph",
+        )
+        supply = cls(pool, name_of(address), counters, is_owned=True)
+        return supply
+
+    async def take(self, patience: float) -> Connection:
+        """See `Supply`. If the server says that it will never work, that is raised at once."""
+        if self._is_owned:
+            await self._pool.open()  # does nothing the second time
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                connection: Connection = await self._pool.getconn(
+                    max(0.001, min(_SLICE, deadline - time.monotonic()))
+                )
+            except PoolTimeout as error:
+                if self._trouble is not None and await self._is_refused(self._trouble):
+                    raise NoConnectionError(str(self._trouble)) from self._trouble
+                if time.monotonic() >= deadline:
+                    raise self._trouble or error from None
+                continue
+            except PoolClosed as error:
+                raise NoConnectionError(str(error)) from error
+            try:
+                is_usable = await self._is_usable(connection)
+            except BaseException:
+                await self._pool.putconn(connection)
+                raise
+            if is_usable:
+                return connection
+            await connection.close()
+            await self.give_back(connection)
+
+    async def _is_usable(self, connection: Connection) -> bool:
+        used_at = self._used_at.setdefault(connection, time.monotonic())
+        if used_at < self._doubted_at:
+            return False
+        is_old = time.monotonic() - used_at > _LONG
+        return await is_alive(connection, _ANSWER_SECONDS if is_old and connection.autocommit else None)
+
+    async def give_back(self, connection: Connection) -> None:
+        """See `Supply`. One that is closed is replaced."""
+        self._used_at[connection] = time.monotonic()
+        self._counters.reconnects += connection.closed
+        await self._pool.putconn(connection)
+
+    async def _is_refused(self, trouble: Error) -> bool:
+        """Whether the server takes connections, but not this one: a wrong password, no such database.
+
+        The client is not told the code of such an error, and its words may be in any language.
+        """
+        if self._trouble_at > self._accepting_since:
+            return not any(words in str(trouble) for words in _CROWDED)
+        if not isinstance(trouble, ConnectionTimeout) and isinstance(self._pool.conninfo, str):
+            address = make_conninfo(self._pool.conninfo, connect_timeout=_ANSWER_SECONDS)
+            answer = await asyncio.to_thread(PGconn.ping, address.encode())
+            self._accepting_since = time.monotonic() if answer == Ping.OK else math.inf
+        return False
+
+    def regret(self, trouble: Error) -> None:
+        """Notes that connecting has failed."""
+        self._trouble = trouble
+        self._trouble_at = time.monotonic()
+
+    def welcome(self, connection: Connection) -> None:
+        """Notes that connecting works."""
+        self._trouble = None
+        self._used_at[connection] = time.monotonic()
+
+    def doubt(self) -> None:
+        """See `Supply`."""
+        self._doubted_at = time.monotonic()
+
+    async def aclose(self) -> None:
+        """See `Supply`."""
+        if self._is_owned:
+            await self._pool.close()
+
+
+class ConnectionSupply:
+    """One connection that a caller has made, and will close."""
+
+    size = 1
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.name = name
+        self._connection = connection
+
+    async def take(self, patience: float) -> Connection:
+        """See `Supply`."""
+        if not await is_alive(self._connection, None):
+            raise NoConnectionError(
+                "the connection that was handed in is closed, and only who made it could make another: "
+                "hand in an address or a pool to have connections replaced"
+            )
+        return self._connection
+
+    async def give_back(self, connection: Connection) -> None:
+        """See `Supply`."""
+
+    def doubt(self) -> None:
+        """See `Supply`. It is closed by then."""
+
+    async def aclose(self) -> None:
+        """See `Supply`."""
+
+
+def _connect_options(address: str, options: PoolOptions) -> dict[str, Any]:
+    given = conninfo_to_dict(address)
+    detection = {name: value for name, value in _DETECTION.items() if name not in given}
+    return {**detection, "autocommit": True, "prepare_threshold": options.prepare_threshold}
+
+
+def name_of(address: str) -> str:
+    """What messages call a database: where it is, without a password."""
+    given: Mapping[str, Any] = conninfo_to_dict(address)
+    place = ":".join(str(given[key]) for key in ("host", "port") if given.get(key))
+    return f"postgresql://{place}/{given.get('dbname') or given.get('user') or ''}"

@@ -26,6 +26,7 @@ from aiograph.pregel._loop import drive, save_update
 from aiograph.pregel._open import Opened, Place, Request, open_run, open_update, saved_place
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._sink import Sink
+from aiograph.pregel._update import check_not_cleared, clear
 from aiograph.types import (
     Durability,
     OnError,
@@ -278,9 +279,12 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     async def _run_to_end(self, request: Request, emitter: Emitter | None) -> Any:
         try:
             opened: Opened = await open_run(self._plan, request, emitter)
-            return await drive(*opened)
+            output = await drive(*opened)
         except (SystemExit, KeyboardInterrupt) as error:
             raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
+        if request.input is None:
+            check_not_cleared(self._plan, opened.run.state)
+        return output
 
     def _request(
         self,
@@ -385,6 +389,38 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         run, _, pending = await open_update(self._plan, place, request)
         return await Within(copy_context(), save_update(run, as_node, values, pending))
 
+    async def aclear_state(
+        self, config: RunnableConfig, *, metadata: Mapping[str, Any] | None = None
+    ) -> RunnableConfig:
+        """Has a thread start anew: appends a checkpoint without values, at which nothing is left to do.
+
+        Nothing is deleted. Older checkpoints are still in the history, and a run or an update that names one
+        of them goes on from there. The checkpoint is found by
+        `aget_state_history(config, filter={"memory_cleared": True})`. What graphs within nodes keep for
+        tasks of their own is left as it is; no later task asks for it.
+
+        Args:
+            config: Names the thread, and with a `checkpoint_id` the checkpoint to append to.
+            metadata: Further entries for the checkpoint's metadata: who asked for it, and why.
+
+        Returns:
+            The config that names the new checkpoint.
+
+        Raises:
+            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+
+        When cancelled, the checkpoint is stored, or it is not; never a part of it.
+        """
+        marked: RunnableConfig = {"metadata": {**(metadata or {}), "memory_cleared": True}}
+        place = self._place(config)
+        request = self._request(None, _options.merge_configs(config, marked), None, None, "sync", None)
+        run, _, _ = await open_update(self._plan, place, request)
+        assert run.journal is not None
+        clear(run.state)
+        await run.journal.commit("update", ())
+        await run.journal.close()
+        return run.journal.config
+
     def _place(self, config: RunnableConfig) -> "_SavedPlace":
         place = saved_place(self._options.checkpointer, self._config(config), current_task.get())
         if place.saver is None:
@@ -400,6 +436,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     get_state = blocking(aget_state)
     get_state_history = blocking_iter(aget_state_history)
     update_state = blocking(aupdate_state)
+    clear_state = blocking(aclear_state)
 
 
 class _SavedPlace(Place):

@@ -1,11 +1,11 @@
-"""A state update from outside: as if a node had returned it."""
+"""A state that is changed from outside: updated, as if a node had returned it, or emptied."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import PULL, PUSH, START, TASKS
-from aiograph.errors import InvalidUpdateError
+from aiograph.errors import EmptyInputError, InvalidUpdateError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._attempt import write_as
 from aiograph.pregel._plan import Plan, PlannedNode
@@ -102,3 +102,27 @@ def _postponed(state: RunState, left: Sequence[Task]) -> Iterable[Task]:
 
 def _triggers(left: Sequence[Task]) -> frozenset[str]:
     return frozenset(trigger for task in left for trigger in task.triggers if task.path[0] == PULL)
+
+
+def clear(state: RunState) -> None:
+    """Leaves no value and nothing to do, as on a thread on which nothing has ever run.
+
+    The count of versions goes on: what is written next must not bear a version that is stored already.
+    """
+    state.versions = {START: state.version + 1}
+    state.channels, state.values, state.seen = {}, {}, {}
+    state.updated = frozenset()
+    state.step += 1
+
+
+def check_not_cleared(plan: Plan, state: RunState) -> None:
+    """Refuses to take for a finished run what has only been cleared.
+
+    Raises:
+        EmptyInputError: No node has run on this state, and none is to run.
+    """
+    if not state.seen and state.updated == frozenset():
+        raise EmptyInputError(
+            f"graph {plan.name!r} got None as input, which resumes a thread, "
+            "but its memory was cleared and nothing has run since: pass an input"
+        )

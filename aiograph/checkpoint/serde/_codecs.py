@@ -4,17 +4,23 @@ To store one more built-in type, add a row to `SCALARS` or to `CONTAINERS`. A co
 its meaning for ever.
 """
 
+import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any, NamedTuple
 from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo, available_timezones
 
-__all__ = ["CONTAINERS", "SCALARS", "Bytearray", "Container", "Scalar", "Unfit"]
+from aiograph.checkpoint.serde._budget import check_keys
+
+__all__ = ["CONTAINERS", "PATTERN", "SCALARS", "Bytearray", "Container", "Scalar", "Unfit"]
 
 
 class Unfit(Exception):
@@ -70,6 +76,36 @@ def _decode_uuid(data: bytes) -> UUID:
 _set_uuid_int = UUID.__dict__["int"].__set__
 _set_uuid_safety = UUID.__dict__["is_safe"].__set__
 _UNKNOWN = SafeUUID.unknown
+
+
+_COMPLEX = struct.Struct(">dd")
+
+
+def _encode_complex(value: complex) -> bytes:
+    return _COMPLEX.pack(value.real, value.imag)
+
+
+def _decode_complex(data: bytes) -> complex:
+    return complex(*_COMPLEX.unpack(data))
+
+
+# -- text of one kind or another
+
+
+def _as_text(read: Callable[[str], Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    """How a value is stored that its text tells in full."""
+    return (
+        lambda value: str(value).encode("utf-8", "surrogatepass"),
+        lambda data: read(data.decode("utf-8", "surrogatepass")),
+    )
+
+
+def _here(path: type[PurePath], pure: type[PurePath]) -> type[PurePath]:
+    """The class of paths that may exist, or on a system that has no such paths, the pure one."""
+    return path if issubclass(type(_HERE), path) else pure
+
+
+_HERE = Path()
 
 
 # -- time: ISO 8601; a fold is a trailing "~"; a named zone follows in brackets, as in RFC 9557:
@@ -169,6 +205,11 @@ def _itself(value: Any) -> Any:
     return value
 
 
+def _build_set(parts: list[Any]) -> set[Any]:
+    check_keys(parts)
+    return set(parts)
+
+
 def _deque_parts(value: "deque[Any]") -> list[Any]:
     return [value.maxlen, *value]
 
@@ -176,6 +217,57 @@ def _deque_parts(value: "deque[Any]") -> list[Any]:
 def _build_deque(parts: list[Any]) -> "deque[Any]":
     return deque(parts[1:], parts[0])
 
+
+def _build_fraction(parts: list[Any]) -> Fraction:
+    """Without `Fraction(...)`, which looks for a common divisor: of long numbers, that takes minutes."""
+    numerator, denominator = parts
+    if type(numerator) is not int or type(denominator) is not int or denominator < 1:
+        raise ValueError("a fraction is two whole numbers, of which the second is positive")
+    value = object.__new__(Fraction)
+    _set_numerator(value, numerator)
+    _set_denominator(value, denominator)
+    return value
+
+
+_set_numerator = Fraction.__dict__["_numerator"].__set__
+_set_denominator = Fraction.__dict__["_denominator"].__set__
+
+
+def _build_indices(cls: Callable[..., Any], kinds: tuple[type, ...]) -> Callable[[list[Any]], Any]:
+    def build(parts: list[Any]) -> Any:
+        if not all(isinstance(part, kinds) for part in parts):
+            raise TypeError("a range or a slice is made of whole numbers")
+        start, stop, step = parts
+        return cls(start, stop, step)
+
+    return build
+
+
+def _slice_parts(value: slice) -> list[Any]:
+    parts = [value.start, value.stop, value.step]
+    if not all(isinstance(part, int | None) for part in parts):
+        raise Unfit("it is a slice of something else than whole numbers")
+    return parts
+
+
+_PATTERN_FLAGS = re.ASCII | re.IGNORECASE | re.LOCALE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
+
+
+def _pattern_parts(value: "re.Pattern[Any]") -> list[Any]:
+    if not isinstance(value.pattern, str | bytes) or value.flags & ~_PATTERN_FLAGS:
+        raise Unfit("it is a regular expression of an unusual kind")
+    return [value.pattern, value.flags]
+
+
+def _build_pattern(parts: list[Any]) -> "re.Pattern[Any]":
+    pattern, flags = parts
+    if not isinstance(pattern, str | bytes) or type(flags) is not int or flags & ~_PATTERN_FLAGS:
+        raise ValueError("a regular expression is text and flags")
+    return re.compile(pattern, flags)
+
+
+PATTERN = 39
+"""The code of regular expressions, of which a blob may hold only so many."""
 
 SCALARS: Mapping[type, Scalar] = {
     int: Scalar(1, _encode_int, _decode_int),  # those of more than 64 bits
@@ -188,11 +280,27 @@ SCALARS: Mapping[type, Scalar] = {
     Decimal: Scalar(8, lambda value: str(value).encode(), lambda data: Decimal(data.decode())),
     timezone: Scalar(9, _encode_offset, _decode_offset),
     ZoneInfo: Scalar(10, lambda zone: _zone_key(zone).encode(), lambda data: _zone(data.decode())),
+    complex: Scalar(11, _encode_complex, _decode_complex),
+    PurePosixPath: Scalar(12, *_as_text(PurePosixPath)),
+    PosixPath: Scalar(13, *_as_text(_here(PosixPath, PurePosixPath))),
+    PureWindowsPath: Scalar(14, *_as_text(PureWindowsPath)),
+    WindowsPath: Scalar(15, *_as_text(_here(WindowsPath, PureWindowsPath))),
+    IPv4Address: Scalar(16, *_as_text(IPv4Address)),
+    IPv4Interface: Scalar(17, *_as_text(IPv4Interface)),
+    IPv4Network: Scalar(18, *_as_text(IPv4Network)),
+    IPv6Address: Scalar(19, *_as_text(IPv6Address)),
+    IPv6Interface: Scalar(20, *_as_text(IPv6Interface)),
+    IPv6Network: Scalar(21, *_as_text(IPv6Network)),
+    # 23 and 24: arrays and scalars of numpy, see `_arrays`
 }
 
 CONTAINERS: Mapping[type, Container] = {
     tuple: Container(32, _itself, tuple),
-    set: Container(33, _itself, set),
-    frozenset: Container(34, _itself, frozenset),
+    set: Container(33, _itself, _build_set),
+    frozenset: Container(34, _itself, lambda parts: frozenset(_build_set(parts))),
     deque: Container(35, _deque_parts, _build_deque, first_item=1),
+    Fraction: Container(36, lambda value: (value.numerator, value.denominator), _build_fraction),
+    range: Container(37, lambda value: (value.start, value.stop, value.step), _build_indices(range, (int,))),
+    slice: Container(38, _slice_parts, _build_indices(slice, (int, type(None)))),
+    re.Pattern: Container(PATTERN, _pattern_parts, _build_pattern),
 }

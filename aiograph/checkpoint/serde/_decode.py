@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import msgpack  # type: ignore[import-untyped]  # has no annotations
+from msgpack import unpackb  # type: ignore[import-untyped]  # has no annotations
 
-from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS
+from aiograph.checkpoint.serde._arrays import ARRAYS
+from aiograph.checkpoint.serde._budget import MAX_PATTERN_COST, Budget, OverBudget, is_suspect, pattern_cost
+from aiograph.checkpoint.serde._codecs import CONTAINERS, PATTERN, SCALARS
 from aiograph.checkpoint.serde._encode import DEFINE, REFER
 from aiograph.checkpoint.serde._kinds import Builder, Recipe
 
@@ -18,8 +20,9 @@ class Head(NamedTuple):
     build: Build
 
 
-_SCALARS = {scalar.code: scalar.decode for scalar in SCALARS.values()}
+_SCALARS = {scalar.code: scalar.decode for scalar in (*SCALARS.values(), *ARRAYS)}
 _HEADS = {container.code: Head(container.build) for container in CONTAINERS.values()}
+_PATTERN = _HEADS[PATTERN]
 
 _REMEMBERED = 1024
 """Definitions whose builders are kept."""
@@ -30,11 +33,30 @@ _SHORT = 4096
 
 def decode_plain(data: bytes) -> Any:
     """The value of a blob without heads."""
-    return _unpack(data, ext_hook=_scalar)
+    return _unpack(data, _scalar, None)
 
 
-def _unpack(data: bytes, **hooks: Any) -> Any:
-    return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass", **hooks)
+def _unpack(data: bytes, on_extension: Callable[[int, bytes], Any], on_list: Build | None) -> Any:
+    if is_suspect(data):
+        budget = Budget(len(data))
+        return _unpackb(data, on_extension, budget.counting(on_list), budget.mapping)
+    return _unpackb(data, on_extension, on_list)
+
+
+def _unpackb(
+    data: bytes,
+    on_extension: Callable[[int, bytes], Any],
+    on_list: Build | None,
+    on_pairs: Callable[[list[tuple[Any, Any]]], Any] | None = None,
+) -> Any:
+    return unpackb(
+        data,
+        strict_map_key=False,
+        unicode_errors="surrogatepass",
+        ext_hook=on_extension,
+        list_hook=on_list,
+        object_pairs_hook=on_pairs,
+    )
 
 
 def _scalar(code: int, data: bytes) -> Any:
@@ -66,7 +88,7 @@ class Definitions:
         self._heads.clear()
 
     def _builder(self, definition: bytes) -> Builder:
-        kind, name, *fields = msgpack.unpackb(definition)
+        kind, name, *fields = unpackb(definition)
         recipe = self._recipes.get(name)
         if recipe is None:
             raise ValueError(
@@ -81,17 +103,18 @@ class Definitions:
 class RichDecoding:
     """The state of one decoding of a blob whose lists may have heads."""
 
-    __slots__ = ("_defined", "_definitions", "_open")
+    __slots__ = ("_defined", "_definitions", "_open", "_pattern_cost")
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._defined: list[Head] = []
         self._open = 0
         """Heads that no list has claimed yet."""
+        self._pattern_cost = 0
 
     def load(self, data: bytes) -> Any:
         """The value of the blob."""
-        value = _unpack(data, ext_hook=self._extension, list_hook=self._list)
+        value = _unpack(data, self._extension, self._list)
         if self._open:
             raise ValueError("the head of a list stands where there is no list")
         return value
@@ -116,4 +139,11 @@ class RichDecoding:
         self._open -= 1
         head = items[0]
         del items[0]
+        if head is _PATTERN:
+            self._spend(items)
         return head.build(items)
+
+    def _spend(self, pattern_parts: list[Any]) -> None:
+        self._pattern_cost += pattern_cost(pattern_parts[0])
+        if self._pattern_cost > MAX_PATTERN_COST:
+            raise OverBudget("its regular expressions are too long")

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import msgpack  # type: ignore[import-untyped]  # has no annotations
 from msgpack import ExtType, Timestamp
 
+from aiograph.checkpoint.serde._arrays import array_scalar
+from aiograph.checkpoint.serde._budget import MAX_PATTERN_COST, pattern_cost
 from aiograph.checkpoint.serde._codecs import Bytearray, Container, Scalar, Unfit
 from aiograph.checkpoint.serde._kinds import Recipe
 
@@ -79,6 +81,29 @@ class ContainerCodec:
         return [(f"[{index}]", part) for index, part in parts]
 
 
+class PatternCodec(ContainerCodec):
+    """A regular expression; there may be only so many, as reading them back compiles them."""
+
+    __slots__ = ()
+
+    def encode(self, run: "Encoding", value: Any, /) -> Any:
+        run.pattern_cost += pattern_cost(value.pattern)
+        if run.pattern_cost > MAX_PATTERN_COST:
+            raise Unfit("the regular expressions here are too long; store their text, and compile it")
+        return super().encode(run, value)
+
+
+class CodecTable(dict[type, Codec]):
+    """The codecs by exact type. The classes of numpy join when the first of their instances turns up."""
+
+    def __missing__(self, cls: type) -> Codec:
+        scalar = array_scalar(cls)
+        if scalar is None:
+            raise KeyError(cls)
+        self[cls] = codec = ScalarCodec(scalar)
+        return codec
+
+
 class RecipeCodec:
     """An instance of an allowed class becomes a list; the class is told in full once per blob."""
 
@@ -101,16 +126,18 @@ class RecipeCodec:
 class Encoding:
     """The state of one encoding."""
 
-    __slots__ = ("_classes", "_codecs", "_is_careful", "is_doubtful", "is_rich")
+    __slots__ = ("_classes", "_codecs", "_is_careful", "is_doubtful", "is_rich", "pattern_cost")
 
     def __init__(self, codecs: Mapping[type, Codec], *, is_careful: bool = False) -> None:
-        self._codecs = codecs
+        self._codecs = codecs  # where a type is missing, a `CodecTable` may still find its codec
         self._is_careful = is_careful
         self._classes: dict[type, int] = {}
         self.is_rich = False
         """Whether there are lists with heads."""
         self.is_doubtful = False
         """Whether they hold something that `shield` would have to look into."""
+        self.pattern_cost = 0
+        """What the regular expressions met so far may cost their reader."""
 
     def pack(self, value: Any) -> bytes:
         """One pass over `value`.
@@ -123,6 +150,7 @@ class Encoding:
         except UnicodeEncodeError:
             # half a surrogate pair, as models emit them at times; to keep it takes the packer's slow way
             self._classes.clear()
+            self.pattern_cost = 0
             return self._pack(value, "surrogatepass")
 
     def _pack(self, value: Any, unicode_errors: str | None) -> bytes:
@@ -147,9 +175,10 @@ class Encoding:
         return extension(REFER, number.to_bytes(2, "big"))
 
     def _convert(self, value: Any) -> Any:
-        codec = self._codecs.get(type(value))
-        if codec is None:
-            raise Refusal(value)
+        try:
+            codec = self._codecs[type(value)]
+        except KeyError:
+            raise Refusal(value) from None
         try:
             return codec.encode(self, value)
         except Unfit as fault:

@@ -17,6 +17,9 @@ from aiograph.checkpoint.serde._codecs import Unfit
 
 Builder = Callable[[list[Any]], Any]
 
+_FLAG_BITS = 1024
+"""Most bits of a flag; the enum module takes them apart one by one."""
+
 _HEAP_TYPE = 1 << 9
 """Flag of classes that were made by a `class` statement."""
 
@@ -41,6 +44,22 @@ def recipe_for(cls: type) -> Recipe | None:
         if matches(cls):
             return make(cls)
     return None
+
+
+def registered(cls: type, encode: Callable[[Any], Any], decode: Callable[[Any], Any]) -> Recipe:
+    """A class for which the user gives two functions."""
+
+    def take(value: Any) -> list[Any]:
+        try:
+            return [encode(value)]
+        except Exception as error:
+            raise Unfit(f"the function that was registered to encode it raised {error!r}") from error
+
+    def build(parts: list[Any]) -> Any:
+        (part,) = parts
+        return decode(part)
+
+    return Recipe(cls, "registered", (), take, lambda _: build)
 
 
 def record(cls: type, fields: tuple[str, ...], defaults: Mapping[str, Callable[[], Any]]) -> Recipe:
@@ -90,7 +109,8 @@ def _arrangement(
     """What turns parts as they were stored into parts in the order of `fields`, if it is not the same."""
     if tuple(stored) == tuple(fields):
         return None
-    missing = [name for name in fields if name not in stored and name not in defaults]
+    known = set(stored)  # as many as a forger likes
+    missing = [name for name in fields if name not in known and name not in defaults]
     if missing:
         raise ValueError(
             f"nothing is stored of the fields {missing} of {cls.__qualname__}, which have no default"
@@ -182,9 +202,16 @@ def _flag_recipe(cls: Any) -> Recipe:
         (value,) = parts
         if type(value) is not int:
             raise TypeError(f"{cls.__qualname__} was stored with a value that is no number")
+        if value.bit_length() > _FLAG_BITS:
+            raise ValueError(f"{cls.__qualname__} was stored with more flags than there can be")
         return cls(value)
 
-    return Recipe(cls, "flag", (), lambda member: [member.value], lambda _: build)
+    def take(member: Any) -> list[Any]:
+        if member.value.bit_length() > _FLAG_BITS:
+            raise Unfit(f"it has more than {_FLAG_BITS} bits")
+        return [member.value]
+
+    return Recipe(cls, "flag", (), take, lambda _: build)
 
 
 # -- Pydantic models

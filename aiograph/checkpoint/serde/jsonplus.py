@@ -14,42 +14,52 @@ depth and size are bounded by msgpack's own limits.
 
 | extension codes | are |
 |---|---|
-| 1 to 31 | scalars: integers of more than 64 bits, bytearray, datetime, UUID, Decimal, ... |
-| 32 to 63 | heads of containers: tuple, set, frozenset, deque |
+| 1 to 31 | scalars: integers of more than 64 bits, bytearray, datetime, UUID, Decimal, arrays, ... |
+| 32 to 63 | heads of containers: tuple, set, frozenset, deque, ... |
 | 64 | the head of an instance: msgpack of its class's kind, name and field names |
 | 65 | the head of another instance of the n-th class that the blob has defined |
 
 Tags and codes are part of the stored format; they never change their meaning.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from msgpack import packb  # type: ignore[import-untyped]  # has no annotations
 
 from aiograph.channels.dynamic_barrier_value import WaitForNames
+from aiograph.checkpoint.serde._budget import check_written
 from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS
 from aiograph.checkpoint.serde._decode import Definitions, RichDecoding, decode_plain
 from aiograph.checkpoint.serde._encode import (
     Codec,
+    CodecTable,
     ContainerCodec,
+    PatternCodec,
     RecipeCodec,
     Refusal,
     ScalarCodec,
     encode,
     find_path,
 )
-from aiograph.checkpoint.serde._kinds import Recipe, recipe_for, record
+from aiograph.checkpoint.serde._kinds import Recipe, recipe_for, record, registered
 from aiograph.checkpoint.serde._reach import reachable
 from aiograph.checkpoint.serde.base import MAX_BYTES, UnstorableValueError
 from aiograph.errors import CheckpointDeserializationError
 from aiograph.types import Command, Interrupt, Overwrite, Send
 
+T = TypeVar("T")
+
 _BUILT_IN: dict[type, Codec] = {
     **{cls: ScalarCodec(scalar) for cls, scalar in SCALARS.items()},
     **{cls: ContainerCodec(container) for cls, container in CONTAINERS.items()},
+    re.Pattern: PatternCodec(CONTAINERS[re.Pattern]),
 }
+
+_NATIVE = frozenset({type(None), bool, int, float, str, bytes, bytearray, list, dict})
+"""Types that the packer stores without asking."""
 
 _ATOMS = frozenset({bool, int, float, str})
 """Types that need none of the machinery, as a rule."""
@@ -83,10 +93,12 @@ class JsonPlusSerializer:
         allow: Iterable[type] = (),
         allowed_msgpack_modules: Iterable[type | tuple[str, str]] | None = None,
     ) -> None:
-        self._codecs = dict(_BUILT_IN)
+        self._codecs = CodecTable(_BUILT_IN)
         self._recipes: dict[str, Recipe] = {}
         self._definitions = Definitions(self._recipes)
         self._seen: set[Any] = set()
+        self._settled: set[type] = {*_BUILT_IN, *_OWN, Send}
+        """Types that `allow` leaves alone."""
         self._learn("aiograph:Send", record(Send, ("node", "arg"), {}))
         for cls in _OWN:
             self._learn(f"aiograph:{cls.__name__}", recipe_for(cls))
@@ -110,6 +122,36 @@ class JsonPlusSerializer:
         self._seen.update(new)
         for cls in reachable(new):
             self._allow_one(cls)
+
+    def register(
+        self, cls: type[T], *, name: str, encode: Callable[[T], Any], decode: Callable[[Any], T]
+    ) -> None:
+        """Stores instances of one class, not of its subclasses, as what a function makes of them.
+
+        Args:
+            cls: The class.
+            name: Stands for the class in storage. It has to stay the same as long as values are kept.
+            encode: Makes plain data, or anything else that can be stored, of an instance.
+            decode: Makes an instance of that again. Its argument comes from the storage, so it should
+                look at what it gets.
+
+        Raises:
+            ValueError: The name is empty or taken, or the class is stored as what it is anyway.
+
+        Example:
+            >>> from array import array
+            >>> serializer = JsonPlusSerializer()
+            >>> serializer.register(array, name="array", encode=list, decode=lambda items: array("d", items))
+            >>> serializer.loads_typed(serializer.dumps_typed(array("d", [1.5])))
+            array('d', [1.5])
+        """
+        stored_name = f":{name}"  # the name of an allowed class begins with its module
+        if not name or stored_name in self._recipes:
+            raise ValueError(f"the name {name!r} is taken, or none")
+        if cls in self._settled or cls in _NATIVE:
+            raise ValueError(f"how instances of {cls.__qualname__} are stored is settled already")
+        self._settled.add(cls)
+        self._learn(stored_name, registered(cls, encode, decode))
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """`(type tag, bytes)` of a value.
@@ -146,7 +188,7 @@ class JsonPlusSerializer:
     # -- allowing
 
     def _allow_one(self, cls: type) -> None:
-        if cls not in _BUILT_IN and cls not in _OWN:
+        if cls not in self._settled:
             recipe = recipe_for(cls)
             if recipe is not None:
                 self._learn(f"{cls.__module__}:{cls.__qualname__}", recipe)
@@ -167,7 +209,9 @@ class JsonPlusSerializer:
 
     def _encode(self, value: Any) -> tuple[bytes, bool]:
         try:
-            return encode(self._codecs, value)
+            data, is_rich = encode(self._codecs, value)
+            check_written(data)
+            return data, is_rich
         except Refusal as refusal:
             path = find_path(self._codecs, value, refusal.value)
             raise UnstorableValueError(path, refusal.reason or _why(type(refusal.value))) from None
@@ -210,4 +254,4 @@ def _why(cls: type) -> str:
 
 
 def _brief(error: Exception) -> str:
-    return f"{error} ({type(error).__name__})"
+    return f"{error!s:.1000} ({type(error).__name__})"

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import math
+import os
 import re
 import sys
 import threading
@@ -10,6 +11,9 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -41,6 +45,11 @@ class Level(enum.IntEnum):
 
 class Word(enum.StrEnum):
     YES = "y"
+
+
+class Outside:
+    class Inside(enum.Enum):
+        YES = "yes"
 
 
 class Access(enum.Flag):
@@ -98,7 +107,21 @@ class Box(pydantic.BaseModel, Generic[T]):
     content: T
 
 
-ALLOWED = (Colour, Level, Word, Access, Point, Leaf, Unready, Fussy, Pair, Person, Open, Box[int])
+ALLOWED = (
+    Outside.Inside,
+    Colour,
+    Level,
+    Word,
+    Access,
+    Point,
+    Leaf,
+    Unready,
+    Fussy,
+    Pair,
+    Person,
+    Open,
+    Box[int],
+)
 
 
 @pytest.fixture
@@ -175,8 +198,32 @@ VALUES: list[Any] = [
     Decimal("1.50"),
     Decimal("-0"),
     Decimal("1E+100000"),
+    1.5 - 2j,
+    complex(math.inf, -0.0),
+    Fraction(-7, 12),
+    Fraction(10**300 + 1, 10**300),
+    PurePosixPath("a/../b"),
+    PurePosixPath("/\udcff"),
+    PureWindowsPath("C:\\a/b"),
+    Path("."),
+    Path("here") / "and there",
+    IPv4Address("127.0.0.1"),
+    IPv4Interface("10.1.2.3/8"),
+    IPv4Network("10.0.0.0/8"),
+    IPv6Address("fe80::1%eth0"),
+    IPv6Interface("fe80::1%eth0/64"),
+    IPv6Network("2001:db8::/32"),
+    re.compile(r"(\w+)\s"),
+    re.compile(rb"a.b", re.DOTALL | re.IGNORECASE),
+    re.compile("# none", re.ASCII | re.VERBOSE | re.MULTILINE),
+    range(5),
+    range(10**30, 0, -3),
+    slice(None, 3),
+    slice(1, 10**30, -2),
+    {Fraction(1, 3): {range(3): (IPv4Address("1.1.1.1"), re.compile("x"))}},
     Colour.GREEN,
     Colour.ROT,
+    Outside.Inside.YES,
     Level.LOW,
     Word.YES,
     Access.READ | Access.WRITE,
@@ -201,6 +248,16 @@ VALUES: list[Any] = [
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{type(value).__name__} {value!r:.30}")
 def test_values_come_back_as_what_they_were(serializer: JsonPlusSerializer, value: Any) -> None:
     assert round_trip(serializer, value) == value
+
+
+def test_a_path_of_another_system_comes_back_as_one_that_leads_nowhere(
+    serializer: JsonPlusSerializer,
+) -> None:
+    foreign = 13 if os.name == "nt" else 15
+    pure = PurePosixPath if os.name == "nt" else PureWindowsPath
+    again = serializer.loads_typed(("msgpack", msgpack.packb(msgpack.ExtType(foreign, b"a/b"))))
+    assert type(again) is pure
+    assert again == pure("a/b")
 
 
 @pytest.mark.parametrize("value", [math.nan, Decimal("NaN"), Decimal("sNaN123")], ids=repr)
@@ -367,6 +424,9 @@ class OddZone(tzinfo):
         ([memoryview(b"x")], "[0]"),
         ([msgpack.ExtType(1, b"x"), b"x"], "[0]"),
         ([Unready()], "[0]"),
+        ([slice(1, "x")], "[0]"),
+        ([re.compile("x" * 60_000)], "[0]"),
+        ({"a": [re.compile(f"{n}-" * 50) for n in range(4)]}, ".a[3]"),
     ],
 )
 def test_a_refused_value_is_named_by_its_path(serializer: JsonPlusSerializer, value: Any, path: str) -> None:
@@ -378,7 +438,7 @@ def test_a_refused_value_is_named_by_its_path(serializer: JsonPlusSerializer, va
 
 @pytest.mark.parametrize(
     "value",
-    [Unknown(), Dict(a=1), Text("x"), OrderedDict(a=1), defaultdict(int), lambda: 1, int, object(), 1j,
+    [Unknown(), Dict(a=1), Text("x"), OrderedDict(a=1), defaultdict(int), lambda: 1, int, object(),
      threading.Lock(), iter([1]), ValueError("x"), sys],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -505,6 +565,84 @@ def test_serializers_do_not_share_what_they_allow() -> None:
     blob = JsonPlusSerializer(allow=[Stranger]).dumps_typed(Stranger())
     with pytest.raises(CheckpointDeserializationError, match=r"'.*:Stranger', which is not allowed"):
         JsonPlusSerializer().loads_typed(blob)
+
+
+# -- registered functions --------------------------------------------------------------------------
+
+
+class Money:
+    """A class that no kind covers."""
+
+    def __init__(self, amount: str, currency: str) -> None:
+        self.amount, self.currency = amount, currency
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Money) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.amount)
+
+    def __repr__(self) -> str:
+        return f"Money({self.amount}, {self.currency})"
+
+
+def split(money: Money) -> tuple[str, str]:
+    return money.amount, money.currency
+
+
+def join(parts: Any) -> Money:
+    amount, currency = parts
+    return Money(amount, currency)
+
+
+@pytest.fixture
+def teller() -> JsonPlusSerializer:
+    serializer = JsonPlusSerializer(allow=ALLOWED)
+    serializer.register(Money, name="money", encode=split, decode=join)
+    return serializer
+
+
+def test_registered_functions_store_a_class_of_any_kind(teller: JsonPlusSerializer) -> None:
+    for value in (Money("1.50", "EUR"), {"a": [Money("1", "USD"), Point({Money("2", "EUR"): 1})]}):
+        assert round_trip(teller, value) == value
+
+
+def test_registered_functions_win_over_what_a_schema_allows() -> None:
+    serializer = JsonPlusSerializer()
+    serializer.register(
+        Leaf, name="leaf", encode=lambda leaf: leaf.name.upper(), decode=lambda name: Leaf(name)
+    )
+    serializer.allow([Leaf])
+    assert serializer.loads_typed(serializer.dumps_typed(Leaf("x"))) == Leaf("X")
+
+
+def test_a_registered_name_outlives_its_class(teller: JsonPlusSerializer) -> None:
+    other = JsonPlusSerializer()
+    other.register(Pair, name="money", encode=list, decode=lambda parts: Pair(*parts))
+    assert other.loads_typed(teller.dumps_typed(Money("1", "EUR"))) == ("1", "EUR")
+
+
+def test_what_a_registered_function_raises_is_told_with_the_path(teller: JsonPlusSerializer) -> None:
+    broken = Money("1", "EUR")
+    del broken.amount
+    with pytest.raises(UnstorableValueError, match=r"cannot store \[0\]\.a: .*has no attribute 'amount'"):
+        teller.dumps_typed([{"a": broken}])
+    blob = teller.dumps_typed([Money("1", "EUR")])
+    deaf = JsonPlusSerializer()
+    deaf.register(Money, name="money", encode=split, decode=lambda parts: join(parts[0]))
+    with pytest.raises(CheckpointDeserializationError, match="values to unpack"):
+        deaf.loads_typed(blob)
+    with pytest.raises(CheckpointDeserializationError, match="':money', which is not allowed"):
+        JsonPlusSerializer().loads_typed(blob)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [(Money, "again"), (Pair, "money"), (Pair, ""), (int, "n"), (list, "l"), (Decimal, "d"), (Send, "s")],
+)
+def test_what_is_settled_cannot_be_registered(teller: JsonPlusSerializer, cls: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=r"taken, or none|settled already"):
+        teller.register(cls, name=name, encode=repr, decode=cls)
 
 
 # -- classes that change ---------------------------------------------------------------------------

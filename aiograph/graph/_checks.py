@@ -4,12 +4,15 @@ What is checked is the value that a superstep leads to, with the reducer applied
 the type of the state. What is kept is the value as it was written: it is the node that gets Pydantic's own.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Annotated, Any, Self, TypeAlias
 
-from aiograph.channels.base import BaseChannel, Missing
+from aiograph.channels._reducing import overwritten
+from aiograph.channels.base import MISSING, BaseChannel, Missing
 from aiograph.errors import ErrorCode, InvalidUpdateError
+from aiograph.graph._writing import short
 from aiograph.pregel._plan import Write, Writer
 
 Check: TypeAlias = Callable[[Any], None]
@@ -86,27 +89,26 @@ def _check(validate: Callable[[dict[str, Any]], Any], schema: str, key: str) -> 
 
 def _faults(key: str, error: Exception) -> Iterator[str]:
     """What is wrong with the value of a key, one phrase each, with the path to it."""
-    errors: Sequence[Mapping[str, Any]] = error_list(error)
+    errors = error_list(error)
     for found in errors:
         inner = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in found["loc"][1:])
-        yield f"{key}{inner}: {found['msg']}, not {_short(found['input'])}"
+        yield f"{key}{inner}: {found['msg']}, not {short(found['input'])}"
     if not errors:
         yield f"{key}: {type(error).__name__}: {error}"
 
 
 def error_list(error: BaseException | None) -> Sequence[Mapping[str, Any]]:
     """Pydantic's list of what it has found; empty if the error is not Pydantic's."""
-    tell = getattr(error, "errors", None)
-    return tuple(tell(include_url=False)) if callable(tell) else ()
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}…"
+    pydantic: Any = sys.modules.get("pydantic")
+    if pydantic is None or not isinstance(error, pydantic.ValidationError):
+        return ()
+    found: Any = error
+    errors: Sequence[Mapping[str, Any]] = found.errors(include_url=False)
+    return errors
 
 
 def checked_writer(writer: Writer, checks: Mapping[str, Check]) -> Writer:
-    """A writer that refuses what does not fit, before it is known what reducers make of it."""
+    """A writer that refuses what does not fit, whatever reducers would make of it."""
     if not checks:
         return writer
 
@@ -114,7 +116,8 @@ def checked_writer(writer: Writer, checks: Mapping[str, Check]) -> Writer:
         writes = writer(output)
         for key, value in writes:
             if key in checks:
-                checks[key](value)
+                replacement = overwritten(value)
+                checks[key](value if replacement is MISSING else replacement)
         return writes
 
     return write
@@ -123,8 +126,9 @@ def checked_writer(writer: Writer, checks: Mapping[str, Check]) -> Writer:
 class CheckedChannel(BaseChannel[Any, Any, Any]):
     """A channel that takes only writes after which its value passes a check; in all else as it was.
 
-    What comes from a checkpoint is not checked: the model may have changed since, and a thread has to be
-    loaded before it can be mended.
+    Copies share the channel within, which is never changed: a verb that changes something puts a copy of it
+    in its place. What comes from a checkpoint is not checked: the model may have changed since, and a
+    thread has to be loaded before it can be mended.
     """
 
     __slots__ = ("_channel", "_check", "awaits_finish", "consumable", "persistent", "transient")
@@ -150,7 +154,16 @@ class CheckedChannel(BaseChannel[Any, Any, Any]):
         return self._channel.UpdateType
 
     def copy(self) -> Self:
-        return type(self)(self._channel.copy(), self._check)
+        new = object.__new__(type(self))
+        new.typ = self.typ
+        new.key = self.key
+        new.transient = self.transient
+        new.persistent = self.persistent
+        new.consumable = self.consumable
+        new.awaits_finish = self.awaits_finish
+        new._channel = self._channel
+        new._check = self._check
+        return new
 
     def named(self, key: str, typ: Any = None) -> Self:
         return type(self)(self._channel.named(key, typ), self._check)
@@ -183,7 +196,9 @@ class CheckedChannel(BaseChannel[Any, Any, Any]):
         return True
 
     def consume(self) -> bool:
+        self._channel = self._channel.copy()
         return self._channel.consume()
 
     def finish(self) -> bool:
+        self._channel = self._channel.copy()
         return self._channel.finish()

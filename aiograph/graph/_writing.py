@@ -116,7 +116,7 @@ class StateWriter:
     def _refused(self, output: Any) -> InvalidUpdateError:
         expected = "a dict of state keys, None, a Command, a Send, or an object with the state's fields"
         who = "the input must be" if self._node == START else f"node {self._node!r} must return"
-        error = InvalidUpdateError(f"{who} {expected}, not {type(output).__name__}: {_short(output)}")
+        error = InvalidUpdateError(f"{who} {expected}, not {type(output).__name__}: {short(output)}")
         error.code = ErrorCode.INVALID_GRAPH_NODE_RETURN_VALUE
         return error
 
@@ -125,7 +125,8 @@ def _is_pair(item: Any) -> bool:
     return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as messages show it."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
 

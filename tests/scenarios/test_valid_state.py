@@ -189,6 +189,20 @@ async def test_an_input_schema_of_its_own_holds_for_the_input_alone() -> None:
     assert "schema 'Wish' refuses: customer: String" in str(await refusal(graph, {"customer": "Lovelace"}))
 
 
+async def test_an_input_may_overwrite_what_its_schema_takes() -> None:
+    class Wish(BaseModel):
+        log: list[str] = []
+
+    class State(TypedDict, total=False):
+        log: Annotated[list[str], operator.add]
+
+    builder = StateGraph(State, input_schema=Wish).add_node(*returns("write", {"log": ["b"]}))
+    graph: Any = builder.add_edge(START, "write").compile(InMemorySaver())
+    await graph.ainvoke({"log": ["a"]}, THREAD)
+    assert await graph.ainvoke({"log": Overwrite(["c"])}, THREAD) == {"log": ["c", "b"]}
+    assert "refuses: log[0]: Input" in str(await refusal(graph, {"log": Overwrite([1])}))
+
+
 async def test_private_keys_are_held_to_the_model_that_declares_them() -> None:
     class Draft(BaseModel):
         words: int = 0
@@ -256,6 +270,20 @@ class Rules(BaseModel):
 async def test_all_rules_of_a_field_count(key: str, good: Any, bad: Any) -> None:
     assert (await graph_of(returns("node", {key: good}), schema=Rules).ainvoke({}, THREAD))[key] == good
     assert f"refuses: {key}" in str(await refusal(graph_of(returns("node", {key: bad}), schema=Rules)))
+
+
+async def test_what_else_a_validator_raises_is_a_refusal_as_well() -> None:
+    class Strange(Exception):
+        errors: Any = staticmethod(list)  # looks like Pydantic's and is not
+
+    def refuse(value: Any) -> Any:
+        raise Strange("no, thanks")
+
+    class Picky(BaseModel):
+        gift: Annotated[Any, BeforeValidator(refuse)] = None
+
+    error = await refusal(graph_of(returns("give", {"gift": 1}), schema=Picky))
+    assert "refuses: gift: Strange: no, thanks" in str(error)
 
 
 async def test_a_discriminated_union_tells_by_its_tag() -> None:

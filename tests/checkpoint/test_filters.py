@@ -1,10 +1,11 @@
 """Filters in databases: PostgreSQL and SQLite answer as `Filter.matches` does, whatever is asked."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import psycopg
 import pytest
@@ -12,9 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiograph.checkpoint._filter_sql import conditions
+from aiograph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, config_for
+from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.serde._filter import Filter
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
+from aiograph.checkpoint.sqlite import SqliteSaver
 from aiograph.errors import CheckpointQueryError
+from aiograph.testing.savers import make_checkpoint
+from aiograph.types import RunnableConfig
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -209,6 +215,8 @@ HOSTILE = [
     *("\ufeff", "\u202e", "é", "e\u0301", "İ", "ß", "\uffff", "\U0001f600", " ", "", "a" * 10_000),
 ]
 
+TEXTS = ["innocent", *HOSTILE]
+
 POSITIONS: dict[str, Callable[[str], dict[str, Any]]] = {
     "key": lambda text: {f"metadata.{text}": 1},
     "nested key": lambda text: {"a": {"b": {f".{text}": 1}}},
@@ -226,13 +234,49 @@ POSITIONS: dict[str, Callable[[str], dict[str, Any]]] = {
 @pytest.mark.parametrize("position", POSITIONS)
 def test_hostile_text_is_data(server: Postgres, position: str) -> None:
     make = POSITIONS[position]
-    rows = [Row(_metadata_like(make(text)), 0) for text in ["innocent", *HOSTILE]]
+    rows = [Row(_metadata_like(make(text)), 0) for text in TEXTS]
     filters = [Filter.parse(make(text)) for text in HOSTILE]
     wanted = expected(rows, filters)
     assert server.answers(rows, filters) == wanted
     assert sqlite_answers(rows, filters) == wanted
     if not position.startswith(("different", "more", "less")):
         assert wanted == [[n] for n in range(1, len(rows))], "one row has this text, and no other"
+
+
+@pytest.fixture(params=[InMemorySaver, partial(SqliteSaver, ":memory:")], ids=["memory", "sqlite"])
+async def saver(request: pytest.FixtureRequest) -> AsyncIterator[BaseCheckpointSaver]:
+    async with request.param() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+async def test_no_saver_takes_hostile_text_for_more_than_data(
+    saver: BaseCheckpointSaver, position: str
+) -> None:
+    make = POSITIONS[position]
+    rows = [Row({**_metadata_like(make(text)), "number": number}, 0) for number, text in enumerate(TEXTS)]
+    for text, row in zip(TEXTS, rows, strict=True):
+        metadata = cast(CheckpointMetadata, row.metadata)
+        await saver.aput(config_for("thread", text), make_checkpoint({}), metadata, {})
+    anywhere: RunnableConfig = {"configurable": {"thread_id": "thread"}}
+    for text in HOSTILE:
+        found = [each.metadata async for each in saver.alist(anywhere, filter=make(text))]
+        numbers = [cast(dict[str, Any], metadata)["number"] for metadata in found]
+        assert [sorted(numbers)] == expected(rows, [Filter.parse(make(text))])
+
+
+async def test_no_saver_takes_hostile_names_for_more_than_names(saver: BaseCheckpointSaver) -> None:
+    places = [*((text, "") for text in HOSTILE), *(("thread", text) for text in HOSTILE)]
+    for place in places:
+        await saver.aput(config_for(*place), make_checkpoint({}), {"source": "input"}, {})
+    for place in places:
+        head = await saver.aget_tuple(config_for(*place))
+        assert head is not None
+        assert [each.config async for each in saver.alist(config_for(*place))] == [head.config]
+    for text in HOSTILE:
+        await saver.adelete_thread(text)
+    left = [each.config["configurable"]["thread_id"] async for each in saver.alist(None)]
+    assert left == ["thread"] * len(HOSTILE)
 
 
 def test_hostile_texts_are_tried_often_enough() -> None:

@@ -1,12 +1,49 @@
-"""Metadata as JSON: what it refuses, and how it tells where."""
+"""Metadata as JSON: what comes back, what is refused, and how it tells where."""
 
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde.base import UnstorableValueError
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+json = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner) | st.dictionaries(text, inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(text, json))
+def test_json_comes_back_as_it_was(metadata: dict[str, Any]) -> None:
+    assert load_metadata(dump_metadata(metadata)) == metadata
+
+
+def test_ids_enums_and_tuples_become_json() -> None:
+    class Mode(Enum):
+        FAST = "fast"
+
+    metadata = load_metadata(dump_metadata({"run": UUID(int=7), "mode": Mode.FAST, "pair": (1, 2)}))
+    assert metadata == {"run": str(UUID(int=7)), "mode": "fast", "pair": [1, 2]}
+
+
+@pytest.mark.parametrize("stored", ["[]", "null", '"text"', "1"])
+def test_stored_text_that_is_no_object_is_refused(stored: str) -> None:
+    with pytest.raises(ValueError, match="metadata has to be a JSON object"):
+        load_metadata(stored)
+
+
+@pytest.mark.parametrize("stored", ["", "{", '{"a": NaN}', b"\xff"])
+def test_stored_text_that_is_no_json_is_refused(stored: bytes | str) -> None:
+    with pytest.raises(orjson.JSONDecodeError):
+        load_metadata(stored)
 
 
 class Odd(Enum):

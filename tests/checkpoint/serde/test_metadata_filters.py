@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiograph.checkpoint.serde._filter import Filter, microseconds
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
@@ -101,6 +103,12 @@ def test_values_of_a_filter_become_json_as_those_of_metadata_do() -> None:
     number = UUID(int=7)
     assert fits({"id": number, "colour": Colour.RED}, {"id": str(number), "colour": "red"})
     assert fits({"id": str(number), "colour": "red"}, {"id": number, "colour": {"in": (Colour.RED,)}})
+
+
+@given(st.dictionaries(st.text("ab"), st.booleans() | st.floats(0, 2) | st.lists(st.text("ab")), max_size=3))
+def test_metadata_of_plain_values_fits_itself(metadata: dict[str, Any]) -> None:
+    assert fits(metadata, metadata)
+    assert fits({"more": 1, **metadata}, metadata)
 
 
 # -- when a checkpoint was made --------------------------------------------------------------------

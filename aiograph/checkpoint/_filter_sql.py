@@ -67,9 +67,9 @@ def _number_order(found: str, condition: Condition) -> SqlCondition:
 
 def _text_order(found: str, condition: Condition) -> SqlCondition:
     path, operator, value = condition
+    as_text = "metadata" + " -> ?::text" * (len(path) - 1) + " ->> ?::text"
     # jsonb would compare text by the rules of the database's language
-    text = f"""(jsonb_typeof({found}) = 'string'
-        AND ({found} #>> '{{}}') COLLATE "C" {_ORDER[operator]} ?::text)"""
+    text = f"(jsonb_typeof({found}) = 'string' AND ({as_text}) COLLATE \"C\" {_ORDER[operator]} ?::text)"
     return text, [*path, *path, value]
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "Command",
     "Durability",
     "Interrupt",
+    "OnConflict",
     "OnError",
     "Overwrite",
     "PregelTask",
@@ -33,6 +34,10 @@ Durability = Literal["sync", "async", "exit"]
 
 OnError = Literal["cancel", "finish"]
 """What becomes of a failing task's siblings: cancelled, or allowed to finish."""
+
+OnConflict = Literal["raise", "wait"]
+"""What a run does about another one on the same thread: of two, one gets an error, or within this process
+they wait for each other."""
 
 StreamMode = Literal["values", "updates", "custom", "tasks", "checkpoints", "debug"]
 

@@ -18,8 +18,8 @@ HOME = Path(__file__).parent.parent / PACKAGE
 ROOMS = {
     "leaf": "constants errors warnings typing types managed _ids _clock _threads _context _cancel "
     "bridge channels messages drawing",
-    "contract": "checkpoint.base checkpoint.serde checkpoint._filter_sql store.base cache.base",
-    "backend": "_sql checkpoint.memory checkpoint.sqlite checkpoint.postgres "
+    "contract": "checkpoint.base checkpoint.serde checkpoint._filter_sql checkpoint._hold store.base cache.base",
+    "backend": "_sql checkpoint.memory checkpoint._relational checkpoint.sqlite checkpoint.postgres "
     "store.memory store.sqlite store.postgres cache.memory cache.sqlite",
     "face": "runtime config",
     "engine": "pregel",
@@ -27,6 +27,9 @@ ROOMS = {
     "prebuilt": "prebuilt",
     "top": "testing cli",
 }
+SEAMS = {"_sql", "checkpoint._relational"}
+"""Backends that other backends are built on."""
+
 DOORS = {"checkpoint": "contract", "store": "contract", "cache": "contract", "": "root"}
 """Packages whose `__init__` is no room's: what may be told by just opening the door."""
 
@@ -133,7 +136,7 @@ def is_allowed(importer: str, target: str) -> bool:
     here, there = room_of(importer), room_of(target)
     if here is None or there is None or here == there:
         return True  # modules without a room are reported once, not at each import
-    if layer_of(here) == "backend" and there == "_sql":
+    if layer_of(here) == "backend" and there in SEAMS:
         return True
     return layer_of(there) in SEES[layer_of(here)]
 

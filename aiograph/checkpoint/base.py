@@ -318,9 +318,7 @@ class BaseCheckpointSaver:
         """Removes everything that is stored of a thread, all or nothing."""
         raise NotImplementedError
 
-    async def awithdraw_writes(
-        self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold | None = None
-    ) -> None:
+    async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
         """Removes the pending writes of some tasks of a checkpoint, all or nothing.
 
         The engine calls it when finished tasks contradict each other, so that they can run again.
@@ -467,6 +465,14 @@ class BaseCheckpointSaver:
         """
         for task in writes:
             await self.aput_writes(config, task.writes, task.task_id, task.task_path)
+
+    async def awithdraw(self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold) -> None:
+        """Does what `awithdraw_writes` does, on behalf of a run.
+
+        Raises:
+            ConcurrentUpdateError: Somebody else has written to the thread; nothing was removed.
+        """
+        await self.awithdraw_writes(config, task_ids)
 
     def allow_types(self, types: Iterable[type]) -> None:
         """Lets the serializer store instances of these types, those of a compiled graph's schemas."""

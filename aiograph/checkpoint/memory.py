@@ -12,7 +12,6 @@ from aiograph.checkpoint.base import (
     Commit,
     PruneStrategy,
     ThreadInfo,
-    checkpoint_of,
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cell, reach
@@ -217,10 +216,7 @@ class InMemorySaver(EncodingSaver):
             thread.keep_cells(writes)
             thread.line(key.namespace).record(key.checkpoint_id, writes)
 
-    async def awithdraw_writes(
-        self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold | None = None
-    ) -> None:
-        key = Key(*checkpoint_of(config))
+    async def _awithdraw(self, key: Key, task_ids: Sequence[str], hold: Hold | None) -> None:
         with _lock:
             self._require_epoch(key, hold)
             line = self._thread(key.thread_id).line(key.namespace)

@@ -18,10 +18,11 @@ from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
 from aiograph.pregel._callable import bind
 from aiograph.pregel._compiled import Options, Pregel
 from aiograph.pregel._options import durability as checked_durability
+from aiograph.pregel._options import on_conflict as checked_on_conflict
 from aiograph.pregel._options import on_error as checked_on_error
 from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._plan import Call
-from aiograph.types import Durability, OnError, RetryPolicy
+from aiograph.types import Durability, OnConflict, OnError, RetryPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
 
@@ -401,6 +402,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         step_timeout: float | None = None,
         retry_policy: Policies | None = None,
         on_error: OnError = "cancel",
+        on_conflict: OnConflict = "raise",
         durability: Durability | None = None,
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
@@ -414,6 +416,9 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             step_timeout: Seconds that one superstep may take.
             retry_policy: For nodes that have none, of their own or by `set_node_defaults`.
             on_error: What becomes of a failing task's siblings: `"cancel"` or `"finish"`.
+            on_conflict: What a run does about another one on its thread. With `"raise"`, of two runs that
+                start from one state one gets `ConcurrentUpdateError`; with `"wait"` those in this process
+                queue.
             durability: The default for runs.
 
         Raises:
@@ -429,6 +434,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             store=store,
             step_timeout=checked_seconds("step_timeout", step_timeout),
             on_error=checked_on_error(on_error) or "cancel",
+            on_conflict=checked_on_conflict(on_conflict) or "raise",
             durability=checked_durability(durability),
             build_context=_context_builder(spec.context_schema),
             storable=frozenset(_storable_types(spec, schemas)),

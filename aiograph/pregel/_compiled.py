@@ -23,12 +23,22 @@ from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import Within
 from aiograph.pregel._inspect import empty_snapshot, snapshot
 from aiograph.pregel._loop import drive, save_update
-from aiograph.pregel._open import Opened, Place, Request, open_run, open_update, saved_place
+from aiograph.pregel._open import (
+    Opened,
+    Place,
+    Request,
+    find_place,
+    open_run,
+    open_update,
+    saved_place,
+    turn_at,
+)
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._update import check_not_cleared, clear
 from aiograph.types import (
     Durability,
+    OnConflict,
     OnError,
     RetryPolicy,
     RunnableConfig,
@@ -50,6 +60,7 @@ class Options:
     config: RunnableConfig | None = None
     step_timeout: float | None = None
     on_error: OnError = "cancel"
+    on_conflict: OnConflict = "raise"
     durability: Durability | None = None
     build_context: Callable[[dict[str, Any]], Any] | None = None
     """Makes a context of the type that the graph declares out of a dict."""
@@ -172,6 +183,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         output_keys: str | Sequence[str] | None = None,
         durability: Durability | None = None,
         on_error: OnError | None = None,
+        on_conflict: OnConflict | None = None,
     ) -> Any:
         """Runs the graph to its end and returns its output.
 
@@ -183,6 +195,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             output_keys: Read these channels in place of the graph's output.
             durability: When checkpoints are written; `"async"` unless the graph says otherwise.
             on_error: What becomes of a failing task's siblings.
+            on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
 
         Returns:
             The values of the output channels, as a dict, or a single value for a graph with one.
@@ -191,6 +204,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             EmptyInputError: There is neither input nor anything to resume.
             GraphRecursionError: The run was not finished within its `recursion_limit`.
             InvalidUpdateError: A node's update does not fit; the state is as before that superstep.
+            ConcurrentUpdateError: Somebody else has written to the thread since this run read it.
             Exception: Whatever a node raised, with a note that names node, step and task.
 
         When cancelled, it cancels what runs, waits for its clean-up, keeps the writes of finished
@@ -205,9 +219,11 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 output_keys=output_keys,
                 durability=durability,
                 on_error=on_error,
+                on_conflict=on_conflict,
             )
             return [chunk async for chunk in chunks]
-        request = self._request(input, config, context, output_keys, durability, on_error)
+        choices = _options.Choices(durability, on_error, on_conflict)
+        request = self._request(input, config, choices, context, output_keys)
         run = self._run_to_end(request, None)
         try:
             if _starts_new_chain():
@@ -226,6 +242,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         output_keys: str | Sequence[str] | None = None,
         durability: Durability | None = None,
         on_error: OnError | None = None,
+        on_conflict: OnConflict | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Runs the graph and yields what it does, as it happens.
 
@@ -246,6 +263,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             durability: When checkpoints are written. Under `"sync"` nothing but `"custom"` is shown
                 that a crash could take back.
             on_error: What becomes of a failing task's siblings.
+            on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
 
         Raises:
             ValueError: There is no such stream mode or output key.
@@ -257,7 +275,8 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         default: StreamMode = "updates" if current_task.get() is None else "values"
         mode = default if stream_mode is None else stream_mode
         modes = _options.stream_modes(mode)
-        request = self._request(input, config, context, output_keys, durability, on_error)
+        choices = _options.Choices(durability, on_error, on_conflict)
+        request = self._request(input, config, choices, context, output_keys)
         sink = Sink(asyncio.get_running_loop())
         emitter = Emitter(self._plan, modes, request.output, sink, tagged=not isinstance(mode, str))
         worker = asyncio.create_task(self._fill(sink, request, emitter))
@@ -278,8 +297,10 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     async def _run_to_end(self, request: Request, emitter: Emitter | None) -> Any:
         try:
-            opened: Opened = await open_run(self._plan, request, emitter)
-            output = await drive(*opened)
+            place = find_place(request.checkpointer, request.config, current_task.get())
+            async with turn_at(place, request.on_conflict):
+                opened: Opened = await open_run(self._plan, request, place, emitter)
+                output = await drive(*opened)
         except (SystemExit, KeyboardInterrupt) as error:
             raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
         if request.input is None:
@@ -290,10 +311,9 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self,
         input: Any,
         config: RunnableConfig | None,
-        context: Any,
-        output_keys: str | Sequence[str] | None,
-        durability: Durability | None,
-        on_error: OnError | None,
+        choices: "_options.Choices",
+        context: Any = None,
+        output_keys: str | Sequence[str] | None = None,
     ) -> Request:
         options, plan = self._options, self._plan
         output = plan.output
@@ -306,8 +326,9 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             config=self._config(config),
             context=context,
             output=output,
-            durability=_options.durability(durability) or options.durability,
-            on_error=_options.on_error(on_error) or options.on_error,
+            durability=_options.durability(choices.durability) or options.durability,
+            on_error=_options.on_error(choices.on_error) or options.on_error,
+            on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
             step_timeout=options.step_timeout,
             store=options.store,
             checkpointer=options.checkpointer,
@@ -385,9 +406,10 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
         """
         place = self._place(config)
-        request = self._request(None, config, None, None, "sync", None)
-        run, _, pending = await open_update(self._plan, place, request)
-        return await Within(copy_context(), save_update(run, as_node, values, pending))
+        request = self._request(None, config, _options.Choices("sync"))
+        async with turn_at(place, request.on_conflict):
+            run, _, pending = await open_update(self._plan, place, request)
+            return await Within(copy_context(), save_update(run, as_node, values, pending))
 
     async def aclear_state(
         self, config: RunnableConfig, *, metadata: Mapping[str, Any] | None = None
@@ -413,13 +435,14 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """
         marked: RunnableConfig = {"metadata": {**(metadata or {}), "memory_cleared": True}}
         place = self._place(config)
-        request = self._request(None, _options.merge_configs(config, marked), None, None, "sync", None)
-        run, _, _ = await open_update(self._plan, place, request)
-        assert run.journal is not None
-        clear(run.state)
-        await run.journal.commit("update", ())
-        await run.journal.close()
-        return run.journal.config
+        request = self._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
+        async with turn_at(place, request.on_conflict):
+            run, _, _ = await open_update(self._plan, place, request)
+            assert run.journal is not None
+            clear(run.state)
+            await run.journal.commit("update", ())
+            await run.journal.close()
+            return run.journal.config
 
     def _place(self, config: RunnableConfig) -> "_SavedPlace":
         place = saved_place(self._options.checkpointer, self._config(config), current_task.get())

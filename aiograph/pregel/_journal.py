@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
 from aiograph._cancel import outlast
+from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
 from aiograph.constants import ERROR
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
@@ -45,22 +46,38 @@ class _Withdrawal(NamedTuple):
 _Operation: TypeAlias = Commit | _Record | _Withdrawal
 
 
+class Storage(NamedTuple):
+    """Where a run keeps what it keeps."""
+
+    saver: BaseCheckpointSaver
+    hold: Hold
+    thread_id: str
+
+    async def carry_out(self, operation: _Operation) -> None:
+        match operation:
+            case Commit():
+                await self.saver.acommit(operation)
+            case _Record(config, writes):
+                await self.saver.arecord(config, writes, self.hold)
+            case _Withdrawal(config, task_ids):
+                await self.saver.awithdraw(config, task_ids, self.hold)
+
+
 class Journal:
     """The persistence of one run."""
 
     def __init__(
         self,
-        saver: BaseCheckpointSaver,
+        storage: Storage,
         plan: Plan,
         state: RunState,
-        thread_id: str,
         durability: Durability,
         metadata: Mapping[str, Any],
     ) -> None:
-        self._saver = saver
+        self._storage = storage
+        self._saver, self._hold, self._thread_id = storage
         self._plan = plan
         self._state = state
-        self._thread_id = thread_id
         self._durability = durability
         self._metadata = metadata
         self._parent = state.checkpoint_id
@@ -71,7 +88,7 @@ class Journal:
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
         self._held: dict[str, Any] = {}
         """Under `"exit"`: by task, writes that belong to that checkpoint."""
-        self._backlog = _Backlog(saver)
+        self._backlog = _Backlog(storage)
 
     @property
     def is_strict(self) -> bool:
@@ -102,7 +119,10 @@ class Journal:
         is stored before `close`.
         """
         state = self._state
-        state.checkpoint_id = _ids.checkpoint_id(after=state.checkpoint_id)
+        # a run that starts from an older checkpoint still becomes the newest one
+        state.checkpoint_id = _ids.checkpoint_id(
+            after=max(state.checkpoint_id or "", self._hold.newest or "")
+        )
         if self._durability == "exit":
             self._source = source
             self._held.clear()
@@ -117,7 +137,7 @@ class Journal:
 
     def _hand_over(self, operation: _Operation) -> None:
         if self._saver.never_suspends:
-            _run_through(_carry_out(self._saver, operation))
+            _run_through(self._storage.carry_out(operation))
         else:
             self._backlog.add(operation)
 
@@ -130,6 +150,7 @@ class Journal:
                 self.metadata(source),
                 changed_versions(self._versions, state),
                 writes,
+                self._hold,
             )
         except CheckpointSerializationError as error:
             raise self._located(error, state.step - 1) from error
@@ -140,7 +161,7 @@ class Journal:
     def _encode_task(self, task: Task) -> Any:
         writes = TaskWrites(task.id, task.path_text, storable_writes(self._plan, task))
         try:
-            return self._saver.encode_writes(writes)
+            return self._saver.encode_writes(writes, self._hold)
         except CheckpointSerializationError as error:
             raise self._located(error, task.step, f"node {task.name!r}, ") from error
 
@@ -158,8 +179,8 @@ class Journal:
     def record_failure(self, task: Task) -> None:
         """Keeps what a task raised, for those who look at the thread later."""
         assert task.error is not None
-        writes = [(ERROR, shown(task.error))]
-        self._record(task, self._saver.encode_writes(TaskWrites(task.id, task.path_text, writes)))
+        writes = TaskWrites(task.id, task.path_text, [(ERROR, shown(task.error))])
+        self._record(task, self._saver.encode_writes(writes, self._hold))
 
     def _record(self, task: Task, encoded: Any) -> None:
         if self._source is not None:
@@ -205,8 +226,8 @@ class Journal:
 class _Backlog:
     """Writes behind the run's back, in order: what is in flight, and what gathers meanwhile."""
 
-    def __init__(self, saver: BaseCheckpointSaver) -> None:
-        self._saver = saver
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._gathering: list[_Operation] = []
         self._behind = 0
         """Checkpoints that were handed over and are not written yet."""
@@ -249,7 +270,7 @@ class _Backlog:
             while self._gathering:
                 batch, self._gathering = self._gathering, []
                 for operation in merged(batch):
-                    await _insist(self._saver, operation)
+                    await _insist(self._storage, operation)
                     self._advance(self._behind - isinstance(operation, Commit))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             self._error = error  # an exit would end the loop for everyone, if this task raised it
@@ -267,7 +288,7 @@ class _Backlog:
             raise self._error
 
 
-async def _insist(saver: BaseCheckpointSaver, operation: _Operation) -> None:
+async def _insist(storage: Storage, operation: _Operation) -> None:
     """Has the saver do something, once more if it was broken off.
 
     The backlog's task is cancelled by nobody but a loop that is shutting down, and there it may still
@@ -277,21 +298,11 @@ async def _insist(saver: BaseCheckpointSaver, operation: _Operation) -> None:
         CheckpointStorageError: It was broken off twice.
     """
     with suppress(asyncio.CancelledError):
-        return await _carry_out(saver, operation)
+        return await storage.carry_out(operation)
     try:
-        await _carry_out(saver, operation)
+        await storage.carry_out(operation)
     except asyncio.CancelledError as error:
         raise CheckpointStorageError("the saver broke off, and it is not known what it has stored") from error
-
-
-async def _carry_out(saver: BaseCheckpointSaver, operation: _Operation) -> None:
-    match operation:
-        case Commit():
-            await saver.acommit(operation)
-        case _Record(config, writes):
-            await saver.arecord(config, writes)
-        case _Withdrawal(config, task_ids):
-            await saver.awithdraw_writes(config, task_ids)
 
 
 def merged(batch: Sequence[_Operation]) -> list[_Operation]:

@@ -3,6 +3,7 @@
 import asyncio
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from aiograph.config import task_namespace
 from aiograph.constants import NAMESPACE_SEPARATOR, START
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel._emit import Emitter
-from aiograph.pregel._journal import Journal
+from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import Run
@@ -27,7 +28,8 @@ from aiograph.pregel._snapshot import run_metadata
 from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
 from aiograph.pregel._tasks import due_nodes
-from aiograph.types import Durability, OnError, RunnableConfig
+from aiograph.pregel._turns import TURNS
+from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
 
@@ -43,6 +45,7 @@ class Request:
     on_error: OnError
     step_timeout: float | None
     store: Any
+    on_conflict: OnConflict
     checkpointer: BaseCheckpointSaver | bool | None
 
 
@@ -68,36 +71,62 @@ class Opened(NamedTuple):
     pending: Sequence[PendingWrite]
 
 
-async def open_run(plan: Plan, request: Request, emitter: Emitter | None) -> Opened:
+async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter | None) -> Opened:
     """Loads the state that a run starts from, takes in the input, and makes the run whole.
 
     Raises:
         EmptyInputError: There is neither input nor anything to resume.
-        CheckpointQueryError: There is a saver, but the config names no thread.
+        ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
-    outer = current_task.get()
-    place = find_place(request.checkpointer, request.config, outer)
-    saved = await place.saver.aget_tuple(place.config) if place.saver is not None else None
-    state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
+    found = await _find(plan, place)
     # a nested run that left a checkpoint here was broken off: the same task asks again
-    is_resumed = saved is not None and _is_inherited(place, outer)
-    run = _whole_run(plan, request, place, state, emitter)
-    took_input = False if is_resumed else take_input(plan, state, request.input)
-    run.last_step = state.step + run.recursion_limit - (not _hands_input_on(plan, state, took_input))
-    if saved is None or took_input or await _is_replay(place):
-        return Opened(run, took_input, ())
-    return Opened(run, took_input, saved.pending_writes or ())
+    is_resumed = found.saved is not None and _is_inherited(place, current_task.get())
+    run = _whole_run(plan, request, place, found, emitter)
+    took_input = False if is_resumed else take_input(plan, run.state, request.input)
+    run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
+    if took_input:
+        return Opened(run, True, ())
+    if found.storage is not None:
+        # a run without input may work for long before it writes: others are to see that it has begun
+        await found.storage.saver.aclaim(place.config, found.storage.hold)
+    return Opened(run, False, found.pending)
 
 
-async def _is_replay(place: Place) -> bool:
-    """Whether a run starts from a checkpoint that the thread has left behind: then its tasks run again."""
-    if place.checkpoint_id is None or place.saver is None:
-        return False
-    head = await place.saver.aget_tuple(place._replace(checkpoint_id=None).config)
-    return head is None or head.checkpoint["id"] != place.checkpoint_id
+class _Found(NamedTuple):
+    """What there is where a run starts."""
+
+    saved: CheckpointTuple | None
+    state: RunState
+    storage: Storage | None
+
+    @property
+    def pending(self) -> Sequence[PendingWrite]:
+        """What finished tasks have written; in a past that the thread has left behind, they run again."""
+        if self.saved is None or (self.storage is not None and self.storage.hold.is_behind):
+            return ()
+        return self.saved.pending_writes or ()
 
 
-def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emitter: Emitter | None) -> Run:
+async def _find(plan: Plan, place: Place) -> _Found:
+    if place.saver is None or place.thread_id is None:
+        return _Found(None, fresh_state(plan, place.namespace), None)
+    saved, hold = await place.saver.ahold(place.config)
+    state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
+    return _Found(saved, state, Storage(place.saver, hold, place.thread_id))
+
+
+def turn_at(place: Place, on_conflict: OnConflict) -> AbstractAsyncContextManager[None]:
+    """Has the thread to itself for the length of the block, as far as others in this process wait as well."""
+    if on_conflict == "raise" or place.saver is None:
+        return _AT_ONCE
+    return TURNS.turn((id(place.saver), place.thread_id, place.namespace))
+
+
+_AT_ONCE = nullcontext()
+
+
+def _whole_run(plan: Plan, request: Request, place: Place, found: _Found, emitter: Emitter | None) -> Run:
+    state = found.state
     scope = _scope(request, place, current_task.get(), emitter)
     limits = limits_of(request.config)
     return Run(
@@ -105,7 +134,7 @@ def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emit
         plan=plan,
         state=state,
         scope=scope,
-        journal=_journal(plan, request, place, state, scope),
+        journal=_journal(plan, request, found, scope),
         emitter=emitter,
         on_error=request.on_error,
         step_timeout=request.step_timeout,
@@ -118,13 +147,8 @@ def _whole_run(plan: Plan, request: Request, place: Place, state: RunState, emit
 
 async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
     """A run that will not execute anything, at the checkpoint that `place` names."""
-    assert place.saver is not None
-    saved = await place.saver.aget_tuple(place.config)
-    state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
-    run = _whole_run(plan, request, place, state, None)
-    if saved is None or await _is_replay(place):
-        return Opened(run, False, ())
-    return Opened(run, False, saved.pending_writes or ())
+    found = await _find(plan, place)
+    return Opened(_whole_run(plan, request, place, found, None), False, found.pending)
 
 
 def _hands_input_on(plan: Plan, state: RunState, took_input: bool) -> bool:
@@ -223,8 +247,8 @@ def _nobody_listens(value: Any) -> None:
     """The stream writer of a run without a listener."""
 
 
-def _journal(plan: Plan, request: Request, place: Place, state: RunState, scope: RunScope) -> Journal | None:
-    if place.saver is None:
+def _journal(plan: Plan, request: Request, found: _Found, scope: RunScope) -> Journal | None:
+    if found.storage is None:
         if request.durability is not None and scope.depth == 0:
             warnings.warn(
                 f"durability={request.durability!r} has no effect: graph {plan.name!r} has no checkpointer",
@@ -232,6 +256,4 @@ def _journal(plan: Plan, request: Request, place: Place, state: RunState, scope:
                 stacklevel=2,
             )
         return None
-    assert place.thread_id is not None
-    metadata = run_metadata(request.config)
-    return Journal(place.saver, plan, state, place.thread_id, scope.durability, metadata)
+    return Journal(found.storage, plan, found.state, scope.durability, run_metadata(request.config))

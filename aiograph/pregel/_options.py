@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel._emit import STREAM_MODES
-from aiograph.types import Durability, OnError, RunnableConfig, StreamMode
+from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
 
 T = TypeVar("T")
 
@@ -15,6 +15,7 @@ DEFAULT_RECURSION_LIMIT = 10_000
 
 _CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
 _DURABILITIES: tuple[Durability, ...] = ("sync", "async", "exit")
+_ON_CONFLICT: tuple[OnConflict, ...] = ("raise", "wait")
 _ON_ERROR: tuple[OnError, ...] = ("cancel", "finish")
 
 
@@ -23,6 +24,14 @@ class Limits(NamedTuple):
 
     recursion: int
     concurrency: int | None
+
+
+class Choices(NamedTuple):
+    """What a caller may choose for one call; `None` leaves it to the graph."""
+
+    durability: Durability | None = None
+    on_error: OnError | None = None
+    on_conflict: OnConflict | None = None
 
 
 def default_recursion_limit() -> int:
@@ -120,6 +129,11 @@ def durability(value: Durability | None) -> Durability | None:
 def on_error(value: OnError | None) -> OnError | None:
     """The value, checked."""
     return None if value is None else one_of("on_error", value, _ON_ERROR)
+
+
+def on_conflict(value: OnConflict | None) -> OnConflict | None:
+    """The value, checked."""
+    return None if value is None else one_of("on_conflict", value, _ON_CONFLICT)
 
 
 def checkpointer(value: Any) -> BaseCheckpointSaver | Literal[False] | None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -131,8 +132,17 @@ class FaultySaver(BaseCheckpointSaver):
 
     # -- what the engine calls
 
-    def encode_writes(self, writes: TaskWrites) -> Any:
-        return self.inner.encode_writes(writes)
+    async def ahold(self, config: RunnableConfig) -> tuple[CheckpointTuple | None, Hold]:
+        return await self._hand_on("ahold", config, lambda: self.inner.ahold(config))
+
+    async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
+        await self._hand_on("aclaim", config, lambda: self.inner.aclaim(config, hold))
+
+    async def awithdraw(self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold) -> None:
+        await self._hand_on("awithdraw", config, lambda: self.inner.awithdraw(config, task_ids, hold))
+
+    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> Any:
+        return self.inner.encode_writes(writes, hold)
 
     def encode_commit(
         self,
@@ -141,14 +151,15 @@ class FaultySaver(BaseCheckpointSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
         writes: Sequence[Any],
+        hold: Hold | None = None,
     ) -> Commit:
-        return self.inner.encode_commit(config, checkpoint, metadata, new_versions, writes)
+        return self.inner.encode_commit(config, checkpoint, metadata, new_versions, writes, hold)
 
     async def acommit(self, commit: Commit) -> None:
         await self._hand_on("acommit", commit.config, lambda: self.inner.acommit(commit))
 
-    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
-        await self._hand_on("arecord", config, lambda: self.inner.arecord(config, writes))
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
+        await self._hand_on("arecord", config, lambda: self.inner.arecord(config, writes, hold))
 
     def allow_types(self, types: Iterable[type]) -> None:
         self.inner.allow_types(types)

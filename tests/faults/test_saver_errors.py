@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -273,10 +274,10 @@ class Watching(InMemorySaver):
         self.seen: list[tuple[int, int]] = []
         """How many were stored before or come with the checkpoint, and how many were under way."""
 
-    async def arecord(self, config: RunnableConfig, writes: Sequence[Any]) -> None:
+    async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
         self.under_way += 1
         await turns(5)
-        await super().arecord(config, writes)
+        await super().arecord(config, writes, hold)
         self.recorded[config["configurable"]["checkpoint_id"]] += len(writes)
         self.under_way -= 1
 

@@ -64,7 +64,7 @@ def _by_function(filter: Filter) -> list[Condition]:
 SQLITE = Dialect(
     reach=_SQLITE_REACH,
     nothing="x''",
-    run_id="CAST(json_extract(metadata, '$.run_id') AS TEXT)",
+    run_id="(CASE WHEN json_valid(metadata) THEN CAST(json_extract(metadata, '$.run_id') AS TEXT) END)",
     conditions=_by_function,
     lock_shared=None,  # there is one writer at a time
     lock=(),

@@ -16,7 +16,6 @@ from aiograph.checkpoint.base import (
     Commit,
     PruneStrategy,
     ThreadInfo,
-    checkpoint_of,
     thread_of,
 )
 from aiograph.checkpoint.serde._seal import PLAIN
@@ -109,10 +108,7 @@ class SqlSaver(EncodingSaver):
         ]
         await self._session.write(changes, key, key[:2])
 
-    async def awithdraw_writes(
-        self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold | None = None
-    ) -> None:
-        key = Key(*checkpoint_of(config))
+    async def _awithdraw(self, key: Key, task_ids: Sequence[str], hold: Hold | None) -> None:
         changes = [*_ownership(key, hold), statements.delete_writes(key, task_ids)]
         await self._session.write(changes, key, key[:2])
 

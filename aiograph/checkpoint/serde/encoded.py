@@ -205,6 +205,10 @@ class EncodingSaver(BaseCheckpointSaver):
         """Stores writes beside a checkpoint; with a hold, only if its epoch is at the head."""
         raise NotImplementedError
 
+    async def _awithdraw(self, key: Key, task_ids: Sequence[str], hold: Hold | None) -> None:
+        """Removes writes beside a checkpoint; with a hold, only if its epoch is at the head."""
+        raise NotImplementedError
+
     # -- reading
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -296,6 +300,12 @@ class EncodingSaver(BaseCheckpointSaver):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         await self.arecord(config, [self.encode_writes(TaskWrites(task_id, task_path, writes))])
+
+    async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
+        await self._awithdraw(Key(*checkpoint_of(config)), task_ids, None)
+
+    async def awithdraw(self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold) -> None:
+        await self._awithdraw(Key(*checkpoint_of(config)), task_ids, hold)
 
     async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
         key = Key(*checkpoint_of(config))

@@ -53,8 +53,9 @@ _VERSION_1 = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE INDEX checkpoints_of_runs ON checkpoints (json_extract(metadata, '$.run_id'))
-    WHERE json_extract(metadata, '$.run_id') IS NOT NULL
+    CREATE INDEX checkpoints_of_runs ON checkpoints (
+        CASE WHEN json_valid(metadata) THEN CAST(json_extract(metadata, '$.run_id') AS TEXT) END
+    )
     """,
 )
 

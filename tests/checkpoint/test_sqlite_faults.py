@@ -128,7 +128,7 @@ async def test_a_full_disk_fails_the_superstep_and_leaves_the_state_before_it(
     (config,) = await Verbs(saver, "async").put_chain("t", 1)
     before = await saver.aget_tuple(THREAD)
     await saver._session.fetch(limit(30), "filling the disk")
-    large = make_checkpoint({"n": 0, "large": "x" * 1_000_000}, versions={"n": 1, "large": 2})
+    large = make_checkpoint({"n": 0, "large": os.urandom(1_000_000)}, versions={"n": 1, "large": 2})
     with pytest.raises(CheckpointStorageError, match=rf"checkpoint '{large['id']}': .* full; make room"):
         await saver.aput(config, large, {}, {"large": 2})
     assert await saver.aget_tuple(THREAD) == before

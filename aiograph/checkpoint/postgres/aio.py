@@ -1,0 +1,41 @@
+"""`AsyncPostgresSaver`: the PostgreSQL saver for asynchronous code."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Self
+
+from aiograph._sql.supply import PoolOptions
+from aiograph.checkpoint.postgres._saver import PostgresSaverBase
+from aiograph.checkpoint.serde.base import SerializerProtocol
+
+__all__ = ["AsyncPostgresSaver", "PoolOptions"]
+
+
+class AsyncPostgresSaver(PostgresSaverBase):
+    __doc__ = PostgresSaverBase.__doc__
+
+    @classmethod
+    def from_conn_string(
+        cls,
+        conn_string: str,
+        *,
+        pipeline: bool = False,
+        serde: SerializerProtocol | None = None,
+        pool: PoolOptions | None = None,
+    ) -> AbstractAsyncContextManager[Self]:
+        """Opens a saver for the length of an `async with` block.
+
+        Args:
+            conn_string: The address, as a URL or in libpq's format.
+            pipeline: Has no effect, as everything is sent in pipelines; accepted so that code written for
+                other savers runs.
+            serde: How values become bytes.
+            pool: How many connections there are, and for how long.
+
+        Example:
+            ```python
+            async with AsyncPostgresSaver.from_conn_string("postgresql://localhost/app") as saver:
+                await saver.asetup()
+                graph = builder.compile(checkpointer=saver)
+            ```
+        """
+        return cls._opened(conn_string, {"serde": serde, "pool": pool})

@@ -90,8 +90,10 @@ class Dispatcher:
         self._reads: Lane = deque()
         self._writes: Lane = deque()
         self._workers: set[asyncio.Task[None]] = set()
-        self._hungry: asyncio.Task[None] | None = None
-        """The worker that waits for a connection. One at a time: it sees to the next one when it has it."""
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Workers that wait for a connection. The first of several sees to the next one when it has it."""
+        self._busy: set[asyncio.Task[None]] = set()
+        """Workers that have something to do."""
         self._is_silent = False
         """Whether a server has not answered, and none has since."""
 
@@ -109,17 +111,18 @@ class Dispatcher:
     # -- workers
 
     def _hire(self) -> None:
-        """Sees to it that what is queued is served, as far as there are connections."""
-        is_needed = self._hungry is None and (self._reads or self._writes)
+        """Sees to it that somebody gets a connection for what is queued, as long as there are any."""
+        is_needed = self._has_queued and not self._waiting
         if is_needed and len(self._workers) < self._supply.size:
-            self._hungry = asyncio.get_running_loop().create_task(self._work())
-            self._workers.add(self._hungry)
-            self._hungry.add_done_callback(self._leave)
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            self._waiting.add(worker)
+            worker.add_done_callback(self._workers.discard)
+            worker.add_done_callback(self._waiting.discard)
 
-    def _leave(self, worker: "asyncio.Task[None]") -> None:
-        self._workers.discard(worker)
-        if self._hungry is worker:
-            self._hungry = None
+    @property
+    def _has_queued(self) -> bool:
+        return bool(self._reads or self._writes)
 
     async def _work(self) -> None:
         pause = _FIRST_PAUSE
@@ -127,7 +130,7 @@ class Dispatcher:
         while lane:
             if await self._serve(lane):
                 pause = _FIRST_PAUSE
-            else:
+            elif self._has_queued:
                 self._counters.retries += 1
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -144,35 +147,41 @@ class Dispatcher:
         if connection is None:
             return True
         group = self._share(lane)
-        if self._hungry is asyncio.current_task():
-            self._hungry = None
         self._hire()
-        error: Exception | None = None
+        error = await self._carry_out(connection, group)
+        if group and not self._has_queued:
+            await self._dismiss()
+        if error is not None:
+            return self._settle(group, error)
+        for request in group:
+            request.finish()
+        return True
+
+    async def _carry_out(self, connection: Connection, group: Group) -> Exception | None:
+        """Carries out a group and gives back the connection; what has undone it, if anything has."""
+        worker = _this_task()
+        if group:
+            self._busy.add(worker)
         try:
             await self._run(connection, group)
-        except Exception as raised:
-            error = raised
+        except Exception as error:
+            return error
         except BaseException:
             # the loop is being shut down: those who wait on it are cancelled too, but not those elsewhere
             self._end(group, OperationalError("the event loop has ended"))
             raise
         finally:
             await self._supply.give_back(connection)
-        if not (self._reads or self._writes):
-            await self._dismiss()
-        if error is not None:
-            return self._settle(group, error)
-        self._is_silent = False
-        for request in group:
-            request.finish()
-        return True
+            self._busy.discard(worker)
+        return None
 
     async def _dismiss(self) -> None:
-        """Ends the wait for a connection that nobody needs any more, so that no task outlives its cause."""
-        hungry = self._hungry
-        if hungry is not None and hungry is not asyncio.current_task():
-            hungry.cancel()
-            await asyncio.wait([hungry])
+        """Ends the wait for connections that nobody needs any more, so that no task outlives its cause."""
+        for worker in self._waiting:
+            worker.cancel()
+        idle = self._workers - self._busy - {_this_task()}
+        if idle:
+            await asyncio.wait(idle)
 
     def _share(self, lane: Lane) -> Group:
         """This worker's share of a queue, in the order that all keep to who lock rows."""
@@ -215,11 +224,15 @@ class Dispatcher:
 
     async def _connection(self) -> Connection | None:
         """A connection; `None` if there is none yet, and those who have waited too long were told."""
+        worker = _this_task()
+        self._waiting.add(worker)
         try:
             return await self._supply.take(_GRACE if self._is_silent else _LOOK_UP)
         except Exception as error:
             self._refuse(error)
             return None
+        finally:
+            self._waiting.discard(worker)
 
     def _refuse(self, error: Exception) -> None:
         """Ends requests that have waited long enough for a connection, or all if there will not be one."""
@@ -262,6 +275,7 @@ class Dispatcher:
             raise ServerSilentError(f"no answer within {self._limits.silence} s") from error
         finally:
             watch.cancel()
+        self._is_silent = False
         self._counters.transactions += 1
         self._counters.statements += len(statements)
         rest = iter(cursors)
@@ -286,6 +300,12 @@ class Dispatcher:
         fault = self._limits.fault(f"{request.about}: cannot {what} {self._supply.name}: {described(error)}")
         fault.__cause__ = error
         return fault
+
+
+def _this_task() -> "asyncio.Task[None]":
+    task = asyncio.current_task()
+    assert task is not None  # only workers come here
+    return task
 
 
 def _order(request: Request) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from aiograph.pregel._builder import planned
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import Within
 from aiograph.pregel._inspect import empty_snapshot, snapshot
-from aiograph.pregel._loop import drive, save_update
+from aiograph.pregel._loop import drive, keep_update, save_update
 from aiograph.pregel._open import (
     Opened,
     Place,
@@ -35,7 +35,7 @@ from aiograph.pregel._open import (
 )
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._sink import Sink
-from aiograph.pregel._update import check_not_cleared, clear
+from aiograph.pregel._update import clear
 from aiograph.types import (
     Durability,
     OnConflict,
@@ -300,12 +300,9 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             place = find_place(request.checkpointer, request.config, current_task.get())
             async with turn_at(place, request.on_conflict):
                 opened: Opened = await open_run(self._plan, request, place, emitter)
-                output = await drive(*opened)
+                return await drive(*opened)
         except (SystemExit, KeyboardInterrupt) as error:
             raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
-        if request.input is None:
-            check_not_cleared(self._plan, opened.run.state)
-        return output
 
     def _request(
         self,
@@ -438,11 +435,8 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         request = self._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
         async with turn_at(place, request.on_conflict):
             run, _, _ = await open_update(self._plan, place, request)
-            assert run.journal is not None
             clear(run.state)
-            await run.journal.commit("update", ())
-            await run.journal.close()
-            return run.journal.config
+            return await keep_update(run)
 
     def _place(self, config: RunnableConfig) -> "_SavedPlace":
         place = saved_place(self._options.checkpointer, self._config(config), current_task.get())

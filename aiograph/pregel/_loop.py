@@ -183,6 +183,11 @@ async def save_update(
     """
     node = author(run.plan, run.state, as_node)
     await apply_update(run, node, values, pending)
+    return await keep_update(run)
+
+
+async def keep_update(run: Run) -> RunnableConfig:
+    """Keeps a state that was changed from outside, and names the checkpoint."""
     assert run.journal is not None
     await run.journal.commit("update", ())  # no task of the checkpoint before has made the update
     await run.journal.close()

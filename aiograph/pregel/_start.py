@@ -4,7 +4,7 @@ from typing import Any
 
 from aiograph.constants import PULL
 from aiograph.errors import EmptyInputError, InvalidUpdateError
-from aiograph.pregel._apply import apply_writes
+from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._plan import Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks
@@ -29,15 +29,28 @@ def take_input(plan: Plan, state: RunState, input: Any) -> bool:
                 f"graph {plan.name!r} got None as input, which resumes a thread, "
                 "but there is no checkpoint to resume from: pass an input"
             )
+        _check_not_cleared(plan, state)
         return False
     caller = Task(_CALLER, (PULL, _CALLER.name), (), state)
     caller.writes = _input_writes(plan, input)
     dropped = due_tasks(plan, state, 0)
     for task in dropped:
         task.writes = []
-    apply_writes(plan, state, [*dropped, caller])
+    try:
+        apply_writes(plan, state, [*dropped, caller])
+    except ConflictingWrites as conflict:
+        raise conflict.error from conflict.error.__cause__
     state.step += 1
     return True
+
+
+def _check_not_cleared(plan: Plan, state: RunState) -> None:
+    """A thread whose memory was cleared must not pass for one whose run has finished."""
+    if not state.seen and state.updated == frozenset():
+        raise EmptyInputError(
+            f"graph {plan.name!r} got None as input, which resumes a thread, "
+            "but its memory was cleared and nothing has run since: pass an input"
+        )
 
 
 def _input_writes(plan: Plan, input: Any) -> list[Write]:

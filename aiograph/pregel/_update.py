@@ -5,7 +5,7 @@ from typing import Any
 
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import PULL, PUSH, START, TASKS
-from aiograph.errors import EmptyInputError, InvalidUpdateError
+from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._attempt import write_as
 from aiograph.pregel._plan import Plan, PlannedNode
@@ -113,16 +113,3 @@ def clear(state: RunState) -> None:
     state.channels, state.values, state.seen = {}, {}, {}
     state.updated = frozenset()
     state.step += 1
-
-
-def check_not_cleared(plan: Plan, state: RunState) -> None:
-    """Refuses to take for a finished run what has only been cleared.
-
-    Raises:
-        EmptyInputError: No node has run on this state, and none is to run.
-    """
-    if not state.seen and state.updated == frozenset():
-        raise EmptyInputError(
-            f"graph {plan.name!r} got None as input, which resumes a thread, "
-            "but its memory was cleared and nothing has run since: pass an input"
-        )

@@ -1,0 +1,42 @@
+"""The contract of checkpoint savers as tests: what the engine and its users rely on, in both colours.
+
+Needs pytest; the tests are asynchronous and run under the plugin that anyio brings.
+
+Each of the modules here holds the tests of one subject; `SaverContract` is all of them together.
+"""
+
+from aiograph.testing.savers._at_once import Concurrency
+from aiograph.testing.savers._checkpoints import Checkpoints
+from aiograph.testing.savers._deleting import Deletions
+from aiograph.testing.savers._kit import Colour, Verbs, make_checkpoint
+from aiograph.testing.savers._listing import Lists
+from aiograph.testing.savers._namespaces import Namespaces
+from aiograph.testing.savers._supersteps import Supersteps
+from aiograph.testing.savers._writes import Writes
+
+__all__ = ["Colour", "SaverContract", "Verbs", "make_checkpoint"]
+
+
+class SaverContract(
+    Checkpoints,
+    Namespaces,
+    Writes,
+    Lists,
+    Deletions,
+    Supersteps,
+    Concurrency,
+):
+    """What every saver has to do. Subclass it, name the subclass `Test...`, and say how to open one.
+
+    Each test runs twice: with the asynchronous verbs, and with the synchronous ones. What a saver leaves
+    out it says by class attributes: `can_withdraw`, `can_hold`, `can_compare`, `keeps_house` and
+    `refuses_names`. The tests of those parts are skipped then.
+
+    Example:
+        >>> from contextlib import asynccontextmanager
+        >>> class TestMySaver(SaverContract):
+        ...     @asynccontextmanager
+        ...     async def open_saver(self):
+        ...         async with MySaver.from_conn_string("...") as saver:
+        ...             yield saver
+    """

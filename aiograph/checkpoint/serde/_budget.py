@@ -17,9 +17,13 @@ _EXTENSIONS = bytes([*range(0xC7, 0xCA), *range(0xD4, 0xD9)])
 """Bytes that may begin an extension."""
 
 _MANY_BYTES = 2**20
-_MANY_CONTAINERS = 400_000
-_BYTES_EACH = 24
-"""A blob may hold so many containers; a larger one also one for every 24 of its bytes."""
+_MUCH = 600_000
+_BYTES_EACH = 16
+"""The objects of a blob may weigh so much; those of a larger one also 1 for every 16 of its bytes."""
+
+_WEIGHTS = {32: 0, 35: 8, **dict.fromkeys((*range(12, 22), 64, 65), 2)}
+"""By extension code, what an object weighs beside the list of its parts, which weighs 1: a tuple nothing,
+a deque as much as 8 dicts, paths, addresses and instances 2, and everything else 1."""
 
 _KEY_BYTES = 2**15
 _MANY_KEYS = 2_000
@@ -43,23 +47,33 @@ class OverBudget(ValueError):
 def is_suspect(data: bytes) -> bool:
     """Whether reading the bytes may cost more than is usual for so many."""
     size = len(data)
-    return size > _KEY_BYTES and (
-        _occurrences(data, _EXTENSIONS) > _MANY_KEYS
-        or (size > _MANY_BYTES and _occurrences(data, _HEADERS) > _allowed_containers(size))
-    )
+    if size <= _KEY_BYTES:
+        return False
+    extensions = _occurrences(data, _EXTENSIONS)
+    return extensions > _MANY_KEYS or (size > _MANY_BYTES and _may_be_heavy(data, extensions))
 
 
 def check_written(data: bytes) -> None:
     """Refuses bytes that could not be read back.
 
     Raises:
-        OverBudget: They hold too many lists and dicts.
+        OverBudget: The objects they stand for weigh too much.
     """
-    size = len(data)
-    if size > _MANY_BYTES and _occurrences(data, _HEADERS) > _allowed_containers(size):
-        count = Budget(size).count
-        msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass", ext_hook=_no_extension,
-                        list_hook=count, object_pairs_hook=count)  # fmt: skip
+    if len(data) > _MANY_BYTES and _may_be_heavy(data, _occurrences(data, _EXTENSIONS)):
+        budget = Budget(len(data))
+        msgpack.unpackb(
+            data,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            ext_hook=budget.weighing(_nothing),
+            list_hook=budget.count,
+            object_pairs_hook=budget.count,
+        )
+
+
+def _may_be_heavy(data: bytes, extensions: int) -> bool:
+    at_most = _occurrences(data, _HEADERS) + max(_WEIGHTS.values()) * extensions
+    return at_most > _allowed_weight(len(data))
 
 
 def pattern_cost(pattern: "str | bytes") -> int:
@@ -69,30 +83,34 @@ def pattern_cost(pattern: "str | bytes") -> int:
 
 
 class Budget:
-    """What is left of the containers that one blob may hold."""
+    """What the objects of one blob may still weigh."""
 
     __slots__ = ("_left",)
 
     def __init__(self, size: int) -> None:
-        self._left = _allowed_containers(size)
+        self._left = _allowed_weight(size)
 
-    def count(self, container: object = None) -> None:
-        """Counts a container; a blob with too many of them is refused.
+    def spend(self, weight: int) -> None:
+        """Counts an object.
 
         Raises:
-            OverBudget: There are too many.
+            OverBudget: There were too many before.
         """
-        self._left -= 1
+        self._left -= weight
         if self._left < 0:
-            raise OverBudget("it holds too many lists and dicts for its size")
+            raise OverBudget("it holds too many lists, dicts and other objects for its size")
+
+    def count(self, container: object) -> None:
+        """Counts a list or a dict, of which nothing is kept."""
+        self.spend(1)
 
     def mapping(self, pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
         """The dict of these pairs.
 
         Raises:
-            OverBudget: There are too many containers, or the keys were made to collide.
+            OverBudget: There were too many objects before, or the keys were made to collide.
         """
-        self.count()
+        self.spend(1)
         check_keys([key for key, _ in pairs])
         return dict(pairs)
 
@@ -100,8 +118,17 @@ class Budget:
         """A hook for lists that counts each before it hands it on."""
 
         def hook(items: list[Any]) -> Any:
-            self.count()
+            self.spend(1)
             return items if then is None else then(items)
+
+        return hook
+
+    def weighing(self, then: Callable[[int, bytes], Any]) -> Callable[[int, bytes], Any]:
+        """A hook for extensions that weighs each before it hands it on."""
+
+        def hook(code: int, data: bytes) -> Any:
+            self.spend(_WEIGHTS.get(code, 1))
+            return then(code, data)
 
         return hook
 
@@ -116,13 +143,13 @@ def check_keys(keys: Sequence[Any]) -> None:
         raise OverBudget("its keys have too few different hashes")
 
 
-def _allowed_containers(size: int) -> int:
-    return max(_MANY_CONTAINERS, size // _BYTES_EACH)
+def _allowed_weight(size: int) -> int:
+    return max(_MUCH, size // _BYTES_EACH)
 
 
 def _occurrences(data: bytes, of: bytes) -> int:
     return len(data) - len(data.translate(None, of))
 
 
-def _no_extension(code: int, data: bytes) -> None:
+def _nothing(code: int, data: bytes) -> None:
     return None

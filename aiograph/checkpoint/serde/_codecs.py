@@ -118,7 +118,9 @@ def _known_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+@cache
 def _zone(key: str) -> ZoneInfo:
+    """Kept for ever, being few: to load one again and again is what a row could ask for."""
     if key not in _known_zones():
         raise ValueError(f"time zone {key!r} is not known on this machine")
     return ZoneInfo(key)

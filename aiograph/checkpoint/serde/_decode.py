@@ -39,7 +39,7 @@ def decode_plain(data: bytes) -> Any:
 def _unpack(data: bytes, on_extension: Callable[[int, bytes], Any], on_list: Build | None) -> Any:
     if is_suspect(data):
         budget = Budget(len(data))
-        return _unpackb(data, on_extension, budget.counting(on_list), budget.mapping)
+        return _unpackb(data, budget.weighing(on_extension), budget.counting(on_list), budget.mapping)
     return _unpackb(data, on_extension, on_list)
 
 

@@ -24,9 +24,9 @@ _LEVEL = 1
 
 _ZLIB = "+zlib"
 
-_FREE_GROWTH = 16 * 2**20
-_MAX_GROWTH = 64
-"""A row may grow to the larger of 16 MiB and 64 times its size: what would grow further is not compressed."""
+_FREE_GROWTH = 8 * 2**20
+_MAX_GROWTH = 16
+"""A row may grow to the larger of 8 MiB and 16 times its size: what would grow further is not compressed."""
 
 
 class Seal(Protocol):

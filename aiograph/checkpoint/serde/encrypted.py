@@ -184,7 +184,7 @@ def _opened(cipher: _Cipher, nonce: bytes, closed: bytes, associated: bytes) -> 
         return cipher.decrypt(nonce, closed, associated)
     except InvalidTag as error:
         raise CheckpointDeserializationError(
-            "an encrypted value does not open: it was changed, or belongs elsewhere, or its key is another one"
+            "an encrypted value does not open: it was changed, belongs elsewhere, or its key is another one"
         ) from error
 
 

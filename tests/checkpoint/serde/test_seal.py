@@ -43,9 +43,9 @@ def test_what_would_save_less_than_a_fifth_stays_as_it_is() -> None:
 
 
 def test_what_would_grow_without_measure_is_not_compressed() -> None:
-    zeros = bytes(17 * 2**20)
+    zeros = bytes(9 * 2**20)
     assert PLAIN.close("bytes", zeros, b"")[0] == "bytes"
-    assert PLAIN.close("bytes", zeros[: 16 * 2**20], b"")[0] == "bytes+zlib"
+    assert PLAIN.close("bytes", zeros[: 8 * 2**20], b"")[0] == "bytes+zlib"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_would_grow_without_measure_is_not_compressed() -> None:
         zlib.compress(TEXT)[:-5],
         zlib.compress(TEXT) + b"x",
         zlib.compress(TEXT) + zlib.compress(TEXT),
-        zlib.compress(bytes(17 * 2**20)),
+        zlib.compress(bytes(9 * 2**20)),
     ],
     ids=["empty", "plain", "cut", "cut more", "one byte more", "two", "bomb"],
 )

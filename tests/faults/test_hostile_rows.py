@@ -58,7 +58,8 @@ def test_a_bomb_ends_soon_and_takes_little_memory(name: str) -> None:
 
 def test_what_could_not_be_read_back_is_refused_when_it_is_stored() -> None:
     serializer = make_serializer()
-    for value in ([{}] * 1_100_000, [[]] * 1_100_000, [deque[Any]()] * 300_000):
+    heavy: list[Any] = [[{}] * 1_100_000, [[]] * 1_100_000, [deque()] * 300_000]
+    for value in heavy:
         with pytest.raises(UnstorableValueError, match="too many lists, dicts and other objects"):
             serializer.dumps_typed(value)
 

@@ -139,7 +139,7 @@ class CheckpointStorageError(CheckpointError):
 
 
 class ConcurrentUpdateError(CheckpointError):
-    """Somebody else has written to the thread since this run read it. Nothing of what was refused is stored."""
+    """Somebody else has written to the thread since this run read it; nothing of the refused is stored."""
 
 
 class CheckpointSerializationError(CheckpointError):

@@ -12,6 +12,7 @@ from aiograph.checkpoint.base import (
     Commit,
     PruneStrategy,
     ThreadInfo,
+    checked_name,
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cell, reach
@@ -27,6 +28,7 @@ from aiograph.checkpoint.serde._stored import (
     overtaken,
     require_limit,
     taken,
+    thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode_tuple, moment_of
@@ -201,6 +203,7 @@ class InMemorySaver(EncodingSaver):
                 line.record(parent_id, commit.writes)
             line.add(parent_id, checkpoint, commit.metadata)
             line.head = _next_head(line, commit.step, checkpoint.id)
+        self._tally.put()
 
     async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
         thread_id, namespace, _ = thread_of(config)
@@ -247,18 +250,21 @@ class InMemorySaver(EncodingSaver):
             raise overtaken(Key(thread_id, namespace, checkpoint_id))
 
     def _require_epoch(self, key: Key, hold: Hold | None) -> None:
-        head = self._line(key.thread_id, key.namespace).head
-        if hold is not None and (head is None or head.epoch != hold.epoch):
+        if hold is None:
+            return
+        line = self._line(key.thread_id, key.namespace)
+        is_owner = line.head is not None and line.head.epoch == hold.epoch
+        if not is_owner or not line.admits(None, hold.required_parent(key.checkpoint_id)):
             raise overtaken(key)
 
     # -- housekeeping
 
     async def adelete_thread(self, thread_id: str) -> None:
         with _lock:
-            self._threads.pop(str(thread_id), None)
+            self._threads.pop(thread_name(thread_id), None)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        unwanted = {str(run_id) for run_id in run_ids}
+        unwanted = {checked_name(run_id, "run_id") for run_id in run_ids}
 
         def of_these_runs(line: _Line) -> list[str]:
             return [
@@ -272,14 +278,15 @@ class InMemorySaver(EncodingSaver):
                 self._remove(thread_id, of_these_runs)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        source_id, target_id = thread_name(source_thread_id), thread_name(target_thread_id)
         with _lock:
-            source = self._threads.get(str(source_thread_id))
-            target = self._threads.get(str(target_thread_id))
+            source = self._threads.get(source_id)
+            target = self._threads.get(target_id)
             if source is None:
                 return
             if target is not None and not target.is_part_of(source):
-                raise taken(str(target_thread_id))
-            self._threads[str(target_thread_id)] = source.copy()
+                raise taken(target_id)
+            self._threads[target_id] = source.copy()
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
         if deletes_all(strategy):
@@ -288,7 +295,7 @@ class InMemorySaver(EncodingSaver):
             return
         with _lock:
             for thread_id in thread_ids:
-                self._remove(str(thread_id), lambda line: sorted(line.rows)[:-1])
+                self._remove(thread_name(thread_id), lambda line: sorted(line.rows)[:-1])
 
     def _remove(self, thread_id: str, unwanted: Callable[[_Line], Sequence[str]]) -> None:
         """Removes checkpoints from a thread, and what only they have led to."""
@@ -308,6 +315,7 @@ class InMemorySaver(EncodingSaver):
 
     async def _afind(self, config: RunnableConfig) -> Sought:
         thread_id, namespace, checkpoint_id = thread_of(config)
+        self._tally.get()
         with _lock:
             thread = self._threads.get(thread_id)
             line = None if thread is None else thread.lines.get(namespace)

@@ -8,7 +8,7 @@ from aiograph._sql.session import Query, Row
 from aiograph.checkpoint._hold import Head
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
-from aiograph.checkpoint.serde._cells import Cell, CellReader
+from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells
 from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -26,7 +26,7 @@ WITH RECURSIVE page AS (
     SELECT w.* FROM page CROSS JOIN checkpoint_writes AS w
     WHERE w.thread_id = page.thread_id AND w.checkpoint_ns = page.checkpoint_ns
         AND w.checkpoint_id = page.checkpoint_id
-), {reach}
+) {reach}
 SELECT 0, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, CAST(metadata AS TEXT), '',
     created_at, type, refs, checkpoint, {nothing}
 FROM page
@@ -34,11 +34,14 @@ UNION ALL
 SELECT 1, thread_id, checkpoint_ns, checkpoint_id, task_id, channel, task_path,
     idx, type, refs, blob, {nothing}
 FROM pending
+{more}
+"""
+
+_READ_CELLS = """
 UNION ALL
 SELECT 2, b.thread_id, '', '', '', '', '', 0, b.type, b.refs, b.blob, b.address
 FROM reach CROSS JOIN checkpoint_blobs AS b
 WHERE b.thread_id = reach.thread_id AND b.address = reach.address
-{more}
 """
 
 _PAGE_REFS = "SELECT thread_id, refs FROM page UNION ALL SELECT thread_id, refs FROM pending"
@@ -100,8 +103,17 @@ def read_threads(limit: int, after: tuple[int, str] | None) -> Query:
     return Query(_SELECT_THREADS.format(condition="", having=having), (*(after or ()), limit))
 
 
+class Wants(NamedTuple):
+    """What is to be read besides checkpoints and writes."""
+
+    cells: bool
+    """What they refer to."""
+    lineage: bool
+    """The lineage of their threads."""
+
+
 def read_one(
-    dialect: Dialect, thread_id: str, namespace: str, checkpoint_id: str | None, *, binds: bool
+    dialect: Dialect, thread_id: str, namespace: str, checkpoint_id: str | None, wants: Wants
 ) -> Query:
     """One checkpoint, or the newest one, and the head of its namespace.
 
@@ -110,7 +122,7 @@ def read_one(
         thread_id: The thread.
         namespace: The namespace.
         checkpoint_id: The checkpoint; `None` for the newest one.
-        binds: Whether the lineage is needed.
+        wants: What else is needed.
     """
     conditions: list[tuple[str, Sequence[Any]]] = [
         ("thread_id = ?", [thread_id]),
@@ -118,12 +130,13 @@ def read_one(
     ]
     if checkpoint_id is not None:
         conditions.append(("checkpoint_id = ?", [checkpoint_id]))
-    more = _READ_HEAD + (_READ_LINEAGE_OF_THREAD if binds else "")
-    parameters = [thread_id, namespace, *([thread_id] if binds else [])]
-    return _read(dialect, conditions, 1, more, parameters)
+    more = _READ_HEAD + (_READ_LINEAGE_OF_THREAD if wants.lineage else "")
+    parameters = [thread_id, namespace, *([thread_id] if wants.lineage else [])]
+    query = _read(dialect, conditions, 1, wants, more)
+    return Query(query.sql, [*query.parameters, *parameters])
 
 
-def read_page(dialect: Dialect, listing: Listing, after: Key | None, size: int, *, binds: bool) -> Query:
+def read_page(dialect: Dialect, listing: Listing, after: Key | None, size: int, wants: Wants) -> Query:
     """The next checkpoints of a listing, newest first.
 
     Args:
@@ -131,7 +144,7 @@ def read_page(dialect: Dialect, listing: Listing, after: Key | None, size: int, 
         listing: What is listed.
         after: The last checkpoint of the page before.
         size: How many to read at most.
-        binds: Whether lineages are needed.
+        wants: What else is needed.
     """
     given: list[tuple[str, Sequence[Any]]] = [
         ("thread_id = ?", [listing.thread_id]),
@@ -143,18 +156,17 @@ def read_page(dialect: Dialect, listing: Listing, after: Key | None, size: int, 
     conditions = [each for each in given if each[1][0] is not None]
     if listing.filter is not None:
         conditions += dialect.conditions(listing.filter)
-    return _read(dialect, conditions, size, _READ_LINEAGE if binds else "", ())
+    return _read(dialect, conditions, size, wants, _READ_LINEAGE if wants.lineage else "")
 
 
-def _read(dialect: Dialect, conditions: Conditions, size: int, more: str, parameters: Sequence[Any]) -> Query:
+def _read(dialect: Dialect, conditions: Conditions, size: int, wants: Wants, more: str) -> Query:
     sql = _READ.format(
         conditions=" AND ".join(condition for condition, _ in conditions) or "1 = 1",
-        reach=dialect.reach.format(sources=_PAGE_REFS),
+        reach=", " + dialect.reach.format(sources=_PAGE_REFS) if wants.cells else "",
         nothing=dialect.nothing,
-        more=more.format(nothing=dialect.nothing),
+        more=(_READ_CELLS if wants.cells else "") + more.format(nothing=dialect.nothing),
     )
-    values = [value for _, given in conditions for value in given]
-    return Query(sql, [*values, size, *parameters])
+    return Query(sql, [*(value for _, given in conditions for value in given), size])
 
 
 # -- what the rows amount to
@@ -170,8 +182,14 @@ class Found(NamedTuple):
     """Of the last thread that it was asked for."""
 
 
-def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row]) -> Found:
+def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Cells | None = None) -> Found:
     """Puts rows together.
+
+    Args:
+        serde: Reads what the cells hold.
+        seal: Opens the cells.
+        rows: What a query has brought.
+        known: The cells, if the query has not brought them.
 
     Raises:
         CheckpointDeserializationError: A checkpoint cannot be read.
@@ -180,7 +198,7 @@ def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row]) -> Found:
     for row in rows:
         sorted_out[row[0]].append(row)
     lineages = {thread_id: lineage for _, thread_id, lineage, *_ in sorted_out[_LINEAGE]}
-    page = _Page(serde, seal, lineages)
+    page = _Page(serde, seal, lineages, known)
     for row in sorted_out[_CELL]:
         page.cells(row[1]).add(bytes(row[11]), (row[8], bytes(row[9]), bytes(row[10])))
     writes: dict[Key, list[Row]] = defaultdict(list)
@@ -195,7 +213,10 @@ def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row]) -> Found:
 class _Page:
     """The threads that some rows belong to."""
 
-    def __init__(self, serde: SerializerProtocol, seal: Seal, lineages: dict[str, str]) -> None:
+    def __init__(
+        self, serde: SerializerProtocol, seal: Seal, lineages: dict[str, str], known: Cells | None
+    ) -> None:
+        self._known = known
         self._serde = serde
         self._seal = seal
         self._lineages = lineages
@@ -212,7 +233,8 @@ class _Page:
 
     def checkpoint(self, row: Row, writes: Sequence[Row]) -> StoredCheckpoint:
         key = Key(*row[1:4])
-        cells, sealer = self.cells(key.thread_id), self._sealer(key.thread_id)
+        fetched, sealer = self.cells(key.thread_id), self._sealer(key.thread_id)
+        cells = fetched if self._known is None else self._known
         stored = (row[8], bytes(row[9]), bytes(row[10]))
         document = reading(key, "the checkpoint itself", lambda each: sealer.open(each, *key[1:]), stored)
         skeleton, values = read_document(CellReader(self._serde, cells), key, document, row[7])
@@ -220,7 +242,7 @@ class _Page:
             (each[4], each[5], self._write(sealer, key, each))
             for each in sorted(writes, key=lambda each: (each[6], each[4], each[7]))
         ]
-        return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, cells.size)
+        return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, fetched.size)
 
     def _write(self, sealer: Sealer, key: Key, row: Row) -> Cell:
         task_id, channel, position = row[4], row[5], str(row[7])

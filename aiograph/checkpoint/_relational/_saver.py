@@ -9,15 +9,19 @@ from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint._relational import _reading as reading
 from aiograph.checkpoint._relational import _statements as statements
+from aiograph.checkpoint._relational._cache import CellCache, needed
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import Sealer
+from aiograph.checkpoint._statistics import Statistics
 from aiograph.checkpoint.base import (
     CheckpointTuple,
     Commit,
     PruneStrategy,
     ThreadInfo,
+    checked_name,
     thread_of,
 )
+from aiograph.checkpoint.serde._cells import Cells
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
@@ -30,9 +34,11 @@ from aiograph.checkpoint.serde._stored import (
     place_text,
     require_limit,
     taken,
+    thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode_tuple, moment_of
+from aiograph.errors import CheckpointDeserializationError
 from aiograph.types import RunnableConfig
 
 _PAGE = 50
@@ -42,17 +48,43 @@ _LARGE = 1_000_000
 """Bytes from which decoding leaves the loop: they would hold it up for milliseconds."""
 
 
+_Place = tuple[str, str, str | None]
+"""Thread, namespace, and checkpoint or `None` for the newest."""
+
+
 class SqlSaver(EncodingSaver):
     """Keeps checkpoints in the tables of a database.
 
     A subclass says which database, and how to open it.
+
+    Args:
+        session: The database.
+        serde: How values become bytes.
+        cached_threads: How many threads' newest values are kept in memory, so that a run need not fetch them.
+            What other processes write is seen all the same.
     """
 
     dialect: ClassVar[Dialect]
 
-    def __init__(self, session: Session, *, serde: SerializerProtocol | None = None) -> None:
+    def __init__(
+        self, session: Session, *, serde: SerializerProtocol | None = None, cached_threads: int = 0
+    ) -> None:
         super().__init__(serde=serde)
         self._session = session
+        self._cache = CellCache(cached_threads)
+        self._binds = self._seal is not PLAIN
+
+    @property
+    def statistics(self) -> Statistics:
+        counters, tally = self._session.counters, self._tally
+        return Statistics(
+            puts=tally.puts,
+            gets=tally.gets,
+            cached_gets=tally.cached_gets,
+            bytes_written=counters.bytes_written,
+            seconds=counters.seconds,
+            retries=counters.retries,
+        )
 
     async def aclose(self) -> None:
         """Closes the database. What was asked before is done; what is asked later is an error."""
@@ -80,6 +112,9 @@ class SqlSaver(EncodingSaver):
         changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)
         changes.append(statements.insert_checkpoint(sealer, key, parent_id, checkpoint, commit.metadata))
         await self._session.write(changes, key, key[:2])
+        self._tally.put()
+        if self._cache and commit.step is not None:
+            self._cache.follow(key[:2], cells, checkpoint.reached)
 
     def _admission(self, key: Key, commit: Commit, lineage: str) -> statements.Statements:
         """What a commit asks of the head of its namespace, and does to it."""
@@ -114,7 +149,7 @@ class SqlSaver(EncodingSaver):
 
     async def _sealer(self, thread_id: str, lineage: str | None) -> Sealer:
         """What seals the rows of a thread; without its lineage, that is looked up where it matters."""
-        if lineage is None and self._seal is not PLAIN:
+        if lineage is None and self._binds:
             rows = await self._session.fetch(reading.lineage_of(thread_id), f"thread {thread_id!r}")
             lineage = rows[0][0] if rows else None
         return Sealer(self._seal, lineage or thread_id)
@@ -122,10 +157,11 @@ class SqlSaver(EncodingSaver):
     # -- housekeeping
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._change(str(thread_id), statements.delete_thread(self.dialect, str(thread_id)))
+        name = thread_name(thread_id)
+        await self._change(name, statements.delete_thread(self.dialect, name))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        wanted = [str(run_id) for run_id in run_ids]
+        wanted = [checked_name(run_id, "run_id") for run_id in run_ids]
         if not wanted:
             return
         condition = statements.of_runs(self.dialect, wanted)
@@ -134,14 +170,14 @@ class SqlSaver(EncodingSaver):
             await self._change(thread_id, statements.delete_runs(self.dialect, thread_id, wanted))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        source, target = str(source_thread_id), str(target_thread_id)
+        source, target = thread_name(source_thread_id), thread_name(target_thread_id)
         changes = statements.copy_thread(self.dialect, source, target, partial(taken, target))
         await self._session.write(changes, f"copying thread {source!r} to {target!r}", (source,))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
         removal = statements.delete_thread if deletes_all(strategy) else statements.delete_older
-        for thread_id in thread_ids:
-            await self._change(str(thread_id), removal(self.dialect, str(thread_id)))
+        for name in map(thread_name, thread_ids):
+            await self._change(name, removal(self.dialect, name))
 
     async def _change(self, thread_id: str, changes: statements.Statements) -> None:
         await self._session.write(changes, f"thread {thread_id!r}", (thread_id,))
@@ -149,14 +185,35 @@ class SqlSaver(EncodingSaver):
     # -- reading
 
     async def _afind(self, config: RunnableConfig) -> Sought:
-        thread_id, namespace, checkpoint_id = thread_of(config)
-        query = reading.read_one(
-            self.dialect, thread_id, namespace, checkpoint_id, binds=self._seal is not PLAIN
-        )
-        about = (
-            Key(thread_id, namespace, checkpoint_id) if checkpoint_id else place_text(thread_id, namespace)
-        )
-        found = reading.found(self._content, self._seal, await self._session.fetch(query, about))
+        thread_id, namespace, checkpoint_id = place = thread_of(config)
+        line = (thread_id, namespace)
+        known = self._cache.cells(line) if self._cache and checkpoint_id is None else {}
+        sought = await self._afind_with(place, known) if known else None
+        self._tally.get(cached=sought is not None)
+        if sought is None:
+            sought = await self._aread_one(place, None)
+            if self._cache and checkpoint_id is None and sought.stored is not None:
+                self._cache.remember(line, dict(sought.stored.cells))
+        return sought
+
+    async def _afind_with(self, place: _Place, known: Cells) -> Sought | None:
+        """Reads a checkpoint whose cells are known; `None` if some turn out not to be."""
+        try:
+            sought = await self._aread_one(place, known)
+        except CheckpointDeserializationError:
+            return None  # a part of the checkpoint itself is missing, or is read again and reported
+        if sought.stored is None:
+            return sought
+        stored = sought.stored
+        cells = needed([*stored.values.values(), *(cell for _, _, cell in stored.writes)], known)
+        return None if cells is None else sought._replace(stored=stored._replace(cells=cells))
+
+    async def _aread_one(self, place: _Place, known: Cells | None) -> Sought:
+        wants = reading.Wants(cells=known is None, lineage=self._binds)
+        query = reading.read_one(self.dialect, *place, wants)
+        about = place_text(*place[:2]) + (f", checkpoint {place[2]!r}" if place[2] else "")
+        rows = await self._session.fetch(query, about)
+        found = reading.found(self._content, self._seal, rows, known)
         return Sought(found.checkpoints[0] if found.checkpoints else None, found.head, found.lineage)
 
     async def alist(
@@ -180,7 +237,8 @@ class SqlSaver(EncodingSaver):
             after = page[-1].key
 
     async def _apage(self, listing: Listing, after: Key | None, size: int) -> list[StoredCheckpoint]:
-        query = reading.read_page(self.dialect, listing, after, size, binds=self._seal is not PLAIN)
+        wants = reading.Wants(cells=True, lineage=self._binds)
+        query = reading.read_page(self.dialect, listing, after, size, wants)
         rows = await self._session.fetch(query, f"checkpoints of thread {listing.thread_id!r}")
         return reading.found(self._content, self._seal, rows).checkpoints
 
@@ -216,4 +274,8 @@ def _ownership(key: Key, hold: Hold | None) -> statements.Statements:
     """What a run asks of the head before it writes beside a checkpoint."""
     if hold is None:
         return []
-    return [statements.has_epoch(key, hold.epoch, partial(overtaken, key))]
+    refusal = partial(overtaken, key)
+    owned: statements.Statements = [statements.has_epoch(key, hold.epoch, refusal)]
+    if hold.required_parent(key.checkpoint_id) is not None:
+        owned.append(statements.has_checkpoint(key, refusal))
+    return owned

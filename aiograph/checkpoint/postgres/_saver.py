@@ -34,6 +34,8 @@ class PostgresSaverBase(SqlSaver):
         serde: How values become bytes.
         pool: How many connections the saver's own pool has, and for how long.
         patience: Seconds for which something is tried again when connections break.
+        cached_threads: How many threads' newest values are kept in memory as well, so that a run need not
+            fetch them. What others write is seen all the same.
     """
 
     dialect: ClassVar[Dialect] = POSTGRES
@@ -45,10 +47,11 @@ class PostgresSaverBase(SqlSaver):
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
         patience: float = 30.0,
+        cached_threads: int = 0,
     ) -> None:
         settings = Settings(component=COMPONENT, pool=pool or PoolOptions(), patience=patience)
         self._database = PostgresDatabase(conn, settings)
-        super().__init__(self._database, serde=serde)
+        super().__init__(self._database, serde=serde, cached_threads=cached_threads)
 
     @classmethod
     @asynccontextmanager

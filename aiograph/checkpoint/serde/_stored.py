@@ -1,9 +1,9 @@
 """What savers store, are asked for and refuse, as values that all of them share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple, Self, get_args
 
-from aiograph.checkpoint.base import ChannelVersions, PruneStrategy, thread_of
+from aiograph.checkpoint.base import ChannelVersions, PruneStrategy, checked_name, thread_of
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._filter import Filter
 from aiograph.errors import CheckpointQueryError, ConcurrentUpdateError
@@ -73,6 +73,8 @@ class EncodedCheckpoint(NamedTuple):
     """What the others refer to and what is not known to be stored."""
     lineage: str | None
     """That of the thread, if it is known."""
+    reached: Set[bytes]
+    """Addresses of all cells that it leads to."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -132,7 +134,7 @@ def _before(config: RunnableConfig | None) -> str | None:
     checkpoint_id = (config.get("configurable") or {}).get("checkpoint_id")
     if checkpoint_id is None:
         raise CheckpointQueryError("before: the config names no checkpoint: pass a checkpoint_id")
-    return str(checkpoint_id)
+    return checked_name(checkpoint_id, "before")
 
 
 # -- what they refuse
@@ -151,6 +153,15 @@ def taken(thread_id: str) -> CheckpointQueryError:
     return CheckpointQueryError(
         f"thread {thread_id!r} has checkpoints of its own: copy to a new thread, or delete this one first"
     )
+
+
+def thread_name(thread_id: object) -> str:
+    """The id of a thread as text.
+
+    Raises:
+        CheckpointQueryError: It cannot be stored.
+    """
+    return checked_name(thread_id, "thread_id")
 
 
 def deletes_all(strategy: str) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from aiograph.checkpoint._hold import Head, Hold
+from aiograph.checkpoint._statistics import Statistics, Tally
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -18,6 +19,7 @@ from aiograph.checkpoint.base import (
     Commit,
     PendingWrite,
     TaskWrites,
+    checked_name,
     checkpoint_of,
     config_for,
     copy_checkpoint,
@@ -113,9 +115,11 @@ class Memory:
 
 def encode_writes(writer: CellWriter, task: TaskWrites, known: set[bytes]) -> EncodedWrites:
     """The writes of a task as cells; of several writes to one position, the last one counts."""
+    checked_name(task.task_id, "task_id")
+    checked_name(task.task_path, "task_path")
     rows = {}
     for index, (channel, value) in enumerate(task.writes):
-        position = write_position(channel, index)
+        position = write_position(checked_name(channel, "channel"), index)
         try:
             rows[position] = EncodedWrite(position, channel, _root(writer, value, channel).cell)
         except CheckpointSerializationError as error:
@@ -194,6 +198,12 @@ class EncodingSaver(BaseCheckpointSaver):
         super().__init__(serde=serde)
         self._content: SerializerProtocol = content_serde(self.serde)
         self._seal: Seal = seal_of(self.serde)
+        self._tally = Tally()
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the saver has done so far."""
+        return Statistics(puts=self._tally.puts, gets=self._tally.gets)
 
     # -- what a subclass defines
 
@@ -239,6 +249,7 @@ class EncodingSaver(BaseCheckpointSaver):
         hold: Hold | None = None,
     ) -> Commit:
         memory = Memory.of(None, None) if hold is None else hold.memory
+        checked_name(checkpoint["id"], "checkpoint_id")
         try:
             text = dump_metadata(metadata)
             encoded, memory = self._encode(checkpoint, new_versions, memory)
@@ -279,6 +290,7 @@ class EncodingSaver(BaseCheckpointSaver):
             document,
             cells,
             memory.lineage,
+            reached,
         )
         return encoded, Memory(encoded.id, values, reached, memory.lineage)
 
@@ -302,7 +314,8 @@ class EncodingSaver(BaseCheckpointSaver):
         await self.arecord(config, [self.encode_writes(TaskWrites(task_id, task_path, writes))])
 
     async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
-        await self._awithdraw(Key(*checkpoint_of(config)), task_ids, None)
+        names = [checked_name(task_id, "task_id") for task_id in task_ids]
+        await self._awithdraw(Key(*checkpoint_of(config)), names, None)
 
     async def awithdraw(self, config: RunnableConfig, task_ids: Sequence[str], hold: Hold) -> None:
         await self._awithdraw(Key(*checkpoint_of(config)), task_ids, hold)

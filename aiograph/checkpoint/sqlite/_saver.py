@@ -27,6 +27,8 @@ class SqliteSaverBase(SqlSaver):
         serde: How values become bytes.
         synchronous: With `"normal"` what is stored survives the death of the process; with `"full"` also a
             power cut, and each superstep waits for the disk.
+        cached_threads: How many threads' newest values are kept in memory as well, so that a run need not
+            read them. What others write is seen all the same.
     """
 
     dialect: ClassVar[Dialect] = SQLITE
@@ -37,6 +39,7 @@ class SqliteSaverBase(SqlSaver):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
+        cached_threads: int = 0,
     ) -> None:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(
@@ -48,7 +51,7 @@ class SqliteSaverBase(SqlSaver):
             functions=[("aiograph_matches", 3, matches_json)],
             synchronous=synchronous,
         )
-        super().__init__(SqliteDatabase(path, settings), serde=serde)
+        super().__init__(SqliteDatabase(path, settings), serde=serde, cached_threads=cached_threads)
 
     @classmethod
     @asynccontextmanager

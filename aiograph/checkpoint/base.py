@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, NotRequired, Self, TypeAl
 from aiograph import _ids
 from aiograph.bridge import blocking, blocking_iter, off_loop
 from aiograph.checkpoint._hold import Head, Hold, Step
+from aiograph.checkpoint._retention import Retention as Retention
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import ERROR, INTERRUPT, RESUME, SCHEDULED
 from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
@@ -153,11 +154,33 @@ def write_position(channel: str, index: int) -> int:
     return WRITES_IDX_MAP.get(channel, index)
 
 
+def checked_name(name: object, what: str) -> str:
+    """A name as text that every saver can hold, so that threads can move from one to another.
+
+    Raises:
+        CheckpointQueryError: PostgreSQL's text has no NUL character, and no database's has lone surrogates.
+    """
+    text = str(name)
+    if "\0" in text or not (text.isascii() or _is_unicode(text)):
+        raise CheckpointQueryError(
+            f"{what}={text!a} cannot be stored: a name has no NUL character and no lone surrogate"
+        )
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def thread_of(config: RunnableConfig) -> tuple[str, str, str | None]:
     """`(thread_id, checkpoint_ns, checkpoint_id)` of a config.
 
     Raises:
-        CheckpointQueryError: There is no `thread_id`.
+        CheckpointQueryError: There is no `thread_id`, or one of them cannot be stored.
     """
     configurable = config.get("configurable") or {}
     thread_id = configurable.get("thread_id")
@@ -166,7 +189,12 @@ def thread_of(config: RunnableConfig) -> tuple[str, str, str | None]:
             "the config names no thread: pass {'configurable': {'thread_id': '...'}} "
             f"(got the keys {sorted(map(str, configurable))})"
         )
-    return str(thread_id), configurable.get("checkpoint_ns") or "", configurable.get("checkpoint_id")
+    checkpoint_id = configurable.get("checkpoint_id")
+    return (
+        checked_name(thread_id, "thread_id"),
+        checked_name(configurable.get("checkpoint_ns") or "", "checkpoint_ns"),
+        None if checkpoint_id is None else checked_name(checkpoint_id, "checkpoint_id"),
+    )
 
 
 def checkpoint_of(config: RunnableConfig) -> tuple[str, str, str]:
@@ -363,6 +391,18 @@ class BaseCheckpointSaver:
         """
         raise self._lacks("prune")
 
+    async def asweep(self, retention: Retention, thread_ids: Sequence[str] | None = None) -> None:
+        """Removes the checkpoints that a policy does not keep, with their writes, thread by thread.
+
+        Args:
+            retention: The policy.
+            thread_ids: The threads; all, if left out.
+
+        Raises:
+            ValueError: The policy has no limit, or one that makes no sense.
+        """
+        raise self._lacks("sweep")
+
     async def aget_delta_channel_history(
         self, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
@@ -494,6 +534,7 @@ class BaseCheckpointSaver:
     delete_for_runs = blocking(adelete_for_runs)
     copy_thread = blocking(acopy_thread)
     prune = blocking(aprune)
+    sweep = blocking(asweep)
     get_delta_channel_history = blocking(aget_delta_channel_history)
 
 
@@ -508,6 +549,7 @@ _OVERRIDABLE = (
     "delete_for_runs",
     "copy_thread",
     "prune",
+    "sweep",
     "get_delta_channel_history",
 )
 

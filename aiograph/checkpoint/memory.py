@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple, Self
 
 from aiograph.checkpoint._hold import Head, Hold, Step, new_epoch
+from aiograph.checkpoint._retention import Retention
 from aiograph.checkpoint.base import (
     CheckpointTuple,
     Commit,
@@ -297,6 +299,12 @@ class InMemorySaver(EncodingSaver):
             for thread_id in thread_ids:
                 self._remove(thread_name(thread_id), lambda line: sorted(line.rows)[:-1])
 
+    async def asweep(self, retention: Retention, thread_ids: Sequence[str] | None = None) -> None:
+        outdated = partial(_outdated, retention.checked())
+        with _lock:
+            for thread_id in list(self._threads) if thread_ids is None else thread_ids:
+                self._remove(str(thread_id), outdated)
+
     def _remove(self, thread_id: str, unwanted: Callable[[_Line], Sequence[str]]) -> None:
         """Removes checkpoints from a thread, and what only they have led to."""
         thread = self._threads.get(thread_id)
@@ -397,6 +405,17 @@ MemorySaver = InMemorySaver
 
 _rank = attrgetter("rank")
 _last_changed = attrgetter("updated_at", "thread_id")
+
+
+def _outdated(retention: Retention, line: _Line) -> Sequence[str]:
+    """The checkpoints that a policy does not keep."""
+    older = sorted(line.rows)[:-1]
+    surplus = len(line.rows) if retention.keep_last is None else retention.keep_last
+    beyond = set(older[: max(0, len(line.rows) - surplus)])
+    oldest = retention.oldest()
+    if oldest is not None:
+        beyond.update(each for each in older if moment_of(line.rows[each].created_at) < oldest)
+    return sorted(beyond)
 
 
 def _next_head(line: _Line, step: Step | None, checkpoint_id: str) -> Head:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Concatenate, Generic, Literal, Protocol, Self, TypeVar, overload
 
-from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.constants import END, NAMESPACE_END, NAMESPACE_SEPARATOR, RESERVED_NAMES, START
 from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
@@ -20,6 +20,7 @@ from aiograph.pregel._compiled import Options, Pregel
 from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_conflict as checked_on_conflict
 from aiograph.pregel._options import on_error as checked_on_error
+from aiograph.pregel._options import retention as checked_retention
 from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._plan import Call
 from aiograph.types import Durability, OnConflict, OnError, RetryPolicy
@@ -404,6 +405,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         on_error: OnError = "cancel",
         on_conflict: OnConflict = "raise",
         durability: Durability | None = None,
+        retention: Retention | None = None,
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
 
@@ -420,10 +422,11 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 start from one state one gets `ConcurrentUpdateError`; with `"wait"` those in this process
                 queue.
             durability: The default for runs.
+            retention: What a thread keeps of its past. Applied at the end of each run that succeeds.
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
-            TypeError: `checkpointer` is no saver.
+            TypeError: `checkpointer` is no saver, or `retention` no policy.
             ValueError: An option has a value that does not exist.
         """
         schemas = self._schemas(strict)
@@ -436,6 +439,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             on_error=checked_on_error(on_error) or "cancel",
             on_conflict=checked_on_conflict(on_conflict) or "raise",
             durability=checked_durability(durability),
+            retention=checked_retention(retention),
             build_context=_context_builder(spec.context_schema),
             storable=frozenset(_storable_types(spec, schemas)),
         )

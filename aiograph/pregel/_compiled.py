@@ -14,7 +14,7 @@ from aiograph._cancel import until_done
 from aiograph._context import current_task
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.channels.base import BaseChannel
-from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel import _options
 from aiograph.pregel._attempt import CarriedExit
@@ -28,6 +28,7 @@ from aiograph.pregel._open import (
     Place,
     Request,
     find_place,
+    forget_the_past,
     open_run,
     open_update,
     saved_place,
@@ -62,6 +63,7 @@ class Options:
     on_error: OnError = "cancel"
     on_conflict: OnConflict = "raise"
     durability: Durability | None = None
+    retention: Retention | None = None
     build_context: Callable[[dict[str, Any]], Any] | None = None
     """Makes a context of the type that the graph declares out of a dict."""
     storable: frozenset[type] = frozenset()
@@ -300,7 +302,10 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             place = find_place(request.checkpointer, request.config, current_task.get())
             async with turn_at(place, request.on_conflict):
                 opened: Opened = await open_run(self._plan, request, place, emitter)
-                return await drive(*opened)
+                output = await drive(*opened)
+                if self._options.retention is not None:
+                    await forget_the_past(place, self._options.retention)
+                return output
         except (SystemExit, KeyboardInterrupt) as error:
             raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
 

@@ -13,12 +13,13 @@ from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     CheckpointTuple,
     PendingWrite,
+    Retention,
     config_for,
     thread_of,
 )
 from aiograph.config import task_namespace
 from aiograph.constants import NAMESPACE_SEPARATOR, START
-from aiograph.errors import CheckpointQueryError
+from aiograph.errors import CheckpointError, CheckpointQueryError
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
@@ -123,6 +124,23 @@ def turn_at(place: Place, on_conflict: OnConflict) -> AbstractAsyncContextManage
 
 
 _AT_ONCE = nullcontext()
+
+
+async def forget_the_past(place: Place, retention: Retention) -> None:
+    """Removes what a policy does not keep of a thread.
+
+    The run has succeeded, and is not to fail for this: what goes wrong is told as a warning.
+    """
+    if place.saver is None or place.thread_id is None or place.namespace:
+        return
+    try:
+        await place.saver.asweep(retention, [place.thread_id])
+    except CheckpointError as error:
+        warnings.warn(
+            f"thread {place.thread_id!r}: its past could not be removed: {error}",
+            CheckpointWarning,
+            stacklevel=2,
+        )
 
 
 def _whole_run(plan: Plan, request: Request, place: Place, found: _Found, emitter: Emitter | None) -> Run:

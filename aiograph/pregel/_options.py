@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
 
@@ -150,6 +150,20 @@ def checkpointer(value: Any) -> BaseCheckpointSaver | Literal[False] | None:
     is_manager = any(hasattr(value, name) for name in ("__enter__", "__aenter__"))
     hint = "; enter the context manager and pass what it yields" if is_manager else ""
     raise TypeError(f"a checkpointer is a saver, False or None, not {value!r}{hint}")
+
+
+def retention(value: Retention | None) -> Retention | None:
+    """The value, checked.
+
+    Raises:
+        TypeError: It is no policy.
+        ValueError: Its limits make no sense.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Retention):
+        raise TypeError(f"retention is a Retention, such as Retention(keep_last=10), not {value!r}")
+    return value.checked()
 
 
 def seconds(what: str, value: float | None) -> float | None:

@@ -12,6 +12,7 @@ from aiograph.checkpoint._relational import _statements as statements
 from aiograph.checkpoint._relational._cache import CellCache, needed
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import Sealer
+from aiograph.checkpoint._retention import Retention
 from aiograph.checkpoint._statistics import Statistics
 from aiograph.checkpoint.base import (
     CheckpointTuple,
@@ -22,6 +23,7 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cells
+from aiograph.checkpoint.serde._filter import microseconds
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
@@ -178,6 +180,15 @@ class SqlSaver(EncodingSaver):
         removal = statements.delete_thread if deletes_all(strategy) else statements.delete_older
         for name in map(thread_name, thread_ids):
             await self._change(name, removal(self.dialect, name))
+
+    async def asweep(self, retention: Retention, thread_ids: Sequence[str] | None = None) -> None:
+        oldest = retention.checked().oldest()
+        before = None if oldest is None else microseconds(oldest)
+        if thread_ids is None:
+            thread_ids = [thread.thread_id async for thread in self.alist_threads()]
+        for thread_id in map(str, thread_ids):
+            outdated = statements.delete_outdated(self.dialect, thread_id, retention.keep_last, before)
+            await self._change(thread_id, outdated)
 
     async def _change(self, thread_id: str, changes: statements.Statements) -> None:
         await self._session.write(changes, f"thread {thread_id!r}", (thread_id,))

@@ -1,6 +1,7 @@
 """What a saver changes in its tables, as values."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from aiograph._sql.session import Change, Guard
 from aiograph.checkpoint._hold import Head, Step, new_epoch
@@ -156,6 +157,14 @@ checkpoint_id < (
 )
 """
 
+_IS_SURPLUS = """
+? <= (
+    SELECT count(*) FROM checkpoints AS newer
+    WHERE newer.thread_id = checkpoints.thread_id AND newer.checkpoint_ns = checkpoints.checkpoint_ns
+        AND newer.checkpoint_id > checkpoints.checkpoint_id
+)
+"""
+
 _DELETE_LOST_WRITES = """
 DELETE FROM checkpoint_writes WHERE thread_id = ? AND NOT EXISTS (
     SELECT 1 FROM checkpoints AS c
@@ -241,6 +250,27 @@ def delete_older(dialect: Dialect, thread_id: str) -> Statements:
     return _delete_checkpoints(dialect, thread_id, _IS_OLDER, ())
 
 
+def delete_outdated(
+    dialect: Dialect, thread_id: str, keep_last: int | None, created_before: int | None
+) -> Statements:
+    """Removes what is older than the newest checkpoints of each namespace, or than a time.
+
+    Args:
+        dialect: The database's.
+        thread_id: The thread.
+        keep_last: How many of each namespace to keep; `None` for no such limit.
+        created_before: Microseconds since 1970; `None` for no such limit.
+    """
+    limits = [
+        (condition, value)
+        for condition, value in ((_IS_SURPLUS, keep_last), ("created_at < ?", created_before))
+        if value is not None
+    ]
+    condition = " OR ".join(condition for condition, _ in limits)
+    values = [value for _, value in limits]
+    return _delete_checkpoints(dialect, thread_id, f"{_IS_OLDER} AND ({condition})", values)
+
+
 def delete_runs(dialect: Dialect, thread_id: str, run_ids: Sequence[str]) -> Statements:
     """Removes the checkpoints of some runs from a thread, and what only they have led to."""
     return _delete_checkpoints(dialect, thread_id, of_runs(dialect, run_ids), run_ids)
@@ -258,7 +288,7 @@ def copy_thread(dialect: Dialect, source: str, target: str, refusal: Refusal) ->
 
 
 def _delete_checkpoints(
-    dialect: Dialect, thread_id: str, condition: str, parameters: Sequence[str]
+    dialect: Dialect, thread_id: str, condition: str, parameters: Sequence[Any]
 ) -> Statements:
     reach = dialect.reach.format(sources=_ALL_REFS)
     return [

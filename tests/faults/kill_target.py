@@ -1,7 +1,8 @@
 """A run that gets killed: started as a process of its own, with its orders as JSON on the command line.
 
-Three nodes side by side, round after round, on a SQLite file. What they do to the outside world is a line
-in a log, appended in one write each, so that the log tells what happened up to the moment of death.
+Three nodes side by side, round after round, on a database that outlives the process. What they do to the
+outside world is a line in a log, appended in one write each, so that the log tells what happened up to the
+moment of death.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ import random
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.checkpoint.postgres import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver
 from aiograph.graph import END, START, StateGraph
 from aiograph.graph.state import CompiledStateGraph
@@ -26,16 +29,32 @@ from aiograph.types import Durability, RunnableConfig
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
 NAMES = ("a", "b", "c")
 
+Backend: TypeAlias = Literal["sqlite", "postgres"]
+
+
+class Database(NamedTuple):
+    """Where a run is stored."""
+
+    backend: Backend
+    address: str
+    """A path, or a connection string."""
+
+    def open(self) -> AsyncSqliteSaver | AsyncPostgresSaver:
+        """A saver, to be entered in either colour."""
+        if self.backend == "sqlite":
+            return AsyncSqliteSaver(self.address)
+        return AsyncPostgresSaver(self.address)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
     """What a process shall do, and when it shall die."""
 
-    database: str
+    database: Database
     log: str
     rounds: int
     durability: Durability
-    synchronously: bool
+    synchronously: bool = False
     """Whether to call `invoke`, with nodes of which one is synchronous."""
     seconds: float | None = None
     """Die this long after the start of the run,"""
@@ -43,9 +62,16 @@ class Orders:
     """or at this call to the saver,"""
     side: Literal["before", "after"] = "before"
     """before or after it took effect."""
+    shows: bool = False
+    """Whether somebody watches the updates, and what is shown is logged."""
 
     def as_text(self) -> str:
         return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Orders":
+        given = json.loads(text)
+        return cls(**{**given, "database": Database(*given["database"])})
 
 
 class State(TypedDict, total=False):
@@ -55,7 +81,7 @@ class State(TypedDict, total=False):
 
 
 class Log:
-    """A file whose lines are `start` or `end`, round, name, and the task's id."""
+    """A file whose lines are `start` or `end`, round, name, and the task's id; or `shown`, round, name."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -119,23 +145,37 @@ def set_off_timer(orders: Orders) -> None:
 
 
 async def run(orders: Orders) -> None:
-    async with AsyncSqliteSaver(orders.database) as saver:
+    async with orders.database.open() as saver:
         graph = build(orders, deadly(orders, saver))
         set_off_timer(orders)
-        is_new = await saver.aget(CONFIG) is None
-        await graph.ainvoke({"rounds": 0} if is_new else None, CONFIG, durability=orders.durability)
+        given: Any = {"rounds": 0} if await saver.aget(CONFIG) is None else None
+        if orders.shows:
+            await show(
+                orders, graph.astream(given, CONFIG, stream_mode="updates", durability=orders.durability)
+            )
+        else:
+            await graph.ainvoke(given, CONFIG, durability=orders.durability)
+
+
+async def show(orders: Orders, updates: AsyncIterator[dict[str, Any]]) -> None:
+    """Logs what a consumer gets to see."""
+    log = Log(orders.log)
+    async for update in updates:
+        for name in update.keys() & NAMES:
+            (mark,) = update[name]["trail"]
+            log.write("shown", mark.removesuffix(name), name)
 
 
 def run_synchronously(orders: Orders) -> None:
-    with AsyncSqliteSaver(orders.database) as saver:
+    with orders.database.open() as saver:
         graph = build(orders, deadly(orders, saver))
         set_off_timer(orders)
-        is_new = saver.get(CONFIG) is None
-        graph.invoke({"rounds": 0} if is_new else None, CONFIG, durability=orders.durability)
+        given: Any = {"rounds": 0} if saver.get(CONFIG) is None else None
+        graph.invoke(given, CONFIG, durability=orders.durability)
 
 
 if __name__ == "__main__":
-    given = Orders(**json.loads(sys.argv[1]))
+    given = Orders.from_text(sys.argv[1])
     if given.synchronously:
         run_synchronously(given)
     else:

@@ -15,6 +15,7 @@ MINIMUM_PAIRS = 8
 """Pairs that exist by now: fewer means that this test no longer sees them. Raise it as verbs arrive."""
 
 ONE_COLOUR = {
+    "asetup": "the asynchronous savers have an asynchronous `setup` too, as LangGraph's do",
     "ahold": "what the engine calls of a saver; a user calls `aget_tuple`",
     "aclaim": "what the engine calls of a saver; a user has nothing to claim",
     "awithdraw": "what the engine calls of a saver; a user calls `awithdraw_writes`",

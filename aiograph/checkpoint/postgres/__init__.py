@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Self
 
 from aiograph._sql.supply import PoolOptions
-from aiograph.bridge import blocking_cm
+from aiograph.bridge import blocking, blocking_cm
 from aiograph.checkpoint.postgres._saver import PostgresSaverBase
 from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -57,3 +57,5 @@ class PostgresSaver(PostgresSaverBase):
             ```
         """
         return blocking_cm(cls.afrom_conn_string)(conn_string, pipeline=pipeline, serde=serde, pool=pool)
+
+    setup = blocking(PostgresSaverBase.asetup)

@@ -9,7 +9,6 @@ from psycopg_pool import AsyncConnectionPool
 
 from aiograph._sql.postgres import PostgresDatabase, Settings
 from aiograph._sql.supply import PoolOptions
-from aiograph.bridge import blocking
 from aiograph.checkpoint._relational._dialect import POSTGRES, Dialect
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint.postgres._schema import COMPONENT
@@ -69,5 +68,3 @@ class PostgresSaverBase(SqlSaver):
                 aiograph did not create, or was set up by a newer release.
         """
         await self._database.migrate("setting up the tables")
-
-    setup = blocking(asetup)

@@ -39,3 +39,7 @@ class AsyncPostgresSaver(PostgresSaverBase):
             ```
         """
         return cls._opened(conn_string, {"serde": serde, "pool": pool})
+
+    async def setup(self) -> None:
+        """What `asetup` does, under the name that code written for LangGraph awaits."""
+        await self.asetup()

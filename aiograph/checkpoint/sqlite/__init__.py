@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Self
 
 from aiograph._sql.sqlite import Synchronous
-from aiograph.bridge import blocking_cm
+from aiograph.bridge import blocking, blocking_cm
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -47,3 +47,5 @@ class SqliteSaver(SqliteSaverBase):
             ```
         """
         return blocking_cm(cls.afrom_conn_string)(conn_string, serde=serde, synchronous=synchronous)
+
+    setup = blocking(SqliteSaverBase.asetup)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, Self
 
 from aiograph._sql.sqlite import Settings, SqliteDatabase, Synchronous
-from aiograph.bridge import blocking
 from aiograph.checkpoint._relational._dialect import SQLITE, Dialect
 from aiograph.checkpoint._relational._reading import is_there
 from aiograph.checkpoint._relational._saver import SqlSaver
@@ -74,8 +73,6 @@ class SqliteSaverBase(SqlSaver):
                 aiograph did not create, or was written by a newer release.
         """
         await self._session.fetch(is_there(), "setting up")
-
-    setup = blocking(asetup)
 
 
 def matches_json(metadata: str, created_at: int, filter: str) -> bool:

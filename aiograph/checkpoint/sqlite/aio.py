@@ -30,3 +30,7 @@ class AsyncSqliteSaver(SqliteSaverBase):
             ```
         """
         return cls._opened(conn_string, serde=serde, synchronous=synchronous)
+
+    async def setup(self) -> None:
+        """What `asetup` does, under the name that code written for LangGraph awaits."""
+        await self.asetup()

@@ -23,6 +23,9 @@ _LEVEL = 1
 """Higher levels of zlib save a few percent more and take three times as long."""
 
 _ZLIB = "+zlib"
+_AS_IS = "+as-is"
+_MARKS = (_ZLIB, _AS_IS)
+"""A tag of someone's serializer that ends like ours gets the second one, so that it is not taken for ours."""
 
 _FREE_GROWTH = 8 * 2**20
 _MAX_GROWTH = 16
@@ -94,10 +97,10 @@ class PlainSeal:
         return digest((tag.encode(), data, refs))
 
     def close(self, tag: str, data: bytes, bound: bytes) -> tuple[str, bytes]:
-        return (tag, data) if len(data) < COMPRESS_FROM else compressed(tag, data)
+        return compressed(tag, data)
 
     def open(self, tag: str, data: bytes, bound: bytes) -> tuple[str, bytes]:
-        return expanded(tag, data) if tag.endswith(_ZLIB) else (tag, data)
+        return expanded(tag, data)
 
 
 PLAIN = PlainSeal()
@@ -120,11 +123,12 @@ def digest(parts: Sequence[bytes], key: bytes = b"") -> bytes:
 
 def compressed(tag: str, data: bytes) -> tuple[str, bytes]:
     """Tag and data, compressed if that saves a fifth."""
-    if len(data) < COMPRESS_FROM:
-        return tag, data
-    packed = zlib.compress(data, _LEVEL)
-    pays = len(packed) * 5 <= len(data) * 4
-    return (tag + _ZLIB, packed) if pays and len(data) <= _limit(packed) else (tag, data)
+    if len(data) >= COMPRESS_FROM:
+        packed = zlib.compress(data, _LEVEL)
+        pays = len(packed) * 5 <= len(data) * 4
+        if pays and len(data) <= _limit(packed):
+            return tag + _ZLIB, packed
+    return (tag + _AS_IS if tag.endswith(_MARKS) else tag), data
 
 
 def expanded(tag: str, data: bytes) -> tuple[str, bytes]:
@@ -135,7 +139,7 @@ def expanded(tag: str, data: bytes) -> tuple[str, bytes]:
             compressed here.
     """
     if not tag.endswith(_ZLIB):
-        return tag, data
+        return tag.removesuffix(_AS_IS), data
     limit, reader = _limit(data), zlib.decompressobj()
     try:
         plain = reader.decompress(data, limit + 1)

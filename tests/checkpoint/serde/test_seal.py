@@ -27,8 +27,15 @@ def test_what_is_closed_opens_as_what_it_was(data: bytes) -> None:
 
 def test_small_values_stay_the_very_same_objects() -> None:
     data = b"x" * (COMPRESS_FROM - 1)
+    assert PLAIN.close("msgpack", data, b"") == ("msgpack", data)
     assert PLAIN.close("msgpack", data, b"")[1] is data
     assert PLAIN.open("msgpack", data, b"")[1] is data
+
+
+@pytest.mark.parametrize("tag", ["mine+zlib", "mine+as-is", "mine+zlib+as-is", "+zlib", "mine+aes"])
+@pytest.mark.parametrize("data", [b"small", os.urandom(5_000), TEXT], ids=["small", "random", "text"])
+def test_tags_that_end_like_ours_are_not_taken_for_ours(tag: str, data: bytes) -> None:
+    assert PLAIN.open(*PLAIN.close(tag, data, b""), b"") == (tag, data)
 
 
 def test_large_values_are_compressed_and_their_tag_says_so() -> None:

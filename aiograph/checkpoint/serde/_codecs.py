@@ -102,10 +102,7 @@ def _as_text(read: Callable[[str], Any]) -> tuple[Callable[[Any], bytes], Callab
 
 def _here(path: type[PurePath], pure: type[PurePath]) -> type[PurePath]:
     """The class of paths that may exist, or on a system that has no such paths, the pure one."""
-    return path if issubclass(type(_HERE), path) else pure
-
-
-_HERE = Path()
+    return path if isinstance(Path(), path) else pure
 
 
 # -- time: ISO 8601; a fold is a trailing "~"; a named zone follows in brackets, as in RFC 9557:

@@ -19,6 +19,9 @@ depth and size are bounded by msgpack's own limits.
 | 64 | the head of an instance: msgpack of its class's kind, name and field names |
 | 65 | the head of another instance of the n-th class that the blob has defined |
 
+A class is named `module:qualified name`, one of our own `aiograph:Name`, and a registered one `:name`.
+How a tag goes on, as in `msgpack+zlib`, tells what a seal has done to the blob.
+
 Tags and codes are part of the stored format; they never change their meaning.
 """
 
@@ -74,7 +77,8 @@ class JsonPlusSerializer:
     Enums, dataclasses, named tuples and Pydantic models have to be allowed; those that a graph's schemas
     mention are. Values come back as what they were. A value that could not be read back is refused when it
     is stored. Reading never imports a module and never runs code of a class that is not allowed; of an
-    allowed class it runs default factories, for fields that a stored instance lacks.
+    allowed class it runs default factories, for fields that a stored instance lacks. What a blob may cost
+    its reader is bounded. Classes of any other kind can be stored by functions that `register` is given.
 
     Args:
         allow: Classes to allow, with all that their annotations mention.

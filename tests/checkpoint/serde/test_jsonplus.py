@@ -57,6 +57,12 @@ class Access(enum.Flag):
     WRITE = enum.auto()
 
 
+class Bits(enum.IntFlag):
+    """May have bits without a name."""
+
+    ONE = 1
+
+
 @dataclasses.dataclass
 class Point:
     x: Any
@@ -228,6 +234,7 @@ VALUES: list[Any] = [
     Word.YES,
     Access.READ | Access.WRITE,
     Access(0),
+    Bits(1 << 40 | 1),
     Point(1, [2]),
     Leaf("a", Leaf("b")),
     [Leaf("a"), Leaf("b"), Point(1), Leaf("c")],
@@ -425,6 +432,7 @@ class OddZone(tzinfo):
         ([msgpack.ExtType(1, b"x"), b"x"], "[0]"),
         ([Unready()], "[0]"),
         ([slice(1, "x")], "[0]"),
+        ([Bits(1 << 2000)], "[0]"),
         ([re.compile("x" * 60_000)], "[0]"),
         ({"a": [re.compile(f"{n}-" * 50) for n in range(4)]}, ".a[3]"),
     ],

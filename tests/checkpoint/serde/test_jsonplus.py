@@ -119,6 +119,7 @@ ALLOWED = (
     Level,
     Word,
     Access,
+    Bits,
     Point,
     Leaf,
     Unready,

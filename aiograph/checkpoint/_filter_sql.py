@@ -39,7 +39,8 @@ def _condition(condition: Condition) -> SqlCondition:
         case "ne":
             return f"{found} <> ?::jsonb", [*path, _json(value)]
         case "in":
-            return f"{found} = ANY (ARRAY(SELECT jsonb_array_elements(?::jsonb)))", [*path, _json(value)]
+            # hashed, unlike an array that is known only when the statement runs
+            return f"{found} IN (SELECT jsonb_array_elements(?::jsonb))", [*path, _json(value)]
         case "dict":
             return f"jsonb_typeof({found}) = 'object'", [*path]
         case _ if isinstance(value, str):

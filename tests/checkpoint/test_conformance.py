@@ -14,6 +14,7 @@ from langgraph.checkpoint.conformance.capabilities import ALL_CAPABILITIES, Capa
 from langgraph.checkpoint.conformance.test_utils import generate_config, put_test_checkpoint
 
 from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.checkpoint.postgres import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver
 from tests.checkpoint.conformance import SaverForLangGraph
 
@@ -33,7 +34,15 @@ async def sqlite(request: pytest.FixtureRequest) -> AsyncIterator[Saver]:
         yield SaverForLangGraph(saver)
 
 
-SAVERS: Sequence[Opener] = [in_memory, sqlite]
+@asynccontextmanager
+async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[Saver]:
+    address: str = request.getfixturevalue("postgres_database")
+    async with AsyncPostgresSaver.from_conn_string(address) as saver:
+        await saver.asetup()
+        yield SaverForLangGraph(saver)
+
+
+SAVERS = [in_memory, sqlite, pytest.param(postgres, marks=pytest.mark.postgres)]
 
 # -- the suite -------------------------------------------------------------------------------------
 

@@ -28,8 +28,9 @@ _AFTER, _BEFORE = "created_after", "created_before"
 _ESCAPE = "metadata."
 """Before the name of a metadata entry that would otherwise mean something else."""
 
-_MOST_KEYS = 10_000
-"""Keys that a filter may name: each becomes up to two parameters, and PostgreSQL takes 65,535 in all."""
+_MOST_KEYS = 1_000
+"""Keys that a filter may name, each as often as a condition is about it. PostgreSQL plans in time that grows
+with the square of their number, and cannot be interrupted then."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -207,6 +207,6 @@ def test_a_filter_of_boundless_size_is_refused() -> None:
     nested: Any = 1
     for _ in range(100):
         nested = {"a": nested}
-    Filter.parse({str(number): nested for number in range(90)})
-    with pytest.raises(CheckpointQueryError, match="more than 10,000 keys"):
-        Filter.parse({str(number): nested for number in range(100)})
+    Filter.parse({str(number): nested for number in range(9)})
+    with pytest.raises(CheckpointQueryError, match="more than 1,000 keys"):
+        Filter.parse({str(number): nested for number in range(10)})

@@ -20,6 +20,8 @@ Tags and layouts are part of the stored format; they never change their meaning.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
@@ -73,12 +75,29 @@ Cells = Mapping[bytes, Cell]
 """Cells by address."""
 
 
+class Division(NamedTuple):
+    """What has become of a block of items that took several cells."""
+
+    segments: Sequence[bytes]
+    """Addresses of the cells that hold the items."""
+    sizes: Mapping[bytes, int]
+    """By address, the bytes of data in these cells and in all that they lead to."""
+    visits: int
+    repeated: int
+
+
 class Root(NamedTuple):
     """An encoded value."""
 
     cell: Cell
     reach: frozenset[bytes] = frozenset()
     """Addresses of all cells it leads to."""
+    divisions: "Mapping[_BlockKey, Division]" = MappingProxyType({})
+    """Its blocks, so that those that stay as they are need not be divided again."""
+
+
+_BlockKey = tuple[type, int, bytes]
+"""Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
 
 
 def addresses(refs: bytes) -> Iterator[bytes]:
@@ -105,17 +124,28 @@ class CellWriter:
     """Turns values into cells.
 
     Attributes:
-        found: All cells that are referred to, by address.
+        found: By address, the cells that are referred to, but for those of blocks that were known.
     """
 
     def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
         self._serde = serde
         self._address = seal.address
         self.found: dict[bytes, Cell] = {}
+        self._known: Mapping[_BlockKey, Division] = {}
+        self._divisions: dict[_BlockKey, Division] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._sizes: dict[bytes, int] = {}
         self._visits = self._repeated = 0
 
-    def root(self, value: Any) -> Root:
+    def root(self, value: Any, before: Root | None = None) -> Root:
         """A value, with the cells it leads to added to `found`.
+
+        Args:
+            value: The value.
+            before: An earlier value whose cells are stored; a block of items that both have is neither
+                divided nor added to `found` again.
 
         Raises:
             CheckpointSerializationError: The value cannot be stored.
@@ -123,11 +153,12 @@ class CellWriter:
         cell = Cell(*self._serde.dumps_typed(value))
         if len(cell.data) <= INLINE:
             return Root(cell)
-        self._visits = self._repeated = 0
+        self._known = {} if before is None else before.divisions
+        self._divisions = {}
         root = self._tracked(lambda: self._divided(value, cell, _ENTRY_LIMIT, _DEPTH))
         if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
-            root = self._tracked(lambda: cell)
-        return root
+            return self._tracked(lambda: cell)
+        return root._replace(divisions=self._divisions)
 
     def mapping(self, values: Mapping[str, Root]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
@@ -141,11 +172,9 @@ class CellWriter:
 
     def _tracked(self, make: Callable[[], Cell]) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
-        outer, self.found = self.found, {}
+        self._start()
         cell = self.placed(make())
-        reach = frozenset(self.found)
-        self.found.update(outer)
-        return Root(cell, reach)
+        return Root(cell, frozenset(self._sizes))
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
@@ -160,72 +189,107 @@ class CellWriter:
     def _put(self, cell: Cell) -> bytes:
         address = self._address(*cell)
         self._visits += 1
-        if address in self.found:
+        if address in self._sizes:
             self._repeated += len(cell.data)
         else:
+            self._sizes[address] = len(cell.data)
             self.found[address] = cell
         return address
+
+    # -- dividing
 
     def _divided(self, value: Any, whole: Cell, limit: int, depth: int) -> Cell:
         """A value in several cells where that pays; `whole` is it in one."""
         if len(whole.data) <= limit or depth == 0:
             return whole
         if type(value) is list:
-            return self._divided_list(value, whole, depth)
+            return self._divided_items(_Items("list+", list, value, depth), whole)
         if type(value) is dict:
-            return self._divided_dict(value, whole, depth)
+            return self._divided_items(_Items("dict+", dict, list(value.items()), depth), whole)
         return whole
 
-    def _divided_list(self, items: list[Any], whole: Cell, depth: int) -> Cell:
-        def single(block: list[Any], whole: Cell) -> Cell:
-            inner = self._divided(block[0], whole, _ITEM_LIMIT, depth - 1)
-            return whole if inner is whole else self.record([self.placed(inner)])
-
-        return self._joined("list+", self._segments(items, whole, list, single))
-
-    def _divided_dict(self, entries: dict[Any, Any], whole: Cell, depth: int) -> Cell:
-        def single(block: list[Any], whole: Cell) -> Cell:
-            ((key, value),) = block
-            inner = self._divided(value, whole, _ENTRY_LIMIT, depth - 1)
-            return whole if inner is whole else self._map([key], [self.placed(inner)])
-
-        return self._joined("dict+", self._segments(list(entries.items()), whole, dict, single))
-
-    def _segments(
-        self,
-        items: list[Any],
-        whole: Cell,
-        make: Callable[[list[Any]], Any],
-        single: Callable[[list[Any], Cell], Cell],
-    ) -> list[Cell]:
-        """The cells of consecutive items, few enough in each; `single` makes that of an item by itself."""
-        if len(items) == 1:
-            return [single(items, whole)]
-        segments: list[Cell] = []
-        for block in _blocks(items, _BLOCK):
-            encoded = Cell(*self._serde.dumps_typed(make(block)))
+    def _divided_items(self, given: "_Items", whole: Cell) -> Cell:
+        if len(given.items) == 1:
+            return self._single(given, given.items[0], whole)
+        segments: list[bytes] = []
+        for block in _blocks(given.items, _BLOCK):
+            encoded = self._encoded(given, block)
             length = _segment_length(len(block), len(encoded.data))
-            if length >= len(block) > 1:
-                segments.append(encoded)
-                continue
-            for part in _blocks(block, length):
-                cell = Cell(*self._serde.dumps_typed(make(part)))
-                segments.append(single(part, cell) if len(part) == 1 else cell)
-        return segments
+            if length < len(block) or len(block) == 1:
+                segments += self._division(given, block, encoded, length)
+            elif len(block) < len(given.items):
+                segments.append(self._put(encoded))
+            else:
+                return encoded
+        return self._tree(given.tag, segments)
+
+    def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
+        """The segments of a block: as they were before, if there was such a block."""
+        key = (given.kind, given.depth, sha256(encoded.data).digest())
+        division = self._known.get(key) or self._new_division(given, block, length)
+        self._divisions[key] = division
+        self._visits += division.visits
+        self._repeated += division.repeated
+        self._repeated += sum(division.sizes[each] for each in division.sizes.keys() & self._sizes.keys())
+        self._sizes.update(division.sizes)
+        return division.segments
+
+    def _new_division(self, given: "_Items", block: list[Any], length: int) -> Division:
+        outer = self._sizes, self._visits, self._repeated
+        self._start()
+        segments = [self._put(self._segment(given, part)) for part in _blocks(block, length)]
+        division = Division(segments, self._sizes, self._visits, self._repeated)
+        self._sizes, self._visits, self._repeated = outer
+        return division
+
+    def _segment(self, given: "_Items", part: list[Any]) -> Cell:
+        whole = self._encoded(given, part)
+        return self._single(given, part[0], whole) if len(part) == 1 else whole
+
+    def _single(self, given: "_Items", item: Any, whole: Cell) -> Cell:
+        """A segment of one item, which may be worth dividing; `whole` is the segment in one."""
+        if given.kind is list:
+            inner = self._divided(item, whole, _ITEM_LIMIT, given.depth - 1)
+            return whole if inner is whole else self.record([self.placed(inner)])
+        key, value = item
+        inner = self._divided(value, whole, _ENTRY_LIMIT, given.depth - 1)
+        return whole if inner is whole else self._map([key], [self.placed(inner)])
+
+    def _encoded(self, given: "_Items", part: list[Any]) -> Cell:
+        return Cell(*self._serde.dumps_typed(part if given.kind is list else dict(part)))
 
     def _map(self, keys: Sequence[Any], values: Sequence[Cell]) -> Cell:
         data, refs = _packed([Cell(*self._serde.dumps_typed(list(keys))), *values])
         return Cell("map", data, refs)
 
+    # -- trees
+
     def _joined(self, tag: str, cells: list[Cell]) -> Cell:
-        """The tree over some cells."""
-        while len(cells) > 1:
-            placed = [(self._put(cell), cell) for cell in cells]
-            cells = [
-                group[0][1] if len(group) == 1 else Cell(tag, b"", b"".join(address for address, _ in group))
-                for group in _groups(placed)
+        """The tree over some cells; a single one needs none."""
+        return cells[0] if len(cells) == 1 else self._tree(tag, [self._put(cell) for cell in cells])
+
+    def _tree(self, tag: str, children: Sequence[bytes]) -> Cell:
+        """The root of the tree over two or more cells, given by their addresses."""
+        while True:
+            groups = list(_groups(children))
+            nodes = [Cell(tag, b"", b"".join(group)) for group in groups]
+            if len(groups) == 1:
+                return nodes[0]
+            children = [
+                group[0] if len(group) == 1 else self._put(node)
+                for group, node in zip(groups, nodes, strict=True)
             ]
-        return cells[0]
+
+
+class _Items(NamedTuple):
+    """What a list or a dict consists of."""
+
+    tag: str
+    """That of a tree over parts of it."""
+    kind: type
+    items: list[Any]
+    depth: int
+    """Levels that may be divided, this one included."""
 
 
 def _blocks(items: list[T], length: int) -> Iterator[list[T]]:
@@ -238,10 +302,10 @@ def _segment_length(count: int, size: int) -> int:
     return 1 << wanted.bit_length() if wanted else 1
 
 
-def _groups(placed: Iterable[tuple[bytes, Cell]]) -> Iterator[list[tuple[bytes, Cell]]]:
-    group: list[tuple[bytes, Cell]] = []
-    for address, cell in placed:
-        group.append((address, cell))
+def _groups(children: Iterable[bytes]) -> Iterator[list[bytes]]:
+    group: list[bytes] = []
+    for address in children:
+        group.append(address)
         ends = not address[0] & _FANOUT_MASK or len(group) == _FANOUT_LIMIT
         if ends and len(group) > 1:
             yield group

@@ -113,7 +113,7 @@ class Memory:
         return cls(stored.key.checkpoint_id, values, stored.cells, lineage)
 
 
-def encode_writes(writer: CellWriter, task: TaskWrites, known: set[bytes]) -> EncodedWrites:
+def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> EncodedWrites:
     """The writes of a task as cells; of several writes to one position, the last one counts."""
     checked_name(task.task_id, "task_id")
     checked_name(task.task_path, "task_path")
@@ -121,15 +121,17 @@ def encode_writes(writer: CellWriter, task: TaskWrites, known: set[bytes]) -> En
     for index, (channel, value) in enumerate(task.writes):
         position = write_position(checked_name(channel, "channel"), index)
         try:
-            rows[position] = EncodedWrite(position, channel, _root(writer, value, channel).cell)
+            root = _root(writer, value, channel, memory.values)
+            rows[position] = EncodedWrite(position, channel, root.cell)
         except CheckpointSerializationError as error:
             raise _owned(error, f"task {task.task_id!r}") from error.__cause__
-    return EncodedWrites(task.task_id, task.task_path, list(rows.values()), _unknown(writer.found, known))
+    cells = _unknown(writer.found, memory.known)
+    return EncodedWrites(task.task_id, task.task_path, list(rows.values()), cells)
 
 
-def _root(writer: CellWriter, value: Any, channel: str) -> Root:
+def _root(writer: CellWriter, value: Any, channel: str, before: Mapping[str, Root]) -> Root:
     try:
-        return writer.root(value)
+        return writer.root(value, before.get(channel))
     except UnstorableValueError as error:
         raise error.within(channel) from error.__cause__
     except CheckpointSerializationError as error:
@@ -145,7 +147,7 @@ def _encode_values(
 ) -> dict[str, Root]:
     """The values of a checkpoint; those that have not changed are taken from `before`."""
     return {
-        name: _root(writer, value, name) if name in changed or name not in before else before[name]
+        name: _root(writer, value, name, before) if name in changed or name not in before else before[name]
         for name, value in checkpoint["channel_values"].items()
     }
 
@@ -236,8 +238,8 @@ class EncodingSaver(BaseCheckpointSaver):
     # -- writing
 
     def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> EncodedWrites:
-        known = hold.memory.known if hold is not None else set()
-        return encode_writes(CellWriter(self._content, self._seal), writes, known)
+        memory = Memory.of(None, None) if hold is None else hold.memory
+        return encode_writes(CellWriter(self._content, self._seal), writes, memory)
 
     def encode_commit(
         self,
@@ -279,7 +281,7 @@ class EncodingSaver(BaseCheckpointSaver):
         reached = {address for root in values.values() if root.reach for address in root.reach}
         document = None
         if self.wants_document:
-            document, more = write_document(writer, skeleton, created_at, values)
+            document, more, _ = write_document(writer, skeleton, created_at, values)
             reached |= more
         cells = _unknown(writer.found, memory.known)
         encoded = EncodedCheckpoint(

@@ -26,7 +26,11 @@ PUBLIC_PATHS = {
         EXCLUDED_METADATA_KEYS PendingWrite WRITES_IDX_MAP copy_checkpoint empty_checkpoint
     """,
     "aiograph.checkpoint.memory": "InMemorySaver MemorySaver",
+    "aiograph.checkpoint.postgres": "AsyncPostgresSaver PoolOptions PostgresSaver",
+    "aiograph.checkpoint.postgres.aio": "AsyncPostgresSaver",
+    "aiograph.checkpoint.serde": "JsonPlusSerializer SerializerProtocol",
     "aiograph.checkpoint.serde.base": "SerializerProtocol",
+    "aiograph.checkpoint.serde.encrypted": "EncryptedSerializer",
     "aiograph.checkpoint.serde.jsonplus": "JsonPlusSerializer",
     "aiograph.checkpoint.serde.types": "ERROR INTERRUPT RESUME SCHEDULED TASKS",
     "aiograph.checkpoint.sqlite": "AsyncSqliteSaver SqliteSaver",

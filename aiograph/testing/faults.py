@@ -20,7 +20,10 @@ from aiograph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     Commit,
+    PruneStrategy,
+    Retention,
     TaskWrites,
+    ThreadInfo,
 )
 from aiograph.types import RunnableConfig
 
@@ -129,6 +132,29 @@ class FaultySaver(BaseCheckpointSaver):
 
     async def awithdraw_writes(self, config: RunnableConfig, task_ids: Sequence[str]) -> None:
         await self._hand_on("awithdraw_writes", config, lambda: self.inner.awithdraw_writes(config, task_ids))
+
+    # -- housekeeping
+
+    async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
+        with self._noted("alist_threads", None) as call:
+            await _all(self.before, call)
+            async for found in self.inner.alist_threads(limit=limit):
+                yield found
+            await _all(self.after, call)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        await self._hand_on("adelete_for_runs", None, lambda: self.inner.adelete_for_runs(run_ids))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        await self._hand_on(
+            "acopy_thread", None, lambda: self.inner.acopy_thread(source_thread_id, target_thread_id)
+        )
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
+        await self._hand_on("aprune", None, lambda: self.inner.aprune(thread_ids, strategy=strategy))
+
+    async def asweep(self, retention: Retention, thread_ids: Sequence[str] | None = None) -> None:
+        await self._hand_on("asweep", None, lambda: self.inner.asweep(retention, thread_ids))
 
     # -- what the engine calls
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aiograph.checkpoint.base import config_for, empty_checkpoint
+from aiograph.checkpoint.base import Retention, config_for, empty_checkpoint
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.testing.clock import run_virtual
 from aiograph.testing.faults import FaultySaver, SaverCall, delay, delay_turns, fail_at
@@ -29,6 +29,11 @@ async def test_without_mishaps_it_does_what_the_inner_saver_does() -> None:
     assert found is not None
     await saver.aput_writes(found.config, [("x", 1)], "task")
     await saver.awithdraw_writes(found.config, ["task"])
+    await saver.acopy_thread("t", "copy")
+    await saver.aprune(["copy"])
+    await saver.asweep(Retention(keep_last=1))
+    await saver.adelete_for_runs(["none"])
+    assert [each.thread_id async for each in saver.alist_threads()] == ["t", "copy"]
     await saver.adelete_thread("t")
     assert await saver.aget(CONFIG) is None
 

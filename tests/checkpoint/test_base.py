@@ -179,6 +179,10 @@ class AsyncSaver(BaseCheckpointSaver):
 
 class TestPlainSaver(SaverContract):
     can_withdraw = False
+    can_hold = False
+    can_compare = False
+    keeps_house = False
+    refuses_names = False
 
     @asynccontextmanager
     async def open_saver(self) -> AsyncIterator[BaseCheckpointSaver]:
@@ -186,6 +190,11 @@ class TestPlainSaver(SaverContract):
 
 
 class TestAsyncSaver(SaverContract):
+    can_hold = False
+    can_compare = False
+    keeps_house = False
+    refuses_names = False
+
     @asynccontextmanager
     async def open_saver(self) -> AsyncIterator[BaseCheckpointSaver]:
         yield AsyncSaver()

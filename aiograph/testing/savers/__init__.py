@@ -7,7 +7,11 @@ Each of the modules here holds the tests of one subject; `SaverContract` is all 
 
 from aiograph.testing.savers._at_once import Concurrency
 from aiograph.testing.savers._checkpoints import Checkpoints
+from aiograph.testing.savers._copying import Copies
 from aiograph.testing.savers._deleting import Deletions
+from aiograph.testing.savers._filters import Filters
+from aiograph.testing.savers._histories import Histories
+from aiograph.testing.savers._holds import Holds
 from aiograph.testing.savers._kit import Colour, Verbs, make_checkpoint
 from aiograph.testing.savers._listing import Lists
 from aiograph.testing.savers._namespaces import Namespaces
@@ -22,8 +26,12 @@ class SaverContract(
     Namespaces,
     Writes,
     Lists,
+    Filters,
+    Histories,
     Deletions,
+    Copies,
     Supersteps,
+    Holds,
     Concurrency,
 ):
     """What every saver has to do. Subclass it, name the subclass `Test...`, and say how to open one.

@@ -15,6 +15,7 @@ from aiograph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    ThreadInfo,
     config_for,
 )
 from aiograph.types import RunnableConfig
@@ -34,6 +35,9 @@ HOSTILE = (
     "a\nb",
 )
 """Text that means something to some parser or other; as a name or a key, it is just text."""
+
+UNSTORABLE = ("a\0b", "a\ud800b")
+"""Text that one database or another cannot hold: PostgreSQL knows no NUL, and nobody lone surrogates."""
 
 
 def make_checkpoint(
@@ -82,6 +86,12 @@ class Verbs:
         if self._is_sync:
             return await asyncio.to_thread(lambda: list(self.saver.list(config, **query)))
         return [found async for found in self.saver.alist(config, **query)]
+
+    async def threads(self, **query: Any) -> list[ThreadInfo]:
+        """All that `list_threads` yields."""
+        if self._is_sync:
+            return await asyncio.to_thread(lambda: list(self.saver.list_threads(**query)))
+        return [found async for found in self.saver.alist_threads(**query)]
 
     async def put(
         self,

@@ -1,14 +1,17 @@
-"""The contract of lists."""
+"""The contract of lists, of checkpoints and of threads."""
 
-from typing import Any
+from datetime import datetime
+
+import pytest
 
 from aiograph.checkpoint.base import config_for
-from aiograph.testing.savers._kit import HOSTILE, Part, Verbs, ids_of, steps_of
+from aiograph.errors import CheckpointQueryError
+from aiograph.testing.savers._kit import Part, Verbs, ids_of, make_checkpoint, steps_of
 from aiograph.types import RunnableConfig
 
 
 class Lists(Part):
-    """Lists are in order, whole, and filtered."""
+    """Lists are whole, and in order."""
 
     async def test_the_newest_come_first(self, verbs: Verbs) -> None:
         configs = await verbs.put_chain("t", 120)
@@ -56,48 +59,6 @@ class Lists(Part):
         assert ids_of(found) == sorted(ids_of(found), reverse=True)
         assert ids_of(await verbs.listed(None, limit=4)) == ids_of(found)[:4]
 
-    async def test_a_filter_compares_metadata(self, verbs: Verbs) -> None:
-        await verbs.put_chain("t", 2, extra={"user": "ann"})
-        await verbs.put_chain("t", 2, extra={"user": "bob"})
-        thread = config_for("t", "")
-        assert steps_of(await verbs.listed(thread, filter={"user": "ann"})) == [1, 0]
-        assert steps_of(await verbs.listed(thread, filter={"user": "bob", "step": 1})) == [1]
-        assert await verbs.listed(thread, filter={"user": "nobody"}) == []
-        assert await verbs.listed(thread, filter={"unknown": "ann"}) == []
-        assert len(await verbs.listed(thread, filter={})) == 4
-
-    async def test_limit_counts_what_the_filter_lets_through(self, verbs: Verbs) -> None:
-        await verbs.put_chain("t", 3, extra={"user": "ann"})
-        await verbs.put_chain("t", 60, extra={"user": "bob"})
-        found = await verbs.listed(config_for("t", ""), filter={"user": "ann"}, limit=2)
-        assert steps_of(found) == [2, 1]
-
-    async def test_a_filter_reaches_nested_entries(self, verbs: Verbs) -> None:
-        extra = {"job": {"name": "x", "tags": ["a", "b"], "place": {"city": "Rome"}}}
-        await verbs.put_chain("t", 1, extra=extra)
-        for matching in ({"name": "x"}, {"place": {"city": "Rome"}}, {"tags": ["a", "b"]}, {}):
-            assert len(await verbs.listed(config_for("t", ""), filter={"job": matching})) == 1, matching
-        for other in ({"name": "y"}, {"place": {"city": "Oslo"}}, {"tags": ["a"]}, "x", {"no": None}):
-            assert await verbs.listed(config_for("t", ""), filter={"job": other}) == [], other
-
-    async def test_a_filter_tells_numbers_truth_and_nothing_apart(self, verbs: Verbs) -> None:
-        values: tuple[Any, ...] = (0, 1, 1.5, True, False, None, "1", "true", "", [], [1])
-        for value in values:
-            await verbs.put_chain("t", 1, extra={"value": value})
-        for value in values:
-            found = await verbs.listed(config_for("t", ""), filter={"value": value})
-            assert [each.metadata.get("value") for each in found] == [value]
-        assert len(await verbs.listed(config_for("t", ""), filter={"value": 1.0})) == 1
-
-    async def test_hostile_names_in_a_filter_are_just_names(self, verbs: Verbs) -> None:
-        for name in HOSTILE:
-            await verbs.put_chain("t", 1, extra={name: name, "nest": {name: 1}})
-        for name in HOSTILE:
-            for filter in ({name: name}, {"nest": {name: 1}}):
-                found = await verbs.listed(config_for("t", ""), filter=filter)
-                assert [name in each.metadata for each in found] == [True], name
-        assert len(await verbs.listed(config_for("t", ""))) == len(HOSTILE)
-
     async def test_a_list_may_be_left_early(self, verbs: Verbs) -> None:
         await verbs.put_chain("t", 60)
         listed = verbs.saver.alist(config_for("t", ""))
@@ -105,3 +66,43 @@ class Lists(Part):
         await verbs.put_chain("other", 1)  # the saver is not held up by a list that nobody reads on
         await listed.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
         assert len(await verbs.listed(config_for("t", ""))) == 60
+
+    # -- threads
+
+    async def test_threads_are_listed_those_that_changed_last_first(self, house: Verbs) -> None:
+        for thread in ("a", "b", "c"):
+            await house.put_chain(thread, 2)
+        await house.put_chain("a", 1, "child:1")
+        found = await house.threads()
+        assert [(each.thread_id, each.checkpoints) for each in found] == [("a", 3), ("c", 2), ("b", 2)]
+        newest = (await house.get(config_for("a", "child:1"))).checkpoint
+        assert found[0].updated_at == datetime.fromisoformat(newest["ts"])
+
+    async def test_a_list_of_threads_may_be_cut(self, house: Verbs) -> None:
+        for number in range(60):
+            await house.put_chain(f"{number}", 1)
+        found = [each.thread_id for each in await house.threads()]
+        assert found == [f"{number}" for number in range(59, -1, -1)]
+        for limit in (0, 1, 55, 100):
+            assert [each.thread_id for each in await house.threads(limit=limit)] == found[:limit]
+        with pytest.raises(CheckpointQueryError, match="-1"):
+            await house.threads(limit=-1)
+
+    async def test_a_thread_shrinks_when_it_is_pruned(self, house: Verbs) -> None:
+        config = config_for("t", "")
+        for letter in "abc":
+            config = await house.put(config, make_checkpoint({"a": letter * 10_000}))
+            await house("put_writes", config, [("a", letter * 5_000)], "task")
+        (before,) = await house.threads()
+        await house("prune", ["t"])
+        (after,) = await house.threads()
+        assert (before.checkpoints, after.checkpoints) == (3, 1)
+        assert 0 < after.size < before.size
+
+    async def test_deleted_threads_are_not_listed(self, house: Verbs) -> None:
+        for thread in ("a", "b"):
+            await house.put_chain(thread, 1, extra={"run_id": thread})
+        await house("delete_thread", "a")
+        assert [each.thread_id for each in await house.threads()] == ["b"]
+        await house("delete_for_runs", ["b"])
+        assert await house.threads() == []

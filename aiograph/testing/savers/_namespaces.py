@@ -1,7 +1,13 @@
 """The contract of names: threads, namespaces, and what neither may be called."""
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
 from aiograph.checkpoint.base import config_for
-from aiograph.testing.savers._kit import HOSTILE, Part, Verbs, make_checkpoint
+from aiograph.errors import CheckpointQueryError
+from aiograph.testing.savers._kit import HOSTILE, UNSTORABLE, Part, Verbs, make_checkpoint
 
 
 class Namespaces(Part):
@@ -26,3 +32,44 @@ class Namespaces(Part):
             assert found.checkpoint["channel_values"] == {"name": name}
             assert found.pending_writes == [("task", "name", name)]
             assert len(await verbs.listed(config_for("t", name))) == 1
+
+    @pytest.mark.parametrize("name", UNSTORABLE, ids=ascii)
+    async def test_names_that_cannot_be_stored_are_refused(self, verbs: Verbs, name: str) -> None:
+        if not self.refuses_names:
+            pytest.skip("the saver does not refuse names")
+        refused = [*_uses(verbs, name), *(_uses_in_housekeeping(verbs, name) if self.keeps_house else [])]
+        for use in refused:
+            with pytest.raises(CheckpointQueryError):
+                await use()
+        assert await verbs.listed(None) == []
+
+
+def _uses(verbs: Verbs, name: str) -> list[Callable[[], Any]]:
+    """The places where a name can occur."""
+    at, checkpoint = config_for("t", "", "id"), make_checkpoint({"a": 1})
+    named = make_checkpoint({"a": 1})
+    named["id"] = name
+    return [
+        lambda: verbs.put(config_for(name, ""), checkpoint),
+        lambda: verbs.put(config_for("t", name), checkpoint),
+        lambda: verbs.put(config_for("t", "", name), checkpoint),
+        lambda: verbs.put(config_for("t", ""), named),
+        lambda: verbs("get_tuple", config_for(name, "")),
+        lambda: verbs.listed(config_for("t", name)),
+        lambda: verbs.listed(config_for("t", ""), before=config_for("t", "", name)),
+        lambda: verbs("put_writes", at, [("a", 1)], name),
+        lambda: verbs("put_writes", at, [("a", 1)], "task", name),
+        lambda: verbs("put_writes", at, [(name, 1)], "task"),
+        lambda: verbs("withdraw_writes", at, [name]),
+        lambda: verbs("delete_thread", name),
+    ]
+
+
+def _uses_in_housekeeping(verbs: Verbs, name: str) -> list[Callable[[], Any]]:
+    return [
+        lambda: verbs("delete_for_runs", [name]),
+        lambda: verbs("copy_thread", name, "copy"),
+        lambda: verbs("copy_thread", "t", name),
+        lambda: verbs("prune", [name]),
+        lambda: verbs("prune", [name], strategy="delete"),
+    ]

@@ -21,7 +21,7 @@ from aiograph.checkpoint.base import (
     thread_of,
     write_position,
 )
-from aiograph.checkpoint.serde._metadata import matches
+from aiograph.checkpoint.serde import _filter
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import SCHEDULED
 from aiograph.errors import CheckpointQueryError
@@ -73,7 +73,8 @@ class Shelf:
             and checkpoint_id in (None, key[2])
             and (end is None or key[2] < end)
         ]
-        return [each for each in found if matches(each.metadata, filter or {})][:limit]
+        wants = _filter.Filter.parse(filter or {})
+        return [each for each in found if wants.matches(each.metadata, 0)][:limit]
 
     def delete(self, thread_id: str) -> None:
         for kept in (self._rows, self._writes):

@@ -1,4 +1,4 @@
-"""Metadata as JSON, and what it means that metadata matches a filter."""
+"""Metadata as JSON, within what every saver can keep."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from aiograph.checkpoint.serde.base import UnstorableValueError
-from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
 
 _OPTIONS = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -42,40 +41,6 @@ def load_metadata(text: bytes | str) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise ValueError("metadata has to be a JSON object")
     return metadata
-
-
-def dump_filter(filter: Mapping[str, Any]) -> bytes:
-    """A filter as JSON, so that its values compare with what metadata becomes.
-
-    Raises:
-        CheckpointQueryError: It holds what metadata cannot hold.
-    """
-    try:
-        return dump_metadata(filter)
-    except CheckpointSerializationError as error:
-        raise CheckpointQueryError(f"the filter matches no metadata: {error}") from error
-
-
-def matches(metadata: Any, filter: Mapping[str, Any]) -> bool:
-    """Whether all entries of `filter` are in `metadata`, and equal; a nested dict is a nested filter."""
-    return isinstance(metadata, dict) and all(
-        key in metadata and _fits(metadata[key], wanted) for key, wanted in filter.items()
-    )
-
-
-def _fits(have: Any, wanted: Any) -> bool:
-    return matches(have, wanted) if isinstance(wanted, dict) else _equal(have, wanted)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Equality as JSON knows it: unlike in Python, `1` is not `true`."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
-    return bool(one == other)
 
 
 # -- faults, with the path to them

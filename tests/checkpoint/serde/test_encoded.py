@@ -1,16 +1,11 @@
 """What savers that store bytes have in common: encoding, errors that say where, listings, branches."""
 
-import enum
-import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aiograph.checkpoint.base import TaskWrites, config_for
 from aiograph.checkpoint.memory import InMemorySaver
-from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata, matches
 from aiograph.checkpoint.serde.encoded import (
     Key,
     Listing,
@@ -101,59 +96,6 @@ def test_a_listing_that_makes_no_sense_is_refused() -> None:
         Listing.of(None, None, config_for("t", ""), None)
     with pytest.raises(CheckpointQueryError, match="the filter matches no metadata"):
         Listing.of(None, {"a": object()}, None, None)
-
-
-# -- metadata --------------------------------------------------------------------------------------
-
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-json = st.recursive(
-    st.none() | st.booleans() | numbers | text,
-    lambda inner: st.lists(inner) | st.dictionaries(text, inner),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(text, json))
-def test_metadata_comes_back_and_matches_itself(metadata: dict[str, Any]) -> None:
-    again = load_metadata(dump_metadata(metadata))
-    assert again == metadata
-    assert matches(again, metadata)
-    assert matches(again, {})
-    assert matches({"more": 1, **again}, metadata)
-
-
-def test_ids_enums_and_tuples_become_json() -> None:
-    class Mode(enum.Enum):
-        FAST = "fast"
-
-    run_id = uuid.uuid4()
-    metadata = load_metadata(dump_metadata({"run": run_id, "mode": Mode.FAST, "pair": (1, 2)}))
-    assert metadata == {"run": str(run_id), "mode": "fast", "pair": [1, 2]}
-
-
-@pytest.mark.parametrize(
-    ("have", "wanted"), [(1, 1.0), ({"a": 1, "b": 2}, {"a": 1}), ([{"a": 1}], [{"a": 1}])]
-)
-def test_what_matches(have: Any, wanted: Any) -> None:
-    assert matches({"k": have}, {"k": wanted})
-
-
-@pytest.mark.parametrize(
-    ("have", "wanted"),
-    [
-        (1, True),
-        (0, False),
-        (0, None),
-        ("1", 1),
-        ([1, 2], [1]),
-        ([{"a": 1, "b": 2}], [{"a": 1}]),
-        ([1], [True]),
-    ],
-)
-def test_what_does_not_match(have: Any, wanted: Any) -> None:
-    assert not matches({"k": have}, {"k": wanted})
-    assert not matches({"other": have}, {"k": wanted})
 
 
 # -- branches --------------------------------------------------------------------------------------

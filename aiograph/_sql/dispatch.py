@@ -11,7 +11,8 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias
 
 from psycopg import Error, OperationalError
@@ -91,9 +92,7 @@ class Dispatcher:
         self._writes: Lane = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
-        """Workers that wait for a connection. The first of several sees to the next one when it has it."""
-        self._busy: set[asyncio.Task[None]] = set()
-        """Workers that have something to do."""
+        """Workers that wait for a connection; whoever gets one sees to it that the next one waits."""
         self._is_silent = False
         """Whether a server has not answered, and none has since."""
 
@@ -132,7 +131,8 @@ class Dispatcher:
                 pause = _FIRST_PAUSE
             elif self._has_queued:
                 self._counters.retries += 1
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                with self._waits():
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             lane = self._next(lane)
 
@@ -159,9 +159,6 @@ class Dispatcher:
 
     async def _carry_out(self, connection: Connection, group: Group) -> Exception | None:
         """Carries out a group and gives back the connection; what has undone it, if anything has."""
-        worker = _this_task()
-        if group:
-            self._busy.add(worker)
         try:
             await self._run(connection, group)
         except Exception as error:
@@ -172,16 +169,15 @@ class Dispatcher:
             raise
         finally:
             await self._supply.give_back(connection)
-            self._busy.discard(worker)
         return None
 
     async def _dismiss(self) -> None:
         """Ends the wait for connections that nobody needs any more, so that no task outlives its cause."""
-        for worker in self._waiting:
+        waiting = set(self._waiting)
+        for worker in waiting:
             worker.cancel()
-        idle = self._workers - self._busy - {_this_task()}
-        if idle:
-            await asyncio.wait(idle)
+        if waiting:
+            await asyncio.wait(waiting)
 
     def _share(self, lane: Lane) -> Group:
         """This worker's share of a queue, in the order that all keep to who lock rows."""
@@ -224,13 +220,20 @@ class Dispatcher:
 
     async def _connection(self) -> Connection | None:
         """A connection; `None` if there is none yet, and those who have waited too long were told."""
-        worker = _this_task()
-        self._waiting.add(worker)
         try:
-            return await self._supply.take(_GRACE if self._is_silent else _LOOK_UP)
+            with self._waits():
+                return await self._supply.take(_GRACE if self._is_silent else _LOOK_UP)
         except Exception as error:
             self._refuse(error)
             return None
+
+    @contextmanager
+    def _waits(self) -> Iterator[None]:
+        worker = asyncio.current_task()
+        assert worker is not None  # only workers come here
+        self._waiting.add(worker)
+        try:
+            yield
         finally:
             self._waiting.discard(worker)
 
@@ -300,12 +303,6 @@ class Dispatcher:
         fault = self._limits.fault(f"{request.about}: cannot {what} {self._supply.name}: {described(error)}")
         fault.__cause__ = error
         return fault
-
-
-def _this_task() -> "asyncio.Task[None]":
-    task = asyncio.current_task()
-    assert task is not None  # only workers come here
-    return task
 
 
 def _order(request: Request) -> tuple[str, ...]:

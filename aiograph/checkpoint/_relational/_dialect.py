@@ -44,15 +44,21 @@ trail (thread_id, refs) AS (
 )
 """
 
+# The planner takes it that a function makes a thousand rows of each blob, and then compiles the query, which
+# takes far longer than to carry it out. So here as well, one by one.
 _POSTGRES_REACH = """
-reach (thread_id, address) AS (
-    SELECT s.thread_id, substr(s.refs, 16 * n.i + 1, 16)
-    FROM ({sources}) AS s CROSS JOIN LATERAL generate_series(0, length(s.refs) / 16 - 1) AS n (i)
+trail (thread_id, refs) AS (
+    SELECT thread_id, refs FROM ({sources}) AS s WHERE length(refs) > 0
     UNION
-    SELECT b.thread_id, substr(b.refs, 16 * n.i + 1, 16)
-    FROM reach
-    JOIN checkpoint_blobs AS b ON b.thread_id = reach.thread_id AND b.address = reach.address
-    CROSS JOIN LATERAL generate_series(0, length(b.refs) / 16 - 1) AS n (i)
+    SELECT trail.thread_id, next.refs
+    FROM trail CROSS JOIN LATERAL (
+        SELECT substr(trail.refs, 17) AS refs WHERE length(trail.refs) > 16
+        UNION ALL
+        SELECT b.refs FROM checkpoint_blobs AS b
+        WHERE b.thread_id = trail.thread_id AND b.address = substr(trail.refs, 1, 16) AND length(b.refs) > 0
+    ) AS next
+), reach (thread_id, address) AS (
+    SELECT DISTINCT thread_id, substr(refs, 1, 16) FROM trail
 )
 """
 
@@ -79,6 +85,7 @@ POSTGRES = Dialect(
     lock_shared="SELECT pg_advisory_xact_lock_shared(hashtextextended(?, 0))",
     lock=(
         "SELECT 1 FROM checkpoint_heads WHERE thread_id = ? ORDER BY checkpoint_ns FOR UPDATE",
-        "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+        # what is done under the lock is not worth compiling either
+        "SELECT pg_advisory_xact_lock(hashtextextended(?, 0)), set_config('jit', 'off', true)",
     ),
 )

@@ -36,10 +36,12 @@ INLINE = 256
 """Bytes up to which a cell stands where it is needed, instead of being referred to."""
 
 _ENTRY_LIMIT = 512
-"""Bytes of a dict, and of a value in a dict, from which it is divided."""
+"""Bytes of a dict from which it is divided. A value of that size in there has a cell of its own: it is likely
+to be the value of a channel, or a list whose parts are."""
 
 _ITEM_LIMIT = 4096
-"""Bytes of an item in a list from which it is divided in turn: a message is not, a table is."""
+"""Bytes of an item in a list, or of a dict in a dict, from which it is divided in turn: a message is not, a
+table is."""
 
 _SEGMENT = 256
 """Bytes that a segment should have at least."""
@@ -47,10 +49,11 @@ _SEGMENT = 256
 _BLOCK = 64
 """Items whose segments have the same length."""
 
-_FANOUT_MASK = 15
-"""A node ends at a child whose address has these bits clear: about every 16th."""
+_FANOUT_LEAST, _FANOUT_LIMIT = 4, 64
+"""Children of a node. Small ones make a change cheap, which writes one of each level, and the tree higher."""
 
-_FANOUT_LIMIT = 64
+_FANOUT_MASK = 3
+"""Within these limits a node ends at a child whose address has these bits clear: about every fourth."""
 
 _DEPTH = 16
 """Levels of lists and dicts that are divided; what lies deeper is stored whole."""
@@ -252,8 +255,14 @@ class CellWriter:
             inner = self._divided(item, whole, _ITEM_LIMIT, given.depth - 1)
             return whole if inner is whole else self.record([self.placed(inner)])
         key, value = item
-        inner = self._divided(value, whole, _ENTRY_LIMIT, given.depth - 1)
-        return whole if inner is whole else self._map([key], [self.placed(inner)])
+        return self._entry(key, value, whole, given.depth - 1)
+
+    def _entry(self, key: Any, value: Any, whole: Cell, depth: int) -> Cell:
+        if len(whole.data) <= _ENTRY_LIMIT:
+            return whole
+        limit = _ITEM_LIMIT if type(value) is dict else _ENTRY_LIMIT
+        alone = Cell(*self._serde.dumps_typed(value))
+        return self._map([key], [self.placed(self._divided(value, alone, limit, depth))])
 
     def _encoded(self, given: "_Items", part: list[Any]) -> Cell:
         return Cell(*self._serde.dumps_typed(part if given.kind is list else dict(part)))
@@ -307,7 +316,7 @@ def _groups(children: Iterable[bytes]) -> Iterator[list[bytes]]:
     for address in children:
         group.append(address)
         ends = not address[0] & _FANOUT_MASK or len(group) == _FANOUT_LIMIT
-        if ends and len(group) > 1:
+        if ends and len(group) >= _FANOUT_LEAST:
             yield group
             group = []
     if group:

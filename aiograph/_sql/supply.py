@@ -123,6 +123,9 @@ class PoolSupply:
                 except Error as error:
                     supply.regret(error)
                     raise
+                except asyncio.CancelledError:
+                    _cancel_again()
+                    raise
                 supply.welcome(connection)
                 return connection
 
@@ -152,8 +155,8 @@ class PoolSupply:
                     max(0.001, min(_SLICE, deadline - time.monotonic()))
                 )
             except PoolTimeout as error:
-                if self._trouble is not None and await self._is_refused(self._trouble):
-                    raise NoConnectionError(str(self._trouble)) from self._trouble
+                if (trouble := self._trouble) is not None and await self._is_refused(trouble):
+                    raise NoConnectionError(str(trouble)) from trouble
                 if time.monotonic() >= deadline:
                     raise self._trouble or error from None
                 continue
@@ -185,14 +188,20 @@ class PoolSupply:
     async def _is_refused(self, trouble: Error) -> bool:
         """Whether the server takes connections, but not this one: a wrong password, no such database.
 
-        The client is not told the code of such an error, and its words may be in any language.
+        It is asked before and after an attempt that fails, so that one which has gone away in between is told
+        from one that refuses. The client is not told the code of such an error, and its words may be in any language.
         """
-        if self._trouble_at > self._accepting_since:
+        if isinstance(trouble, ConnectionTimeout) or not isinstance(self._pool.conninfo, str):
+            return False
+        has_failed_since = self._trouble_at > self._accepting_since
+        address = make_conninfo(self._pool.conninfo, connect_timeout=_ANSWER_SECONDS)
+        answer = await asyncio.to_thread(PGconn.ping, address.encode())
+        if answer != Ping.OK or self._trouble is None:
+            self._accepting_since = math.inf
+            return False
+        if has_failed_since:
             return not any(words in str(trouble) for words in _CROWDED)
-        if not isinstance(trouble, ConnectionTimeout) and isinstance(self._pool.conninfo, str):
-            address = make_conninfo(self._pool.conninfo, connect_timeout=_ANSWER_SECONDS)
-            answer = await asyncio.to_thread(PGconn.ping, address.encode())
-            self._accepting_since = time.monotonic() if answer == Ping.OK else math.inf
+        self._accepting_since = time.monotonic()
         return False
 
     def regret(self, trouble: Error) -> None:
@@ -203,6 +212,7 @@ class PoolSupply:
     def welcome(self, connection: Connection) -> None:
         """Notes that connecting works."""
         self._trouble = None
+        self._accepting_since = math.inf  # that was said of another outage
         self._used_at[connection] = time.monotonic()
 
     def doubt(self) -> None:
@@ -213,6 +223,16 @@ class PoolSupply:
         """See `Supply`."""
         if self._is_owned:
             await self._pool.close()
+
+
+def _cancel_again() -> None:
+    """Cancels this task once more, soon: the pool's own tasks survive the first time.
+
+    Else a loop that is being shut down, with a pool that nobody has closed, would wait for them for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().call_soon(task.cancel)
 
 
 class ConnectionSupply:

@@ -3,8 +3,11 @@
 import asyncio
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -17,6 +20,7 @@ from aiograph.errors import BridgeClosedError, CheckpointStorageError
 from tests._sql.outages import SETTINGS, THINGS, names, put
 
 T = TypeVar("T")
+HOME = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -81,6 +85,20 @@ def test_when_its_loop_is_gone_the_error_says_so(postgres_database: str) -> None
     with pytest.raises(BridgeClosedError, match="PostgresDatabase was opened on is closed; open it anew"):
         asyncio.run(names(databases[0]))
     asyncio.run(databases[0].aclose())
+
+
+def test_a_loop_ends_even_if_nobody_has_closed_the_database(postgres_database: str) -> None:
+    """In a process of its own: connections that were never closed are reported when they are collected."""
+    code = (
+        "import asyncio, sys\n"
+        "from aiograph._sql.postgres import PostgresDatabase\n"
+        "from tests._sql.outages import SETTINGS\n"
+        "asyncio.run(PostgresDatabase(sys.argv[1], SETTINGS).migrate())\n"
+        "print('ended')\n"
+    )
+    command = [sys.executable, "-c", code, postgres_database]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=True, text=True, cwd=HOME)
+    assert done.stdout == "ended\n"
 
 
 # -- forks and processes ---------------------------------------------------------------------------

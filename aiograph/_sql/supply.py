@@ -188,8 +188,8 @@ class PoolSupply:
     async def _is_refused(self, trouble: Error) -> bool:
         """Whether the server takes connections, but not this one: a wrong password, no such database.
 
-        It is asked before and after an attempt that fails, so that one which has gone away in between is told
-        from one that refuses. The client is not told the code of such an error, and its words may be in any language.
+        The client is not told the code of such an error, and its words may be in any language. So the server
+        is asked before and after an attempt that fails: it may have gone away in between.
         """
         if isinstance(trouble, ConnectionTimeout) or not isinstance(self._pool.conninfo, str):
             return False

@@ -121,17 +121,19 @@ class Listing(NamedTuple):
         Raises:
             CheckpointQueryError: They make no sense.
         """
-        thread_id, _, checkpoint_id = (None, None, None) if config is None else thread_of(config)
-        namespace = None if config is None else config["configurable"].get("checkpoint_ns")
+        thread_id, namespace, checkpoint_id = (None, None, None) if config is None else thread_of(config)
+        if config is not None and config["configurable"].get("checkpoint_ns") is None:
+            namespace = None
         parsed = Filter.parse(filter) if filter else None
         require_limit(limit)
         return cls(thread_id, namespace, checkpoint_id, _before(before), parsed, limit)
 
 
-def _before(config: RunnableConfig | None) -> str | None:
+def _before(config: object) -> str | None:
     if config is None:
         return None
-    checkpoint_id = (config.get("configurable") or {}).get("checkpoint_id")
+    configurable = config.get("configurable") if isinstance(config, Mapping) else None
+    checkpoint_id = (configurable or {}).get("checkpoint_id")
     if checkpoint_id is None:
         raise CheckpointQueryError("before: the config names no checkpoint: pass a checkpoint_id")
     return checked_name(checkpoint_id, "before")
@@ -181,7 +183,7 @@ def require_limit(limit: int | None) -> None:
     """Refuses a limit that makes no sense.
 
     Raises:
-        CheckpointQueryError: It is negative.
+        CheckpointQueryError: It is negative, or not a whole number.
     """
-    if limit is not None and limit < 0:
-        raise CheckpointQueryError(f"limit must not be negative: {limit}")
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise CheckpointQueryError(f"limit is a whole number and must not be negative: {limit!r}")

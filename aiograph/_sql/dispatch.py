@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias
 
@@ -228,7 +228,7 @@ class Dispatcher:
             return None
 
     @contextmanager
-    def _waits(self) -> Iterator[None]:
+    def _waits(self) -> Generator[None, None, None]:
         worker = asyncio.current_task()
         assert worker is not None  # only workers come here
         self._waiting.add(worker)

@@ -25,7 +25,7 @@ Cursor: TypeAlias = AsyncCursor[Row]
 class Statement(NamedTuple):
     """A statement as PostgreSQL wants it."""
 
-    sql: str
+    sql: bytes
     rows: Sequence[Sequence[Any]]
     """At least one."""
     refusal: Callable[[], Exception] | None = None
@@ -49,13 +49,13 @@ def _statement(change: Change | Guard) -> Statement:
 
 
 @lru_cache(maxsize=512)
-def _translated(sql: str) -> str:
-    return sql.replace("?", "%s").replace(SHARE, "FOR SHARE")
+def _translated(sql: str) -> bytes:
+    return sql.replace("?", "%s").replace(SHARE, "FOR SHARE").encode()
 
 
 @lru_cache(maxsize=64)
-def _judged(sql: str) -> str:
-    return f"WITH held AS ({_translated(sql)}) SELECT 1 / count(*) FROM held"
+def _judged(sql: str) -> bytes:
+    return b"WITH held AS (%b) SELECT 1 / count(*) FROM held" % _translated(sql)
 
 
 async def run(connection: Connection, statements: Sequence[Statement]) -> list[Cursor]:

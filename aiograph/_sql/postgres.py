@@ -146,7 +146,7 @@ class PostgresDatabase:
                 return
         async with connection.transaction():
             milliseconds = int(self._settings.patience * 1000)
-            await connection.execute(f"SET LOCAL lock_timeout = {milliseconds}")
+            await connection.execute(f"SET LOCAL lock_timeout = {milliseconds}".encode())
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
             await _follow(connection, migrate(component, POSTGRES))
 

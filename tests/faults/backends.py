@@ -1,6 +1,7 @@
 """The savers that races are run on, each with storage of its own, which several of them may share."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,12 @@ def backend_of(request: pytest.FixtureRequest, folder: Path) -> Backend:
 async def line_of(saver: BaseCheckpointSaver, thread_id: str) -> list[Any]:
     """The checkpoints of a thread, oldest first; fails if each does not follow the one before it."""
     config: Any = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-    found = [each async for each in saver.alist(config)][::-1]
+    return in_line([each async for each in saver.alist(config)])
+
+
+def in_line(newest_first: Iterable[Any]) -> list[Any]:
+    """The same, of what a saver has listed."""
+    found = list(newest_first)[::-1]
     parents = [each.parent_config and each.parent_config["configurable"]["checkpoint_id"] for each in found]
     assert parents[1:] == [each.checkpoint["id"] for each in found][:-1]
     return found

@@ -18,6 +18,7 @@ import pytest
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit
 from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.checkpoint.postgres import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.constants import ERROR
 from aiograph.errors import CheckpointStorageError
@@ -162,6 +163,21 @@ async def test_every_call_fails_once_on_sqlite(kind: str, durability: Durability
     number = 1
     while not await is_swept(number):
         number += 1
+    assert number > (5 if durability == "exit" else 25)
+
+
+@pytest.mark.parametrize(
+    ("kind", "durability"), cases(lambda kind, durability: durability != "exit" and kind in TREACHEROUS)
+)
+async def test_every_call_fails_once_on_postgres(
+    kind: str, durability: Durability, postgres_database: str
+) -> None:
+    async with AsyncPostgresSaver(postgres_database) as inner:
+        await inner.asetup()
+        number = 1
+        while await fail_once(inner, KINDS[kind], number, durability):
+            await inner.adelete_thread("t")
+            number += 1
     assert number > (5 if durability == "exit" else 25)
 
 

@@ -61,8 +61,11 @@ _DEPTH = 16
 MAX_VISITS = 1_000_000
 """Cells that a value may consist of, each counted as often as it is referred to."""
 
-MAX_REPEATED = 128 * 1024 * 1024
-"""Bytes that a value may have in cells beyond their first occurrence."""
+MAX_REPEATED = 16 * 1024 * 1024
+"""Bytes that a value may have in cells beyond their first occurrence; what has more is stored whole.
+
+As much may come of a few bytes that somebody has forged, and a byte may become a dict.
+"""
 
 
 class Cell(NamedTuple):
@@ -158,9 +161,12 @@ class CellWriter:
             return Root(cell)
         self._known = {} if before is None else before.divisions
         self._divisions = {}
+        others, self.found = self.found, {}
         root = self._tracked(lambda: self._divided(value, cell, _ENTRY_LIMIT, _DEPTH))
         if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
-            return self._tracked(lambda: cell)
+            self.found, self._divisions = {}, {}
+            root = self._tracked(lambda: cell)
+        self.found.update(others)
         return root._replace(divisions=self._divisions)
 
     def mapping(self, values: Mapping[str, Root]) -> Root:

@@ -1,27 +1,37 @@
-"""What savers that store bytes have in common: encoding, errors that say where, listings, branches."""
+"""What savers that store cells have in common: encoding, memory, errors that say where, listings."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aiograph.checkpoint.base import TaskWrites, config_for
+from aiograph.checkpoint._hold import Hold
+from aiograph.checkpoint.base import Checkpoint, TaskWrites, config_for
 from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.checkpoint.serde._cells import Cell, CellReader, CellWriter
+from aiograph.checkpoint.serde._seal import PLAIN
+from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
 from aiograph.checkpoint.serde.encoded import (
-    Key,
-    Listing,
-    Skeleton,
-    choose,
-    dump_skeleton,
-    encode_writes,
-    load_skeleton,
+    Memory,
+    moment_of,
+    read_document,
+    write_document,
 )
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.constants import ERROR
-from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
+from aiograph.errors import (
+    CheckpointDeserializationError,
+    CheckpointQueryError,
+    CheckpointSerializationError,
+)
 from aiograph.testing.savers import make_checkpoint
 
 SERDE = JsonPlusSerializer()
 KEY = Key("t", "child:1", "id")
+THREAD = config_for("t", "")
+LARGE = ["x" * 1000] * 3
 
 
 class PickySerializer:
@@ -32,6 +42,16 @@ class PickySerializer:
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         raise NotImplementedError
+
+
+def encoded(checkpoint: Checkpoint, hold: Hold | None = None, **changed: int) -> EncodedCheckpoint:
+    commit = InMemorySaver().encode_commit(THREAD, checkpoint, {}, {**changed}, (), hold)
+    assert isinstance(commit.checkpoint, EncodedCheckpoint)
+    return commit.checkpoint
+
+
+def fresh_hold() -> Hold:
+    return Hold(None, None, Memory.of(None, None))
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -48,28 +68,160 @@ def test_a_refused_value_is_named_with_its_thread_checkpoint_and_channel() -> No
 
 def test_a_refused_write_is_named_with_its_task_and_channel() -> None:
     with pytest.raises(CheckpointSerializationError, match=r"^task 'id': cannot store messages\.x: "):
-        encode_writes(SERDE, TaskWrites("id", "", [("messages", {"x": object()})]))
+        InMemorySaver().encode_writes(TaskWrites("id", "", [("messages", {"x": object()})]))
 
 
 def test_errors_of_other_serializers_are_named_too() -> None:
     with pytest.raises(CheckpointSerializationError, match=r"^task 'id': channel 'a': not today"):
-        encode_writes(PickySerializer(), TaskWrites("id", "", [("a", 1)]))
+        InMemorySaver(serde=PickySerializer()).encode_writes(TaskWrites("id", "", [("a", 1)]))
+
+
+async def test_a_value_without_a_version_is_refused() -> None:
+    with pytest.raises(CheckpointSerializationError, match=r"values without versions: \['a'\]"):
+        await InMemorySaver().aput(THREAD, make_checkpoint({"a": 1}, versions={}), {}, {})
+
+
+@pytest.mark.parametrize("ts", ["yesterday", "", None, 7])
+def test_a_checkpoint_without_a_time_is_refused(ts: Any) -> None:
+    checkpoint = make_checkpoint({})
+    checkpoint["ts"] = ts
+    with pytest.raises(CheckpointSerializationError, match="is not a time in ISO 8601"):
+        encoded(checkpoint)
+
+
+# -- writes ----------------------------------------------------------------------------------------
 
 
 def test_of_several_special_writes_the_last_one_counts() -> None:
-    encoded = encode_writes(SERDE, TaskWrites("id", "path", [(ERROR, "first"), ("a", 1), (ERROR, "last")]))
-    assert [(write.position, SERDE.loads_typed(write.blob)) for write in encoded.writes] == [
-        (-1, "last"),
-        (1, 1),
-    ]
+    task = TaskWrites("id", "path", [(ERROR, "first"), ("a", 1), (ERROR, "last")])
+    writes = InMemorySaver().encode_writes(task).writes
+    read = CellReader(SERDE, {}).value
+    assert [(write.position, read(write.cell)) for write in writes] == [(-1, "last"), (1, 1)]
 
 
-# -- skeletons -------------------------------------------------------------------------------------
+def test_a_write_does_not_bring_what_its_run_has_stored() -> None:
+    saver, hold = InMemorySaver(), fresh_hold()
+    task = TaskWrites("id", "", [("a", LARGE)])
+    assert saver.encode_writes(task, hold).cells != {}
+    saver.encode_commit(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1}, (), hold)
+    assert saver.encode_writes(task, hold).cells == {}
+    assert saver.encode_writes(task).cells != {}
 
 
-def test_a_skeleton_comes_back() -> None:
-    skeleton = Skeleton(1, "ts", {"a": 1, "b": "2", "c": 3.5}, {"node": {"a": 1}}, ["a"], ["a", "c"])
-    assert load_skeleton(SERDE, KEY, dump_skeleton(SERDE, skeleton)) == skeleton
+# -- what a hold remembers -------------------------------------------------------------------------
+
+
+def test_what_a_run_has_stored_is_not_stored_again() -> None:
+    hold = fresh_hold()
+    first = encoded(make_checkpoint({"a": LARGE}), hold, a=1)
+    again = encoded(make_checkpoint({"a": LARGE, "b": LARGE}), hold, b=2)
+    assert first.cells != {}
+    assert again.cells == {}
+    assert again.values["a"] == again.values["b"] == first.values["a"]
+
+
+def test_what_is_no_longer_part_of_the_newest_checkpoint_is_forgotten() -> None:
+    hold = fresh_hold()
+    first = encoded(make_checkpoint({"a": LARGE}), hold, a=1)
+    encoded(make_checkpoint({"a": 1}), hold, a=2)
+    assert encoded(make_checkpoint({"a": LARGE}), hold, a=3).cells == first.cells
+
+
+def test_a_channel_that_has_not_changed_is_not_encoded() -> None:
+    hold = fresh_hold()
+    first = encoded(make_checkpoint({"a": "old", "b": 1}), hold, a=1, b=1)
+    second = encoded(make_checkpoint({"a": object(), "b": 2}), hold, b=2)
+    assert second.values["a"] is first.values["a"]
+    assert second.values["b"] != first.values["b"]
+
+
+def test_without_a_hold_everything_is_stored() -> None:
+    checkpoint = make_checkpoint({"a": LARGE})
+    assert encoded(checkpoint).cells == encoded(checkpoint, fresh_hold(), a=1).cells
+
+
+def test_a_refused_superstep_leaves_the_memory_as_it_was() -> None:
+    hold = fresh_hold()
+    first = encoded(make_checkpoint({"a": LARGE}), hold, a=1)
+    before = hold.memory
+    with pytest.raises(CheckpointSerializationError):
+        encoded(make_checkpoint({"a": LARGE, "b": object()}), hold, b=2)
+    assert hold.memory is before
+    assert before.checkpoint_id == first.id
+
+
+async def test_a_run_remembers_what_it_has_read() -> None:
+    saver = InMemorySaver()
+    await saver.aput(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1})
+    _, hold = await saver.ahold(THREAD)
+    commit = saver.encode_commit(THREAD, make_checkpoint({"a": LARGE, "b": LARGE}), {}, {"b": 2}, (), hold)
+    assert commit.checkpoint.cells == {}
+
+
+# -- checkpoints as a whole ------------------------------------------------------------------------
+
+versions = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3) | st.floats(0, 9))
+skeletons = st.builds(
+    Skeleton,
+    st.just(1),
+    st.text(max_size=3),
+    versions,
+    st.dictionaries(st.text(max_size=3), versions, max_size=3),
+    st.none() | st.lists(st.text(max_size=3), max_size=3),
+)
+
+
+@given(skeletons, st.dictionaries(st.text(), st.sampled_from(["x", "x" * 500, LARGE])))
+def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> None:
+    writer = CellWriter(SERDE, PLAIN)
+    roots = {name: writer.root(value) for name, value in values.items()}
+    document = write_document(writer, skeleton, 0, roots)
+    reader = CellReader(SERDE, writer.found)
+    read, cells = read_document(reader, KEY, document.cell, 0)
+    assert read == skeleton
+    assert {name: reader.value(cell) for name, cell in cells.items()} == values
+
+
+def test_a_checkpoint_of_many_channels_comes_back_in_order() -> None:
+    writer = CellWriter(SERDE, PLAIN)
+    roots = {f"channel {number}": writer.root(number) for number in range(1200)}
+    document = write_document(writer, Skeleton(1, "", {}, {}, None), 0, roots)
+    _, cells = read_document(CellReader(SERDE, writer.found), KEY, document.cell, 0)
+    assert list(cells) == list(roots)
+
+
+def test_a_time_that_follows_from_the_row_is_not_stored_twice() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+    created_at = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert moment_of(created_at) == moment
+    for ts in (moment.isoformat(), "2026-01-02 03:04:05.678901", "2026-01-02T03:04:05.678901Z"):
+        writer = CellWriter(SERDE, PLAIN)
+        document = write_document(writer, Skeleton(1, ts, {}, {}, None), created_at, {})
+        read, _ = read_document(CellReader(SERDE, writer.found), KEY, document.cell, created_at)
+        assert read.ts == ts
+        assert (ts.encode() in document.cell.data) == (ts != moment.isoformat())
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [[1, "ts", None], {}, {}],
+        [[1, "ts"], {}, {}, {}],
+        [[1, "ts", "a"], {}, {}, {}],
+        [[1, "ts", None], {"a": None}, {}, {}],
+        [[1, "ts", None], {}, {"node": {"a": [1]}}, {}],
+        [[1, "ts", None], {}, {"node": 1}, {}],
+        [[1, "ts", None], {}, {}, {}],
+    ],
+    ids=str,
+)
+def test_what_is_no_checkpoint_is_an_error(parts: list[Any]) -> None:
+    writer = CellWriter(SERDE, PLAIN)
+    forged = writer.record([Cell(*SERDE.dumps_typed(part)) for part in parts])
+    expected = "^thread 't', namespace 'child:1', checkpoint 'id', the checkpoint itself: "
+    with pytest.raises(CheckpointDeserializationError, match=expected):
+        read_document(CellReader(SERDE, writer.found), KEY, forged, 0)
 
 
 # -- listings --------------------------------------------------------------------------------------
@@ -78,14 +230,11 @@ def test_a_skeleton_comes_back() -> None:
 def test_a_listing_says_what_was_asked_for() -> None:
     before = config_for("t", "", "x")
     assert Listing.of(None, None, None, None) == (None, None, None, None, None, None)
-    assert Listing.of(config_for("t", "ns", "id"), {"a": 1}, before, 3) == (
-        "t",
-        "ns",
-        "id",
-        "x",
-        b'{"a":1}',
-        3,
-    )
+    listing = Listing.of(config_for("t", "ns", "id"), {"a": 1}, before, 3)
+    assert listing[:4] == ("t", "ns", "id", "x")
+    assert listing.limit == 3
+    assert listing.filter is not None
+    assert listing.filter.matches({"a": 1}, 0)
     assert Listing.of({"configurable": {"thread_id": "t"}}, {}, None, 0).namespace is None
 
 
@@ -93,27 +242,6 @@ def test_a_listing_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(CheckpointQueryError, match="must not be negative: -1"):
         Listing.of(None, None, None, -1)
     with pytest.raises(CheckpointQueryError, match="before: the config names no checkpoint"):
-        Listing.of(None, None, config_for("t", ""), None)
+        Listing.of(None, None, THREAD, None)
     with pytest.raises(CheckpointQueryError, match="the filter matches no metadata"):
         Listing.of(None, {"a": object()}, None, None)
-
-
-# -- branches --------------------------------------------------------------------------------------
-
-PARENTS = {"root": None, "l1": "root", "l2": "l1", "r1": "root", "r2": "r1"}
-
-
-def test_a_lone_value_is_meant_by_all() -> None:
-    assert choose("l2", {"root": "x"}, PARENTS.get) == "x"
-    assert choose("l2", {}, PARENTS.get) is None
-
-
-def test_of_several_values_the_nearest_one_upwards_is_meant() -> None:
-    values = {"l1": "left", "r1": "right"}
-    assert choose("l2", values, PARENTS.get) == "left"
-    assert choose("r1", values, PARENTS.get) == "right"
-    assert choose("root", values, PARENTS.get) is None
-
-
-def test_a_checkpoint_that_is_its_own_parent_ends_the_search() -> None:
-    assert choose("a", {"x": 1, "y": 2}, {"a": "b", "b": "a"}.get) is None

@@ -400,3 +400,40 @@ def test_a_fork_from_a_past_that_is_pruned_meanwhile_leaves_nothing_behind(share
             graph.invoke(None, fork)
         assert len(list(saver.list(thread("t")))) == 1
     assert shared.lost_rows("t") == {}
+
+
+@pytest.mark.postgres
+async def test_a_thread_is_not_mixed_with_one_that_is_copied_onto_it_meanwhile(
+    postgres_database: str,
+) -> None:
+    """The copy is held up after it has found nobody on the target; then a run starts there."""
+    import psycopg
+
+    async with backends.Backend("postgres", postgres_database).saver() as saver:
+        await saver.asetup()
+        graph = build(saver)
+        await graph.ainvoke(begin("w"), thread("source"))
+        async with await psycopg.AsyncConnection.connect(postgres_database) as other:
+            await other.execute("LOCK TABLE checkpoint_blobs IN EXCLUSIVE MODE")
+            copying = asyncio.create_task(saver.acopy_thread("source", "target"))
+            await _held_up(other, 1)
+            running = asyncio.create_task(graph.ainvoke(begin("x"), thread("target")))
+            await _held_up(other, 2, running)
+        await copying
+        with pytest.raises(ConcurrentUpdateError):
+            await running
+        newest = (await backends.line_of(saver, "target"))[-1]
+        assert newest.checkpoint["channel_values"]["log"] == all_of("w")
+
+
+async def _held_up(connection: Any, count: int, task: "asyncio.Task[Any] | None" = None) -> None:
+    """Waits until so many statements wait for locks, or a task is done; the server tells nobody of it."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = %s"
+    )
+    async with asyncio.timeout(PATIENCE):
+        while task is None or not task.done():
+            found = await (await connection.execute(query, ["Lock"])).fetchone()
+            if found[0] >= count:
+                return
+            await asyncio.sleep(0.01)

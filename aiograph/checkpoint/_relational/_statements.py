@@ -212,6 +212,13 @@ SELECT 1 WHERE NOT EXISTS (
 )
 """
 
+# First the heads: a run that starts on the target meanwhile is waited for, or finds its head taken.
+_COPY_HEADS = """
+INSERT INTO checkpoint_heads (thread_id, checkpoint_ns, checkpoint_id, epoch, lineage)
+SELECT CAST(? AS TEXT), checkpoint_ns, checkpoint_id, epoch, lineage
+FROM checkpoint_heads WHERE thread_id = ? ON CONFLICT DO NOTHING
+"""
+
 _COPIES = (
     """
     INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, created_at,
@@ -230,11 +237,6 @@ _COPIES = (
         type, refs, blob)
     SELECT CAST(? AS TEXT), checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, type, refs, blob
     FROM checkpoint_writes WHERE thread_id = ? ON CONFLICT DO NOTHING
-    """,
-    """
-    INSERT INTO checkpoint_heads (thread_id, checkpoint_ns, checkpoint_id, epoch, lineage)
-    SELECT CAST(? AS TEXT), checkpoint_ns, checkpoint_id, epoch, lineage
-    FROM checkpoint_heads WHERE thread_id = ? ON CONFLICT DO NOTHING
     """,
 )
 
@@ -283,8 +285,9 @@ def of_runs(dialect: Dialect, run_ids: Sequence[str]) -> str:
 
 def copy_thread(dialect: Dialect, source: str, target: str, refusal: Refusal) -> Statements:
     """Gives a thread all that another one has."""
-    copies = [Change(sql, [(target, source)]) for sql in _COPIES]
-    return [*_locked(dialect, source), Guard(_HOLDS_NOTHING_ELSE, (target, source), refusal), *copies]
+    heads, *copies = (Change(sql, [(target, source)]) for sql in (_COPY_HEADS, *_COPIES))
+    is_free = Guard(_HOLDS_NOTHING_ELSE, (target, source), refusal)
+    return [*_locked(dialect, source), heads, is_free, *copies]
 
 
 def _delete_checkpoints(

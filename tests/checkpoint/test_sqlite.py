@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from aiograph._sql.session import Counters, Query, Row, Session
-from aiograph.checkpoint.base import BaseCheckpointSaver, TaskWrites, config_for
+from aiograph.checkpoint.base import BaseCheckpointSaver, config_for
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver, SqliteSaver
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
-from aiograph.testing.savers import SaverContract, Verbs, make_checkpoint
+from aiograph.testing.savers import SaverContract, make_checkpoint
 from aiograph.warnings import BlockingCallWarning
 
 THREAD = config_for("t", "")
@@ -140,65 +139,3 @@ async def test_an_unchanged_value_is_not_written_again(saver: AsyncSqliteSaver, 
     found = await saver.aget(config)
     assert found is not None
     assert found["channel_values"] == {"large": large, "n": 9}
-
-
-class CountingSession:
-    """Counts the trips to a database."""
-
-    def __init__(self, inner: Session) -> None:
-        self._inner = inner
-        self.reads = self.writes = 0
-
-    @property
-    def counters(self) -> Counters:
-        return self._inner.counters
-
-    async def fetch(self, query: Query, about: object) -> list[Row]:
-        self.reads += 1
-        return await self._inner.fetch(query, about)
-
-    async def write(self, changes: Any, about: object, order: tuple[str, ...] = ()) -> None:
-        self.writes += 1
-        await self._inner.write(changes, about, order)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-@pytest.fixture
-def trips(saver: AsyncSqliteSaver) -> CountingSession:
-    saver._session = session = CountingSession(saver._session)
-    return session
-
-
-async def test_a_superstep_is_one_trip(saver: AsyncSqliteSaver, trips: CountingSession) -> None:
-    (parent,) = await Verbs(saver, "async").put_chain("t", 1)
-    trips.writes = 0
-    writes = [saver.encode_writes(TaskWrites(f"task {number}", "", [("a", 1)])) for number in range(3)]
-    await saver.acommit(saver.encode_commit(parent, make_checkpoint({"a": 3}), {}, {"a": 1}, writes))
-    assert (trips.reads, trips.writes) == (0, 1)
-
-
-async def test_a_list_is_one_trip_per_page(saver: AsyncSqliteSaver, trips: CountingSession) -> None:
-    verbs = Verbs(saver, "async")
-    await verbs.put_chain("t", 120)
-    trips.reads = 0
-    assert len(await verbs.listed(THREAD)) == 120
-    assert trips.reads == 3
-    assert len(await verbs.listed(THREAD, limit=10)) == 10
-    assert trips.reads == 4
-
-
-async def test_a_deleted_thread_leaves_no_rows(saver: AsyncSqliteSaver, path: str) -> None:
-    (config,) = await Verbs(saver, "async").put_chain("t", 1)
-    await saver.aput_writes(config, [("a", 1)], "task")
-    await saver.adelete_thread("t")
-    for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "checkpoint_heads"):
-        assert select(path, f"SELECT count(*) FROM {table}") == [(0,)]
-
-
-async def test_withdrawn_writes_leave_no_rows(saver: AsyncSqliteSaver, path: str) -> None:
-    (config,) = await Verbs(saver, "async").put_chain("t", 1)
-    await saver.aput_writes(config, [("a", 1)], "task")
-    await saver.awithdraw_writes(config, ["task"])
-    assert select(path, "SELECT count(*) FROM checkpoint_writes") == [(0,)]

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from glob import glob
@@ -68,12 +68,8 @@ _WHEEL_BINARIES = f"pginstall*/bin/initdb{_EXE}"
 
 _CAPTURED: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 _UNPRIVILEGED = ("nobody", "postgres")
-_THROWAWAY_SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "max_connections": "200",
-}
+_SETTINGS = ("--max_connections=200",)
+_THROWAWAY_SETTINGS = (*_SETTINGS, "--fsync=off", "--synchronous_commit=off", "--full_page_writes=off")
 
 
 class PostgresUnavailableError(AiographError):
@@ -142,7 +138,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server(
-    binaries: Binaries | None = None, *, over_tcp: bool = _IS_WINDOWS
+    binaries: Binaries | None = None, *, over_tcp: bool = _IS_WINDOWS, is_durable: bool = False
 ) -> Iterator[PostgresServer]:
     """Yields a PostgreSQL server, started for the occasion unless the environment names one.
 
@@ -152,6 +148,7 @@ def postgres_server(
     Args:
         binaries: Start these, whatever the environment says.
         over_tcp: Listen on a free port of 127.0.0.1 instead of a Unix socket.
+        is_durable: Have commits wait for the disk, as they do elsewhere. Of account where it is started here.
 
     Raises:
         PostgresUnavailableError: If none is found, or the one that was found does not work.
@@ -164,7 +161,8 @@ def postgres_server(
     account = _account()
     with _workspace(account) as folder:
         usable = _made_usable(binaries, folder, account)
-        with _cluster(usable, folder, account, over_tcp) as server:
+        settings = _SETTINGS if is_durable else _THROWAWAY_SETTINGS
+        with _cluster(usable, folder, account, over_tcp, settings) as server:
             yield server
 
 
@@ -331,14 +329,14 @@ def _running_server(url: str) -> PostgresServer:
 
 @contextmanager
 def _cluster(
-    binaries: Binaries, folder: Path, account: _Account | None, over_tcp: bool
+    binaries: Binaries, folder: Path, account: _Account | None, over_tcp: bool, settings: Sequence[str]
 ) -> Iterator[PostgresServer]:
     """Makes a cluster in `folder`, serves it until the end of the block, and stops the server."""
     options = {**_child_options(account), "cwd": folder}
     _make_cluster(binaries, folder / "data", options)
     address, listening = _address(folder, over_tcp)
-    settings = [f"--{key}={value}" for key, value in {**_THROWAWAY_SETTINGS, **listening}.items()]
-    command = [binaries.command("postgres"), "-D", str(folder / "data"), *settings]
+    places = [f"--{key}={value}" for key, value in listening.items()]
+    command = [binaries.command("postgres"), "-D", str(folder / "data"), *settings, *places]
     log = folder / "server.log"
     # a session of its own: a Ctrl-C in the terminal is for whoever uses the server
     options |= {"start_new_session": True, "stderr": subprocess.STDOUT}

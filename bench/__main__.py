@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     for case in cases:
         print(f"  {case.name} ...", file=sys.stderr, flush=True)
-        results.append(measure(case, effort))
+        results += measure(case, effort)
     print(markdown(results) if options.markdown else table(results))
     if options.json:
         options.json.write_text(json.dumps(document(results, effort), indent=2), encoding="utf-8")

@@ -14,7 +14,7 @@ from functools import partial
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
 
-from bench._case import Case, Clock, Setup, Work
+from bench._case import Case, Measure, Setup, Work
 from bench._packages import OURS, RIVAL
 
 FLOOR = "floor"
@@ -42,20 +42,22 @@ class Spread(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of one case."""
+    """What came of one case, by one measure."""
 
     case: Case
-    rounds: Sequence[Mapping[str, Seconds]]
-    """Per round, the seconds per unit of each contender."""
+    measure: Measure
+    rounds: Sequence[Mapping[str, float]]
+    """Per round, the seconds or bytes per unit of each contender."""
 
-    def microseconds(self, name: str) -> float | None:
+    def cost(self, name: str) -> float | None:
+        """Microseconds or bytes per unit."""
         if name not in self.rounds[0]:
             return None
-        return median(each[name] for each in self.rounds) * 1e6
+        return median(each[name] for each in self.rounds) * (1e6 if self.measure in CLOCKS else 1)
 
     def ratio(self, over: str) -> Spread | None:
-        """aiograph's share of another contender's time."""
-        if over not in self.rounds[0]:
+        """aiograph's share of what another contender takes; none if that takes nothing."""
+        if not all(each.get(over) for each in self.rounds):
             return None
         ratios = [each[OURS.name] / each[over] for each in self.rounds]
         return Spread(median(ratios), min(ratios), max(ratios))
@@ -65,31 +67,35 @@ class DifferentAnswers(Exception):
     """The contenders did not do the same work."""
 
 
-def measure(case: Case, effort: Effort) -> Result:
-    """Runs one case.
+def measure(case: Case, effort: Effort) -> list[Result]:
+    """Runs one case; there is a result for each measure.
 
     Raises:
         DifferentAnswers: The contenders did not do the same work.
     """
     size = max(1, round(case.size * effort.scale))
     contenders = _contenders(case, effort)
-    rounds: list[dict[str, Seconds]] = []
+    rounds: list[dict[str, Costs]] = []
     with asyncio.Runner() as runner:
         _compare_answers(runner, contenders, size)
-        for number in range(effort.rounds):
+        for number in range(1 if case.counts_bytes else effort.rounds):
             names = list(contenders) if number % 2 == 0 else list(reversed(contenders))
-            rounds.append(
-                {name: _sample(runner, case.clock, contenders[name], size, effort) for name in names}
-            )
-    return Result(case, rounds)
+            rounds.append({name: _sample(runner, case, contenders[name], size, effort) for name in names})
+    return [
+        Result(case, measure, [{name: costs[measure] for name, costs in each.items()} for each in rounds])
+        for measure in case.measures
+    ]
 
 
 Prepare: TypeAlias = Callable[[Setup], Any]
 
+Costs: TypeAlias = dict[Measure, float]
+"""Per unit."""
+
 
 def _contenders(case: Case, effort: Effort) -> dict[str, Prepare]:
     contenders: dict[str, Prepare] = {FLOOR: case.floor, OURS.name: partial(case.subject, OURS)}
-    if effort.with_rival and case.has_rival and RIVAL.is_installed:
+    if effort.with_rival and case.has_rival and RIVAL.offers(case.needs):
         contenders[RIVAL.name] = partial(case.subject, RIVAL)
     return contenders
 
@@ -98,27 +104,30 @@ def _compare_answers(runner: asyncio.Runner, contenders: Mapping[str, Prepare], 
     """Runs each contender once, which warms it up as well."""
     answers = {}
     for name, prepare in contenders.items():
-        with _prepared(runner, prepare, size) as work:
+        with _prepared(runner, prepare, size) as (_, work):
             answers[name] = _call(runner, work, 1)
     if any(answer != answers[FLOOR] for answer in answers.values()):
         shown = ", ".join(f"{name}: {str(answer)[:200]}" for name, answer in answers.items())
         raise DifferentAnswers(f"the contenders did not do the same work: {shown}")
 
 
-def _sample(runner: asyncio.Runner, clock: Clock, prepare: Prepare, size: int, effort: Effort) -> Seconds:
-    """Seconds per unit, each sample on a graph and a saver of its own."""
-    now = CLOCKS[clock]
-    with _prepared(runner, prepare, size) as work:
-        once = _timed(now, runner, work, 1)
-        repeats = max(1, round(effort.seconds / max(once, 1e-9)))
+def _sample(runner: asyncio.Runner, case: Case, prepare: Prepare, size: int, effort: Effort) -> Costs:
+    """Costs per unit, each sample on a graph and a saver of its own."""
+    with _prepared(runner, prepare, size) as (setup, work):
+        repeats = 1
+        if not case.counts_bytes:
+            once = _costs(case, setup, runner, work, 1)[case.clock]
+            repeats = max(1, round(effort.seconds / max(once, 1e-9)))
         gc.collect()
-        return _timed(now, runner, work, repeats) / repeats / size
+        costs = _costs(case, setup, runner, work, repeats)
+    return {measure: cost / repeats / size for measure, cost in costs.items()}
 
 
-def _timed(now: Callable[[], Seconds], runner: asyncio.Runner, work: Work, repeats: int) -> Seconds:
-    start = now()
+def _costs(case: Case, setup: Setup, runner: asyncio.Runner, work: Work, repeats: int) -> Costs:
+    readers = CLOCKS | setup.meters
+    start = {measure: readers[measure]() for measure in case.measures}
     _call(runner, work, repeats)
-    return now() - start
+    return {measure: readers[measure]() - start[measure] for measure in case.measures}
 
 
 def _call(runner: asyncio.Runner, work: Work, repeats: int) -> Any:
@@ -136,13 +145,13 @@ async def _repeated(work: Work, repeats: int) -> Any:
 
 
 @contextmanager
-def _prepared(runner: asyncio.Runner, prepare: Prepare, size: int) -> Iterator[Work]:
+def _prepared(runner: asyncio.Runner, prepare: Prepare, size: int) -> Iterator[tuple[Setup, Work]]:
     """A contender's work; what it opened on the loop is closed on leaving."""
-    resources = AsyncExitStack()
+    setup = Setup(size, AsyncExitStack())
     try:
-        yield runner.run(_awaited(prepare(Setup(size, resources))))
+        yield setup, runner.run(_awaited(prepare(setup)))
     finally:
-        runner.run(_awaited(resources.aclose()))
+        runner.run(_awaited(setup.resources.aclose()))
 
 
 async def _awaited(awaitable: Any) -> Any:
@@ -159,7 +168,7 @@ def _child_time() -> Seconds:
     return used.ru_utime + used.ru_stime
 
 
-CLOCKS: Mapping[Clock, Callable[[], Seconds]] = {
+CLOCKS: dict[Measure, Callable[[], float]] = {
     "cpu": time.process_time,
     "wall": time.perf_counter,
     "child": _child_time,

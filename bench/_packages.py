@@ -19,6 +19,10 @@ class Package:
     def is_installed(self) -> bool:
         return find_spec(self.name) is not None
 
+    def offers(self, module: str) -> bool:
+        """Whether a module below the package is installed; `""` is the package."""
+        return self.is_installed and (not module or find_spec(f"{self.name}.{module}") is not None)
+
     @property
     def version(self) -> str:
         try:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiograph.bridge import bridge_loop
-from bench._measure import FLOOR, Effort, Result, Spread
+from bench._measure import CLOCKS, FLOOR, Effort, Result, Spread
 from bench._packages import OURS, RIVAL
 
-HEADINGS = ("case", "per", "x floor", "spread", "/ LangGraph", "spread", "µs", "floor µs", "clock")
+HEADINGS = ("case", "per", "x floor", "spread", "/ LangGraph", "spread", "ours", "floor", "of")
 
 
 def conditions(effort: Effort) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def table(results: Sequence[Result]) -> str:
     rows = [HEADINGS, *(_row(result) for result in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = [_line(row, widths) for row in rows]
-    notes = [f"{result.case.name}: {result.case.note}" for result in results if result.case.note]
+    notes = dict.fromkeys(f"{each.case.name}: {each.case.note}" for each in results if each.case.note)
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", *notes])
 
 
@@ -55,9 +55,9 @@ def _row(result: Result) -> tuple[str, ...]:
         result.case.unit,
         *_cells(result.ratio(FLOOR)),
         *_cells(result.ratio(RIVAL.name)),
-        _number(result.microseconds(OURS.name)),
-        _number(result.microseconds(FLOOR)),
-        result.case.clock,
+        _number(result.cost(OURS.name)),
+        _number(result.cost(FLOOR)),
+        f"µs {result.measure}" if result.measure in CLOCKS else f"bytes {result.measure}",
     )
 
 
@@ -84,8 +84,8 @@ def _entry(result: Result) -> dict[str, Any]:
     return {
         "name": result.case.name,
         "unit": result.case.unit,
-        "clock": result.case.clock,
+        "measure": result.measure,
         "note": result.case.note,
         "ratio": {name: spread and spread._asdict() for name, spread in spreads.items()},
-        "seconds_per_unit": [dict(each) for each in result.rounds],
+        "per_unit": [dict(each) for each in result.rounds],
     }

@@ -1,16 +1,14 @@
 """One node that a conditional edge, or its own `Command`, sends back to itself: the cost of a superstep."""
 
-import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
-from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
 import msgpack  # type: ignore[import-untyped]
 
 from bench._case import Case, Setup, Work
 from bench._packages import Package
-from bench._savers import OpenSaver, memory, no_saver, options_of, sqlite
+from bench._savers import OpenSaver, memory, no_saver, options_of, postgres, sqlite
+from bench._tables import OpenTable, postgres_table, sqlite_table
 
 END = "__end__"
 START = "__start__"
@@ -67,7 +65,10 @@ async def bare_sync_loop(setup: Setup) -> Work:
 
 
 def loop(
-    node: Callable[[State], Any] = count, open_saver: OpenSaver = no_saver, **options: Any
+    node: Callable[[State], Any] = count,
+    open_saver: OpenSaver = no_saver,
+    durability: str = "sync",
+    **options: Any,
 ) -> Callable[[Package, Setup], Awaitable[Work]]:
     async def subject(package: Package, setup: Setup) -> Work:
         saver = await open_saver(package, setup)
@@ -78,7 +79,7 @@ def loop(
         graph = builder.compile(checkpointer=saver)
 
         async def work() -> Any:
-            return await graph.ainvoke({"count": 0}, **options_of(saver))
+            return await graph.ainvoke({"count": 0}, **options_of(saver, durability))
 
         return work
 
@@ -125,26 +126,24 @@ async def command_loop(package: Package, setup: Setup) -> Work:
 # -- stored ----------------------------------------------------------------------------------------
 
 
-async def committed_loop(setup: Setup) -> Work:
-    """The bare loop with one raw commit per step, on a thread, into a file as a saver would open it."""
-    folder = setup.resources.enter_context(TemporaryDirectory())
-    connection = sqlite3.connect(f"{folder}/bare.db", check_same_thread=False, isolation_level=None)
-    setup.resources.callback(connection.close)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("CREATE TABLE steps (id INTEGER PRIMARY KEY, state BLOB)")
-    route = router(setup.size)
+def committed_loop(open_table: OpenTable) -> Callable[[Setup], Awaitable[Work]]:
+    """The bare loop with one raw commit per step."""
 
-    async def work() -> dict[str, int]:
-        state: Any = {"count": 0}
-        while True:
-            state.update(await count(state))
-            row = (msgpack.packb(state),)
-            await asyncio.to_thread(connection.execute, "INSERT INTO steps (state) VALUES (?)", row)
-            if await route(state) == END:
-                return state  # type: ignore[no-any-return]  # a plain dict
+    async def floor(setup: Setup) -> Work:
+        table = await open_table(setup)
+        route = router(setup.size)
 
-    return work
+        async def work() -> dict[str, int]:
+            state: Any = {"count": 0}
+            while True:
+                state.update(await count(state))
+                await table.put(state["count"], msgpack.packb(state))
+                if await route(state) == END:
+                    return state  # type: ignore[no-any-return]  # a plain dict
+
+        return work
+
+    return floor
 
 
 CASES = [
@@ -172,9 +171,22 @@ CASES = [
         name="loop_1000_sqlite",
         unit="superstep",
         size=1000,
-        floor=committed_loop,
+        floor=committed_loop(sqlite_table),
         subject=loop(open_saver=sqlite),
         clock="wall",
         note="SQLite file, synchronous=NORMAL, durability 'sync'; the floor makes one raw commit per step",
+    ),
+    *(
+        Case(
+            name=f"loop_1000_postgres_{durability}",
+            unit="superstep",
+            size=1000,
+            floor=committed_loop(postgres_table),
+            subject=loop(open_saver=postgres, durability=durability),
+            clock="wall",
+            needs="checkpoint.postgres",
+            note="fsync on; the floor makes one raw commit per step",
+        )
+        for durability in ("sync", "async", "exit")
     ),
 ]

@@ -1,28 +1,51 @@
 """The benchmarks run, agree with hand-written code about the answer, and report ratios."""
 
 import json
+import os
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from aiograph.testing.postgres import PostgresServer
+from bench import _postgres
 from bench.__main__ import main
 from bench._case import Case, Setup, Work
-from bench._measure import FLOOR, DifferentAnswers, Effort, measure
-from bench._packages import Package
+from bench._measure import DifferentAnswers, Effort, measure
+from bench._packages import OURS, Package
 from bench._report import table
 from bench.cases import all_cases
 
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 ONCE = Effort(rounds=1, seconds=0, scale=0.002, with_rival=False)
 CASES = all_cases()
+ON_POSTGRES = [case for case in CASES if case.needs == "checkpoint.postgres"]
+ELSEWHERE = [case for case in CASES if case not in ON_POSTGRES]
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.fixture
+def server(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the benchmarks use the server of the tests."""
+    monkeypatch.setattr(_postgres, "server", lambda: postgres)
+
+
+@pytest.mark.parametrize("case", ELSEWHERE, ids=[case.name for case in ELSEWHERE])
 def test_a_case_does_the_same_work_as_its_floor(case: Case) -> None:
-    result = measure(case, ONCE)
-    ratio = result.ratio(FLOOR)
-    assert ratio is not None
-    assert ratio.median > 0
-    assert case.name in table([result])
+    assert_that_it_measures(case)
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("case", ON_POSTGRES, ids=[case.name for case in ON_POSTGRES])
+def test_a_case_on_postgres_does_the_same_work_as_its_floor(case: Case) -> None:
+    assert_that_it_measures(case)
+
+
+def assert_that_it_measures(case: Case) -> None:
+    for result in measure(case, ONCE):
+        assert case.name in table([result])
+        ours = result.cost(OURS.name)
+        assert ours is not None
+        assert ours > 0 or result.measure == "stored"  # as long as it fits into pages that are there
 
 
 def test_names_are_unique() -> None:
@@ -51,7 +74,7 @@ def test_the_command_writes_a_table_and_a_document(
     assert main(["seq_*", *options]) == 0
     entry = json.loads(file.read_text(encoding="utf-8"))["cases"][0]
     assert entry["name"] == "seq_100"
-    assert len(entry["seconds_per_unit"]) == 2
+    assert len(entry["per_unit"]) == 2
     assert entry["ratio"]["langgraph"] is None
     assert "seq_100" in capsys.readouterr().out
 
@@ -66,3 +89,34 @@ def test_the_table_can_be_had_as_markdown(capsys: pytest.CaptureFixture[str]) ->
 def test_an_unknown_case_is_refused_with_the_list_of_cases() -> None:
     with pytest.raises(SystemExit, match="there is no case nope; there are "):
         main(["nope"])
+
+
+async def weighed(setup: Setup) -> Work:
+    read: list[int] = []
+    setup.meters["bound"] = lambda: 100 * len(read)
+
+    async def work() -> None:
+        read.append(1)
+
+    return work
+
+
+async def weighed_too(package: Package, setup: Setup) -> Work:
+    return await weighed(setup)
+
+
+def test_bytes_are_read_once_from_the_meter_of_each_contender() -> None:
+    case = Case(
+        name="meter", unit="run", size=4, floor=weighed, subject=weighed_too, clock="bound", also=("wall",)
+    )
+    bound, wall = measure(case, Effort(rounds=3, with_rival=False))
+    assert (bound.cost(OURS.name), len(bound.rounds)) == (25, 1)
+    assert wall.measure == "wall"
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif("AIOGRAPH_TEST_PG_URL" in os.environ, reason="that server has settings of its own")
+def test_commits_wait_for_the_disk_where_they_are_measured() -> None:
+    with psycopg.connect(_postgres.server().conninfo()) as connection:
+        settings = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in DURABLE]
+    assert settings == [("on",)] * len(DURABLE)

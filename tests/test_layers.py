@@ -19,7 +19,7 @@ ROOMS = {
     "leaf": "constants errors warnings typing types managed _ids _clock _threads _context _cancel "
     "bridge channels messages drawing",
     "contract": "checkpoint.base checkpoint.serde checkpoint._filter_sql checkpoint._hold "
-    "checkpoint._retention checkpoint._statistics "
+    "checkpoint._model checkpoint._retention checkpoint._statistics "
     "store.base cache.base",
     "backend": "_sql checkpoint.memory checkpoint._relational checkpoint.sqlite checkpoint.postgres "
     "store.memory store.sqlite store.postgres cache.memory cache.sqlite",

@@ -23,7 +23,8 @@ PUBLIC_PATHS = {
     "aiograph.channels.untracked_value": "UntrackedValue",
     "aiograph.checkpoint.base": """
         BaseCheckpointSaver ChannelVersions Checkpoint CheckpointMetadata CheckpointTuple
-        EXCLUDED_METADATA_KEYS PendingWrite WRITES_IDX_MAP copy_checkpoint empty_checkpoint
+        DeltaChannelHistory EXCLUDED_METADATA_KEYS PendingWrite Retention ThreadInfo WRITES_IDX_MAP
+        copy_checkpoint create_checkpoint empty_checkpoint
     """,
     "aiograph.checkpoint.memory": "InMemorySaver MemorySaver",
     "aiograph.checkpoint.postgres": "AsyncPostgresSaver PoolOptions PostgresSaver",

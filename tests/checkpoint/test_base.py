@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aiograph.channels.last_value import LastValue
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -17,6 +18,7 @@ from aiograph.checkpoint.base import (
     checkpoint_of,
     config_for,
     copy_checkpoint,
+    create_checkpoint,
     empty_checkpoint,
     thread_of,
     write_position,
@@ -287,3 +289,18 @@ def test_a_copy_of_a_checkpoint_shares_values_only() -> None:
 def test_empty_checkpoints_have_ids_that_sort() -> None:
     made = [empty_checkpoint()["id"] for _ in range(100)]
     assert made == sorted(set(made))
+
+
+# -- checkpoints by hand ---------------------------------------------------------------------------
+
+
+def test_a_checkpoint_made_of_another_takes_its_values_from_channels() -> None:
+    before = make_checkpoint({"a": 1, "b": 2}, versions={"a": 1, "b": 2, "c": 3})
+    channel: LastValue[int] = LastValue(int, "a").from_checkpoint(5)
+    after = create_checkpoint(before, {"a": channel, "c": LastValue(int, "c")}, 1, updated_channels=["a"])
+    assert after["channel_values"] == {"a": 5}
+    assert after["channel_versions"] == before["channel_versions"]
+    assert after["updated_channels"] == ["a"]
+    assert after["id"] > before["id"]
+    assert create_checkpoint(before, None, 1, id="x")["channel_values"] == {"a": 1, "b": 2}
+    assert create_checkpoint(before, None, 1, id="x")["id"] == "x"

@@ -199,7 +199,7 @@ def _flow(outline: Outline) -> _Flow:
     joined = {name for starts, end in joins for name in (*starts, end)}
     names = frozenset({START, END, *outline.nodes, *linked, *joined})
     entries = names - outline.nodes.keys() - {END}
-    return _Flow(names, entries, follows, joins, _roaming(outline))
+    return _Flow(names, entries, follows, joins, roaming(outline))
 
 
 def _links(outline: Outline) -> Iterator[tuple[str, str]]:
@@ -216,7 +216,8 @@ def _links(outline: Outline) -> Iterator[tuple[str, str]]:
             yield from ((name, destination) for destination in node.destinations)
 
 
-def _roaming(outline: Outline) -> frozenset[str]:
+def roaming(outline: Outline) -> frozenset[str]:
+    """The names that everything may follow, as nothing tells where they lead."""
     nodes = (name for name, node in outline.nodes.items() if node.routes == "unknown")
     sources = (branch.source for branch in outline.branches if branch.destinations is None)
     return frozenset((*nodes, *sources))

@@ -16,6 +16,7 @@ from aiograph.channels.topic import Topic
 from aiograph.constants import BRANCH_PREFIX, END, JOIN_PREFIX, ROOT, START, TAG_HIDDEN, TASKS
 from aiograph.errors import InvalidUpdateError, StateValidationError
 from aiograph.graph._checks import Check, CheckedChannel, checked_writer, error_list, field_checks
+from aiograph.graph._links import links
 from aiograph.graph._records import is_model
 from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
@@ -103,6 +104,7 @@ def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) 
         takes=_takes(schemas.by_type[spec.input_schema]),
         state=_state(spec, schemas),
         strict=strict,
+        edges=links(spec),
     )
 
 
@@ -219,6 +221,8 @@ class _Weaver:
             priority=spec.priority,
             tags=spec.tags,
             metadata=spec.metadata,
+            defer=spec.defer,
+            graph=spec.graph,
         )
 
     def _writer(self, node: str, keys: frozenset[str], unknown: UnknownKeys) -> StateWriter:

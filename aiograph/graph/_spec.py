@@ -17,6 +17,8 @@ class NodeSpec:
     call: Call
     input_schema: Any
     outline: NodeOutline
+    way_labels: Mapping[str, str]
+    """Destination → what to call the way there in drawings."""
     retry: tuple[RetryPolicy, ...] | None
     timeout: float | None
     graph: Plan | None

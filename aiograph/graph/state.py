@@ -211,7 +211,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             input_schema: What the node gets of the state; by default what its first parameter is
                 annotated with. Keys that the state does not have become private channels.
             retry_policy: When to try again; the first of several that matches an error applies.
-            destinations: Where the node may go by `Command` or `Send`, for validation and drawing.
+            destinations: Where the node may go by `Command` or `Send`, for validation and drawing; as a
+                mapping, with what drawings call the ways there.
             timeout: Seconds that one attempt may take. Synchronous code is given up on when it expires.
             priority: Higher starts first when `max_concurrency` leaves a choice.
             inline: Runs a quick synchronous function on the event loop, without a worker thread.
@@ -231,6 +232,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             call=bind(action, name, inline=inline),
             input_schema=inferred,
             outline=outline_of(action, destinations),
+            way_labels=dict(destinations) if isinstance(destinations, Mapping) else {},
             retry=None if retry_policy is None else _policies(retry_policy),
             timeout=checked_seconds(f"the timeout of node {name!r}", timeout),
             graph=action.plan if isinstance(action, Pregel) else None,

@@ -15,6 +15,7 @@ from aiograph._context import current_task
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
+from aiograph.drawing import Graph
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel import _options
 from aiograph.pregel._attempt import CarriedExit
@@ -36,6 +37,7 @@ from aiograph.pregel._open import (
 )
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._sink import Sink
+from aiograph.pregel._topology import topology
 from aiograph.pregel._update import clear
 from aiograph.types import (
     Durability,
@@ -172,6 +174,20 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         if isinstance(saver, BaseCheckpointSaver):
             saver.allow_types(self._options.storable)
         return self.of(self._plan, replace(self._options, checkpointer=saver))
+
+    # -- drawing
+
+    def get_graph(self, *, xray: bool | int = False) -> Graph:
+        """What may follow what, as nodes and edges that can be drawn.
+
+        Args:
+            xray: Whether nodes that are compiled graphs are shown with what is in them; as a number, how
+                many levels deep.
+
+        Raises:
+            ValueError: `xray` is negative.
+        """
+        return topology(self._plan, xray)
 
     # -- running
 

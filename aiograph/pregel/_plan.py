@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from aiograph.channels.base import BaseChannel
 from aiograph.constants import JOIN_PREFIX, TAG_HIDDEN, TASKS
+from aiograph.drawing import Edge
 from aiograph.types import RetryPolicy
 
 Write: TypeAlias = tuple[str, Any]
@@ -67,6 +68,10 @@ class PlannedNode:
     """Higher goes first when `max_concurrency` leaves a choice."""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    defer: bool = False
+    """Whether it waits until nothing else is left to run; its channels see to that."""
+    graph: "Plan | None" = None
+    """Set if what is called is a compiled graph."""
 
     @property
     def is_hidden(self) -> bool:
@@ -90,6 +95,8 @@ class Plan:
     takes: frozenset[str] | None = None
     """The keys that an input may have; `None` if the input is one value."""
     strict: bool = False
+    edges: tuple[Edge, ...] = ()
+    """What may follow what, for drawings; in a run, channels decide."""
     subscribers: Mapping[str, tuple[str, ...]] = field(init=False)
     """Channel → nodes that it triggers, by name."""
     readable: frozenset[str] = field(init=False)

@@ -1,0 +1,67 @@
+"""What may follow what in a graph as built, with what each way is called: the edges of its drawing. Pure.
+
+A source that *roams* (see `_analysis`) may lead anywhere, and an edge to everywhere would hide what is known.
+So it is drawn to the nodes that nothing else leads to, as somebody must, and to END unless a plain edge
+says what follows it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from aiograph.constants import END, START
+from aiograph.drawing import Edge
+from aiograph.graph._analysis import roaming
+from aiograph.graph._spec import BranchSpec, GraphSpec
+
+
+def links(spec: GraphSpec) -> tuple[Edge, ...]:
+    """The edges of a graph that has been found valid, by their sources in the order of nodes."""
+    known = list(dict.fromkeys(_declared(spec)))
+    known += _roamed(spec, known)
+    leaving = {edge.source for edge in known}
+    known += [Edge(name, END) for name in spec.nodes if name not in leaving]
+    positions = {name: position for position, name in enumerate((START, *spec.nodes, END))}
+    return tuple(sorted(known, key=lambda edge: (positions[edge.source], positions[edge.target])))
+
+
+def _declared(spec: GraphSpec) -> Iterator[Edge]:
+    yield from (Edge(start, end) for start, end in sorted(spec.edges))
+    for starts, end in sorted(spec.joins):
+        yield from (Edge(start, end, waits=len(starts) > 1) for start in starts)
+    for branch in spec.branches.values():
+        yield from _of_branch(branch)
+    for node in spec.nodes.values():
+        # where the node goes counts only if it says so: a graph as a node, say, has ways of its own
+        if node.outline.routes == "declared":
+            for target in sorted(node.outline.destinations):
+                yield Edge(node.name, target, node.way_labels.get(target), conditional=True)
+
+
+def _of_branch(branch: BranchSpec) -> Iterator[Edge]:
+    if branch.path_map is None:
+        if branch.then is not None:
+            yield Edge(branch.source, branch.then, "then", conditional=True)
+        return
+    for target, label in _ways(branch.path_map.items()):
+        yield Edge(branch.source, target, label, conditional=True)
+        if branch.then is not None and target != END:
+            yield Edge(target, branch.then, waits=len(set(branch.path_map.values())) > 1)
+
+
+def _ways(answers: Iterable[tuple[object, str]]) -> Iterator[tuple[str, str | None]]:
+    """Each target, with the answers that lead there, unless its name is the only one."""
+    by_target: defaultdict[str, list[str]] = defaultdict(list)
+    for answer, target in answers:
+        by_target[target].append(str(answer))
+    for target, labels in by_target.items():
+        yield target, None if labels == [target] else ", ".join(labels)
+
+
+def _roamed(spec: GraphSpec, known: Iterable[Edge]) -> Iterator[Edge]:
+    reached = {edge.target for edge in known if edge.source != edge.target}
+    settled = {edge.source for edge in known if not edge.conditional}
+    for source in sorted(roaming(spec.outline)):
+        lonely = (name for name in spec.nodes if name not in reached and name != source)
+        yield from (Edge(source, name, conditional=True) for name in lonely)
+        if source not in settled:
+            yield Edge(source, END, conditional=True)

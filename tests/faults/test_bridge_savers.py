@@ -3,7 +3,8 @@
 import asyncio
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from aiograph.bridge import BlockingIterator, bridge_loop
-from aiograph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from aiograph.checkpoint.base import BaseCheckpointSaver, Retention, empty_checkpoint
 from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.checkpoint.postgres import AsyncPostgresSaver, PostgresSaver
 from aiograph.checkpoint.sqlite import SqliteSaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from aiograph.errors import SyncCallError
+from aiograph.errors import CheckpointStorageError, SyncCallError
 from aiograph.types import RunnableConfig
 from aiograph.warnings import BlockingCallWarning
 from tests.bridge.kit import Background, Graph, chain, live_loop, promptly, there
@@ -44,6 +46,7 @@ ARGUMENTS: Mapping[str, Callable[[RunnableConfig], tuple[Any, ...]]] = {
     "put_writes": lambda saved: (saved, [("value", 1)], "task"),
     "close": lambda saved: (),
     "setup": lambda saved: (),
+    "sweep": lambda saved: (Retention(keep_last=100), ["another"]),
     "stream": lambda saved: ({"value": 1}, CONFIG),
     "update_state": lambda saved: (CONFIG, {"value": 2}, "node_0"),
     "withdraw_writes": lambda saved: (saved, ["task"]),
@@ -68,12 +71,29 @@ def verbs_of(thing: Any) -> list[str]:
     return sorted(name for name, member in members.items() if hasattr(member, "__aiograph_twin_of__"))
 
 
-@pytest.fixture(params=["memory", "sqlite", "async sqlite", "plain"])
+SAVERS = (
+    "memory",
+    "sqlite",
+    "async sqlite",
+    "plain",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    pytest.param("async postgres", marks=pytest.mark.postgres),
+)
+
+
+@pytest.fixture(params=SAVERS)
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseCheckpointSaver]:
     if request.param == "memory":
         yield InMemorySaver()
     elif request.param == "plain":
         yield PlainSaver()
+    elif request.param.endswith("postgres"):
+        address = request.getfixturevalue("postgres_database")
+        with PostgresSaver(address) as first:
+            first.setup()
+        pooled: Any = PostgresSaver if request.param == "postgres" else AsyncPostgresSaver
+        with pooled(address) as opened:
+            yield opened
     else:
         cls: Any = SqliteSaver if request.param == "sqlite" else AsyncSqliteSaver
         with cls(tmp_path / "checkpoints.db") as opened:
@@ -275,3 +295,58 @@ def test_savers_that_hand_on_to_others_never_run_out_of_threads() -> None:
 
     runs = [Background(partial(invoke, number)) for number in range(100)]
     assert [run.result() for run in runs] == [{"value": 1}] * 100
+
+
+# -- a saver whose connections are tied to a loop --------------------------------------------------
+
+
+@asynccontextmanager
+async def at_home(address: str) -> AsyncIterator[Case]:
+    """A saver that was opened on the loop that runs, with a thread in it."""
+    async with AsyncPostgresSaver(address) as saver:
+        await saver.asetup()
+        case = Case.__new__(Case)
+        case.saver, case.graph = saver, chain(lambda state: {"value": 1}, checkpointer=saver)
+        await case.graph.ainvoke({"value": 0}, CONFIG)
+        case.saved = (await case.graph.aget_state(CONFIG)).config
+        yield case
+
+
+@pytest.mark.postgres
+async def test_on_the_loop_that_connections_are_tied_to_each_is_refused(postgres_database: str) -> None:
+    async with at_home(postgres_database) as case:
+        found = all_told(case)
+        assert {answer for answer, _ in found.values()} == {"refused"}
+        assert_soon(found)
+        assert (await case.graph.ainvoke({"value": 0}, CONFIG)) == {"value": 1}
+
+
+@pytest.mark.postgres
+async def test_on_threads_and_other_loops_each_is_answered_by_the_loop_of_the_connections(
+    postgres_database: str,
+) -> None:
+    async def main(case: Case) -> dict[str, tuple[str, float]]:
+        return all_told(case, times=1)
+
+    async with at_home(postgres_database) as case:
+        expected = await asyncio.to_thread(case.expected)
+        on_thread = await asyncio.to_thread(all_told, case, 1)
+        on_loop = await asyncio.to_thread(lambda: asyncio.run(main(case)))
+    assert "refused" not in expected.values()
+    for found in (on_thread, on_loop):
+        assert {verb: answer for verb, (answer, _) in found.items()} == expected
+
+
+@pytest.mark.postgres
+async def test_once_a_pool_is_closed_each_says_so(postgres_database: str) -> None:
+    async with at_home(postgres_database) as case:
+        pass
+    found = await asyncio.to_thread(lambda: [closed_as_told(call) for _, call in case.calls()])
+    assert len(found) > 15
+    assert all(found)
+
+
+def closed_as_told(call: Callable[[], object]) -> bool:
+    with pytest.raises(CheckpointStorageError) as caught:
+        call()
+    return "it was closed" in str(caught.value)

@@ -182,11 +182,16 @@ async def test_a_run_makes_as_many_calls_as_the_orders_suppose(durability: Durab
     assert len(verbs) == CALLS
 
 
-@pytest.mark.parametrize("durability", DURABILITIES)
-async def test_runs_in_any_order_lose_nothing_and_mix_nothing_up(durability: Durability) -> None:
-    kinds = {name: run(name, durability) for name in "xy"}
+async def test_runs_in_any_order_lose_nothing_and_mix_nothing_up() -> None:
     for order in orders(CALLS, CALLS):
-        await check(InMemorySaver(), order, kinds)
+        await check(InMemorySaver(), order, {name: run(name) for name in "xy"})
+
+
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+async def test_runs_that_write_behind_in_any_order_lose_nothing_and_mix_nothing_up(step: int) -> None:
+    """Some of the orders, or all."""
+    for order in orders(CALLS, CALLS)[::step]:
+        await check(InMemorySaver(), order, {name: run(name, "async") for name in "xy"})
 
 
 async def test_an_update_in_any_order_with_a_run_is_made_as_a_whole_or_refused() -> None:
@@ -219,14 +224,10 @@ async def check_resumed(saver: BaseCheckpointSaver, order: str) -> None:
     assert await log_of(saver, order) == all_of("w"), order
 
 
-async def test_orders_on_a_database_end_as_in_memory(shared: BaseCheckpointSaver) -> None:
-    """A few; the long form tries all."""
-    await try_all(shared, step=180)
-
-
-@pytest.mark.long
-async def test_all_orders_on_a_database_end_as_in_memory(shared: BaseCheckpointSaver) -> None:
-    await try_all(shared, step=1)
+@pytest.mark.parametrize("step", [90, pytest.param(1, marks=pytest.mark.long)])
+async def test_orders_on_a_database_end_as_in_memory(shared: BaseCheckpointSaver, step: int) -> None:
+    """Some of them, or all."""
+    await try_all(shared, step)
 
 
 async def try_all(saver: BaseCheckpointSaver, step: int) -> None:

@@ -428,12 +428,13 @@ async def test_a_thread_is_not_mixed_with_one_that_is_copied_onto_it_meanwhile(
 
 async def _held_up(connection: Any, count: int, task: "asyncio.Task[Any] | None" = None) -> None:
     """Waits until so many statements wait for locks, or a task is done; the server tells nobody of it."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = %s"
-    )
+    query = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
     async with asyncio.timeout(PATIENCE):
         while task is None or not task.done():
-            found = await (await connection.execute(query, ["Lock"])).fetchone()
+            found = await (await connection.execute(query)).fetchone()
             if found[0] >= count:
                 return
             await asyncio.sleep(0.01)

@@ -277,7 +277,7 @@ async def test_losing_is_not_tried_again_by_a_retry_policy(saver: Any) -> None:
     graph = builder.compile(saver)
     overtake = partial(graph_on(saver).aupdate_state, THREAD, {"log": ["update"]}, "b")
     with pytest.raises(ConcurrentUpdateError):
-        await graph.ainvoke({}, THREAD)
+        await graph.ainvoke({}, THREAD, durability="sync")
     assert (attempts, await logged(graph)) == (["a", "a"], ["update"])
 
 
@@ -327,7 +327,7 @@ async def test_an_update_that_queues_waits_for_a_run(saver: Any) -> None:
 async def test_clearing_a_thread_ends_the_run_on_it(saver: Any) -> None:
     gate = Gate("x")
     graph = graph_on(saver, gate)
-    slow = asyncio.create_task(graph.ainvoke(begin("x"), THREAD))
+    slow = asyncio.create_task(graph.ainvoke(begin("x"), THREAD, durability="sync"))
     await gate.reached.wait()
     await graph.aclear_state(THREAD)
     gate.open.set()

@@ -36,9 +36,9 @@ class SaverContract(
 ):
     """What every saver has to do. Subclass it, name the subclass `Test...`, and say how to open one.
 
-    Each test runs twice: with the asynchronous verbs, and with the synchronous ones. What a saver leaves
-    out it says by class attributes: `can_withdraw`, `can_hold`, `can_compare`, `keeps_house` and
-    `refuses_names`. The tests of those parts are skipped then.
+    What users call is tested twice: the asynchronous verbs, and the synchronous ones. What a saver leaves
+    out it says by class attributes that are `False`: `can_withdraw`, `can_hold`, `can_compare`, `keeps_house`
+    and `refuses_names`. The tests of those parts are skipped then, and say why.
 
     Example:
         >>> from contextlib import asynccontextmanager

@@ -132,7 +132,7 @@ def steps_of(found: Iterable[CheckpointTuple]) -> list[Any]:
 
 @pytest.mark.anyio
 class Part(ABC):
-    """Some of the tests that make up the contract; each runs with the verbs of either colour."""
+    """Some of the tests that make up the contract, and what they start from."""
 
     can_withdraw: ClassVar[bool] = True
     """Whether the saver defines `withdraw_writes`; what `BaseCheckpointSaver` does in its place is poorer."""

@@ -3,8 +3,10 @@
 A cell is what a serializer makes of a value, or a node that puts other cells together. Whoever refers to a
 cell names it by its address, which is made of its content: what is equal is stored once, whoever wrote it.
 A long list becomes a row of segments, and a large dict one of smaller dicts. The references to them form a
-tree whose nodes end where the address of a child says so. So an item that is added, changed or removed,
-wherever it stands, leads to a new segment and new nodes above it, and to nothing else. (The same idea is
+tree whose nodes end where the address of a child says so. So an item that is appended or changed leads to a
+new segment and new nodes above it, and to nothing else. So does one that is inserted or removed, if the items
+are large enough to have segments of their own; smaller ones share them by the dozen, and those that follow
+move to other segments, which are stored again. (The same idea is
 known as prolly trees, from the database Noms, and as content-defined chunking, from LBFS.)
 
 | tag | the cell stands for |

@@ -190,6 +190,12 @@ def test_items_that_are_appended_cost_little_more_than_themselves(items: list[An
     assert written < 1.6 * size(found)
 
 
+@pytest.mark.parametrize("items", [300], indirect=True)
+def test_a_window_that_moves_over_messages_costs_little(items: list[Any]) -> None:
+    for start in range(0, 900, 90):
+        assert cost(items[start : start + 100], items[start + 1 : start + 101]) < 2048
+
+
 def test_one_number_of_ten_thousand_costs_little() -> None:
     numbers = list(range(10_000))
     assert size(encode(numbers).found) < 40_000

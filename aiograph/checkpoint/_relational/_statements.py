@@ -212,11 +212,14 @@ SELECT 1 WHERE NOT EXISTS (
 )
 """
 
-# First the heads: a run that starts on the target meanwhile is waited for, or finds its head taken.
+# First the heads: a run that starts on the target meanwhile is waited for, or finds its head taken; and so
+# does one that has taken the head of the target when there was nothing else.
 _COPY_HEADS = """
 INSERT INTO checkpoint_heads (thread_id, checkpoint_ns, checkpoint_id, epoch, lineage)
 SELECT CAST(? AS TEXT), checkpoint_ns, checkpoint_id, epoch, lineage
-FROM checkpoint_heads WHERE thread_id = ? ON CONFLICT DO NOTHING
+FROM checkpoint_heads WHERE thread_id = ?
+ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE SET
+    checkpoint_id = excluded.checkpoint_id, epoch = excluded.epoch, lineage = excluded.lineage
 """
 
 _COPIES = (

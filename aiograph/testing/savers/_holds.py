@@ -267,6 +267,16 @@ class Holds(Part):
         await copied.step(a="copy")
         await run.step(a="source")
 
+    async def test_a_copy_takes_the_head_of_its_target(self, keeper: Verbs) -> None:
+        (head,) = await keeper.put_chain("t", 1)
+        run = await Run.start(keeper.saver, config_for("copy", ""))
+        await run.claim()
+        await keeper("copy_thread", "t", "copy")
+        with pytest.raises(ConcurrentUpdateError):
+            await run.step(a=1)
+        _, hold = await keeper.saver.ahold(config_for("copy", ""))
+        assert hold.newest == head["configurable"]["checkpoint_id"]
+
     # -- races
 
     async def test_no_update_is_lost(self, shared: BaseCheckpointSaver) -> None:

@@ -17,6 +17,7 @@ from aiograph.graph._signature import answers_of, input_schema_of, outline_of
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
 from aiograph.pregel._callable import bind
 from aiograph.pregel._compiled import Options, Pregel
+from aiograph.pregel._interface import Interface
 from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_conflict as checked_on_conflict
 from aiograph.pregel._options import on_error as checked_on_error
@@ -444,6 +445,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             retention=checked_retention(retention),
             build_context=_context_builder(spec.context_schema),
             storable=frozenset(_storable_types(spec, schemas)),
+            interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),
         )
         plan = compile_plan(spec, schemas, name or "StateGraph", strict=strict)
         graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)

@@ -23,6 +23,7 @@ from aiograph.pregel._builder import planned
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import Within
 from aiograph.pregel._inspect import empty_snapshot, snapshot
+from aiograph.pregel._interface import Interface, interface_of, json_schema, model
 from aiograph.pregel._loop import drive, keep_update, save_update
 from aiograph.pregel._open import (
     Opened,
@@ -70,6 +71,8 @@ class Options:
     """Makes a context of the type that the graph declares out of a dict."""
     storable: frozenset[type] = frozenset()
     """The types that the schemas mention: a saver has to know them."""
+    interface: Interface | None = None
+    """The graph's schemas; `None` where only channels tell what goes in and out."""
 
 
 class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
@@ -188,6 +191,53 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             ValueError: `xray` is negative.
         """
         return topology(self._plan, xray)
+
+    # -- schemas
+
+    @property
+    def _interface(self) -> Interface:
+        return self._options.interface or interface_of(self._plan)
+
+    def get_input_schema(self) -> Any:
+        """A Pydantic model of what callers pass: the input schema if it is one, else a `RootModel` of it.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return model(self._interface.input)
+
+    def get_output_schema(self) -> Any:
+        """A Pydantic model of what callers get, made as by `get_input_schema`.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return model(self._interface.output)
+
+    def get_input_jsonschema(self) -> dict[str, Any]:
+        """The JSON schema of what callers pass. Reducers and managed values are left out.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return json_schema(self._interface.input)
+
+    def get_output_jsonschema(self) -> dict[str, Any]:
+        """The JSON schema of what callers get.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return json_schema(self._interface.output)
+
+    def get_context_jsonschema(self) -> dict[str, Any] | None:
+        """The JSON schema of what callers pass as `context=`; `None` if the graph declares no type for it.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        context = self._interface.context
+        return None if context is None else json_schema(context)
 
     # -- running
 

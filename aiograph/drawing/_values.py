@@ -49,7 +49,8 @@ class Edge:
     """The id of a node, as is `target`."""
     target: str
     data: str | None = None
-    """The answer that takes this way, where it is not the name of the target; drawn as the label."""
+    """The answer that takes this way, where it is not the name of the target, or the channel that the source
+    writes; drawn as the label."""
     conditional: bool = False
     """Whether it is decided in the run if this way is taken. Drawn dashed."""
     waits: bool = False

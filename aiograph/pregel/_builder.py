@@ -10,6 +10,7 @@ from aiograph.constants import TASKS
 from aiograph.errors import GraphValidationError
 from aiograph.pregel._callable import bind
 from aiograph.pregel._plan import Plan, PlannedNode, Values, Write, read_channels
+from aiograph.pregel._topology import channel_edges
 from aiograph.types import RetryPolicy, Send
 
 
@@ -82,7 +83,12 @@ class NodeBuilder:
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels that the node refers to."""
-        return (*self._triggers, *self._reads, *(name for name, _ in self._writes))
+        return (*self._triggers, *self._reads, *self.written)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The channels that the node writes."""
+        return tuple(name for name, _ in self._writes)
 
     def build(self, name: str = "node") -> PlannedNode:
         """The node.
@@ -101,7 +107,13 @@ class NodeBuilder:
             tags=tuple(self._tags),
             metadata=dict(self._metadata),
             retry=tuple(self._retry),
+            graph=_plan_of(self._action),
         )
+
+
+def _plan_of(action: Any) -> Plan | None:
+    plan = getattr(action, "plan", None)
+    return plan if isinstance(plan, Plan) else None
 
 
 _SAME = object()
@@ -175,7 +187,8 @@ def planned(
     )
     if faults := list(_faults(plan, nodes)):
         raise GraphValidationError(faults)
-    return plan
+    writes = {key: node.written for key, node in nodes.items() if isinstance(node, NodeBuilder)}
+    return replace(plan, edges=channel_edges(plan, writes))
 
 
 def _built(name: str, node: Any, retry: tuple[RetryPolicy, ...]) -> PlannedNode:

@@ -1,6 +1,7 @@
 """A plan as nodes and edges to be drawn, with the plans within it unfolded as far as wanted. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -49,6 +50,27 @@ def _node(node: PlannedNode) -> Node:
         is_deferred=node.defer,
         priority=node.priority,
     )
+
+
+# -- graphs of channels --------------------------------------------------------------------------------
+
+
+def channel_edges(plan: Plan, writes: Mapping[str, Sequence[str]]) -> tuple[Edge, ...]:
+    """The edges of a graph made by hand: who writes a channel leads to those whom it triggers.
+
+    Args:
+        plan: The graph.
+        writes: Node → the channels that it writes, as far as that is known.
+    """
+    inputs = (plan.input,) if isinstance(plan.input, str) else plan.input
+    channels: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for source, written in ((START, inputs), *writes.items()):
+        for channel in dict.fromkeys(written):
+            for target in plan.subscribers.get(channel, ()):
+                channels[source, target].append(channel)
+            if channel in plan.output_channels and source != START:
+                channels[source, END].append(channel)
+    return tuple(Edge(source, target, ", ".join(found)) for (source, target), found in channels.items())
 
 
 # -- graphs within graphs ------------------------------------------------------------------------------

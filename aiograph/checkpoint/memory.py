@@ -93,10 +93,10 @@ class _Line:
                     kept[place] = _Write(task.task_path, task.task_id, position, channel, cell)
 
     def remove(self, checkpoint_ids: Iterable[str]) -> None:
-        """Removes checkpoints; the newest of the others becomes the head."""
+        """Removes checkpoints, and writes beside none; the newest of the others becomes the head."""
         for checkpoint_id in checkpoint_ids:
             self.rows.pop(checkpoint_id, None)
-            self.writes.pop(checkpoint_id, None)
+        self.writes = {each: writes for each, writes in self.writes.items() if each in self.rows}
         newest = max(self.rows, default=None)
         if self.head is None or self.head.checkpoint_id != newest:
             self.head = Head(newest, new_epoch())
@@ -276,8 +276,9 @@ class InMemorySaver(EncodingSaver):
             ]
 
         with _lock:
-            for thread_id in list(self._threads):
-                self._remove(thread_id, of_these_runs)
+            for thread_id, thread in list(self._threads.items()):
+                if any(map(of_these_runs, thread.lines.values())):
+                    self._remove(thread_id, of_these_runs)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         source_id, target_id = thread_name(source_thread_id), thread_name(target_thread_id)
@@ -311,9 +312,7 @@ class InMemorySaver(EncodingSaver):
         if thread is None:
             return
         for line in thread.lines.values():
-            gone = unwanted(line)
-            if gone:
-                line.remove(gone)
+            line.remove(unwanted(line))
         thread.lines = {namespace: line for namespace, line in thread.lines.items() if line.rows}
         thread.sweep()
         if not thread.lines:

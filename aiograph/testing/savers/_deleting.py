@@ -124,6 +124,14 @@ class Deletions(Part):
         child = await house.put(head, make_checkpoint({"n": "next"}))
         assert ids_of(await house.listed(THREAD)) == [_id(child), _id(head)]
 
+    async def test_writes_beside_no_checkpoint_are_not_kept(self, house: Verbs) -> None:
+        await house.put_chain("t", 1)
+        never_stored = make_checkpoint({"n": 1})
+        await house("put_writes", config_for("t", "", never_stored["id"]), [("n", 1)], "task")
+        await house("prune", ["t"])
+        await house.put(THREAD, never_stored)
+        assert (await house.get(THREAD)).pending_writes == []
+
     async def test_keeping_nothing_deletes_the_threads(self, house: Verbs) -> None:
         for thread, namespace in (("t", ""), ("t", "child:1"), ("t2", ""), ("t3", "")):
             await house.put_chain(thread, 2, namespace)

@@ -242,6 +242,14 @@ class Holds(Part):
             await run.record("task")
         assert await _all(keeper.saver) == []
 
+    async def test_runs_that_are_deleted_take_nothing_from_others(self, keeper: Verbs) -> None:
+        await keeper.put_chain("other", 2, extra={"run_id": "run"})
+        new = await Run.start(keeper.saver)
+        await new.claim()
+        await keeper("delete_for_runs", ["run"])
+        await new.step(a=1)
+        assert len(await keeper.listed(None)) == 1
+
     async def test_a_run_does_not_outlive_its_thread_into_the_next_one(
         self, shared: BaseCheckpointSaver
     ) -> None:

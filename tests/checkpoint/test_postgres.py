@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aiograph.checkpoint.postgres import AsyncPostgresSaver, PostgresSaver
+from aiograph.checkpoint.postgres import PostgresSaver
 from aiograph.testing.savers import SaverContract
 
 

@@ -120,14 +120,15 @@ async def rehearsed(conninfo: str, runs: int) -> list[Superstep]:
 
 CASES = [
     Case(
-        name="crowd_1000_postgres",
+        name=f"crowd_{runs}_postgres",
         unit="checkpoint",
-        size=1000 * CHECKPOINTS,
+        size=runs * CHECKPOINTS,
         floor=raw_inserts,
         subject=crowd,
         clock="wall",
         needs="checkpoint.postgres",
-        note="1,000 runs of 3 nodes at once, 10 connections, fsync on; the floor sends the same INSERTs in "
-        "pipelines, 32 checkpoints to a transaction, without any engine, reads or checks",
+        note=f"{runs:,} runs of 3 nodes at once, 10 connections, fsync on; the floor sends the same "
+        "INSERTs in pipelines, 32 checkpoints to a transaction, without any engine, reads or checks",
     )
+    for runs in (64, 1000)
 ]

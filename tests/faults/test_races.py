@@ -338,7 +338,8 @@ def outcomes_of(rival: str, run: str) -> Sequence[list[str]]:
     if rival == "clear":
         return [[], all_of("x"), after] if run == "done" else [[]]
     if rival == "fork":
-        return [after, BEFORE] if run == "done" else [BEFORE]
+        overtaken = [*BEFORE[:-1], *all_of("x")]  # the fork had got as far as `w works`
+        return [after, BEFORE, overtaken] if run == "done" else [BEFORE]
     if rival.startswith("delete") and rival != "delete for runs":
         return [[], all_of("x")] if run == "done" else [[]]
     if rival == "delete for runs":

@@ -1,9 +1,10 @@
-"""The command line: `aiograph run`, `resume`, `history`, `state`.
+"""The command line: `aiograph run`, `resume`, `history`, `state`, `draw`.
 
 - `_app`: the commands, their options and their help
 - `_load`: from `MODULE_OR_FILE:NAME` to a graph
 - `_given`: what is typed as input
 - `_session`: a thread, and whether to start on it, to go on, or to leave it alone
+- `_draw`: a drawing of a graph, and where it goes
 - `_progress`: what is known of a run while it runs
 - `_display`: that, on a terminal or as plain lines
 - `_show`: values, tables and errors for human eyes; values as JSON for programs

@@ -1,5 +1,6 @@
 """The commands, with their options and their help."""
 
+import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from aiograph.cli import _session, _show
-from aiograph.cli._command import command
+from aiograph.cli import _draw, _session, _show
+from aiograph.cli._command import command, telling_errors
 from aiograph.cli._given import read_input
+from aiograph.cli._load import load
 from aiograph.cli._session import Limits, Thread
 from aiograph.types import Durability, StateSnapshot, StreamMode
 
@@ -203,6 +205,33 @@ def state(
         this.print_values(snapshot.values, as_json=as_json)
         if not as_json:
             this.print_standing(snapshot)
+
+
+@app.command(epilog="Example: `aiograph draw docs/examples/code_report.py:graph --output graph.svg`")
+def draw(
+    target: Target,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            callback=_one_of(_draw.FORMATS),
+            help=f"One of {', '.join(_draw.FORMATS)}. By default what the name of the output ends in, or "
+            "`ascii`. Pictures need the `viz` extra, and no network.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write to this file."),
+    ] = None,
+    xray: Annotated[bool, typer.Option("--xray", help="Show what is in nodes that are graphs.")] = False,
+    full_traceback: Traceback = False,
+) -> None:
+    """Draws a graph. What is always followed is drawn solid, what is decided in the run dashed."""
+    stdout, chosen = sys.stdout, _draw.format_for(format, output)
+    with telling_errors(full_traceback=full_traceback):
+        drawing = _draw.drawn(load(target).compiled.get_graph(xray=xray), chosen)
+        _draw.put(drawing, output, stdout, is_text=chosen != "png")
 
 
 async def _history(thread: Thread, limit: int) -> list[StateSnapshot]:

@@ -105,19 +105,28 @@ def _console(file: TextIO) -> Console:
 def command(target: str, thread_id: str, db: Path | None, *, full_traceback: bool) -> Iterator[Command]:
     """Turns errors into messages and exit codes, and leaves standard output to results."""
     this = Command(target, thread_id, db)
+    with telling_errors(this.messages, full_traceback=full_traceback):
+        try:
+            yield this
+        except KeyboardInterrupt:
+            this.print_stopped()
+            raise typer.Exit(130) from None
+
+
+@contextmanager
+def telling_errors(messages: Console | None = None, *, full_traceback: bool) -> Iterator[None]:
+    """What `command` does, for commands without a thread."""
+    messages = messages or _console(sys.stderr)
     try:
         with redirect_stdout(sys.stderr):
-            yield this
-    except KeyboardInterrupt:
-        this.print_stopped()
-        raise typer.Exit(130) from None
+            yield
     except Refusal as error:
-        _show.print_error(this.messages, error, full=full_traceback)
+        _show.print_error(messages, error, full=full_traceback)
         raise typer.Exit(2) from None
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:
-        _show.print_error(this.messages, error, full=full_traceback)
+        _show.print_error(messages, error, full=full_traceback)
         raise typer.Exit(1) from None
 
 

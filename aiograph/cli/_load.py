@@ -32,6 +32,11 @@ class Loaded(NamedTuple):
         saver = None if isinstance(self.graph, StateGraph) else self.graph.checkpointer
         return saver if isinstance(saver, BaseCheckpointSaver) else None
 
+    @property
+    def compiled(self) -> AnyGraph:
+        """The graph, compiled, with the saver that it brings, if any."""
+        return self.graph.compile(name=self.name) if isinstance(self.graph, StateGraph) else self.graph
+
     def with_saver(self, saver: BaseCheckpointSaver) -> AnyGraph:
         """The graph, compiled, its threads kept by `saver`."""
         if isinstance(self.graph, StateGraph):

@@ -210,7 +210,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
 
 def test_help_lists_the_commands() -> None:
     told = typed("--help").stdout
-    assert re.findall(r"^│ (\w+) ", told, re.MULTILINE)[-4:] == ["run", "resume", "history", "state"]
+    assert re.findall(r"^│ (\w+) ", told, re.MULTILINE)[-5:] == ["run", "resume", "history", "state", "draw"]
 
 
 def test_the_version() -> None:

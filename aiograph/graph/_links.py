@@ -1,8 +1,8 @@
 """What may follow what in a graph as built, with what each way is called: the edges of its drawing. Pure.
 
 A source that *roams* (see `_analysis`) may lead anywhere, and an edge to everywhere would hide what is known.
-So it is drawn to the nodes that nothing else leads to, as somebody must, and to END unless a plain edge
-says what follows it.
+So it is drawn to the nodes that nothing else leads to, as somebody must, and beside them to END, unless a
+plain edge says what follows it.
 """
 
 from collections import defaultdict
@@ -34,7 +34,8 @@ def _declared(spec: GraphSpec) -> Iterator[Edge]:
         # where the node goes counts only if it says so: a graph as a node, say, has ways of its own
         if node.outline.routes == "declared":
             for target in sorted(node.outline.destinations):
-                yield Edge(node.name, target, node.way_labels.get(target), conditional=True)
+                label = node.way_labels.get(target, target)
+                yield Edge(node.name, target, None if label == target else label, conditional=True)
 
 
 def _of_branch(branch: BranchSpec) -> Iterator[Edge]:
@@ -60,8 +61,9 @@ def _ways(answers: Iterable[tuple[object, str]]) -> Iterator[tuple[str, str | No
 def _roamed(spec: GraphSpec, known: Iterable[Edge]) -> Iterator[Edge]:
     reached = {edge.target for edge in known if edge.source != edge.target}
     settled = {edge.source for edge in known if not edge.conditional}
+    choosing = {edge.source for edge in known} | {branch.source for branch in spec.branches.values()}
     for source in sorted(roaming(spec.outline)):
-        lonely = (name for name in spec.nodes if name not in reached and name != source)
+        lonely = [name for name in spec.nodes if name not in reached and name != source]
         yield from (Edge(source, name, conditional=True) for name in lonely)
-        if source not in settled:
+        if source not in settled and (lonely or source in choosing):
             yield Edge(source, END, conditional=True)

@@ -38,6 +38,7 @@ PUBLIC_PATHS = {
     "aiograph.checkpoint.sqlite.aio": "AsyncSqliteSaver",
     "aiograph.config": "get_config get_store get_stream_writer",
     "aiograph.constants": "END START TAG_HIDDEN",
+    "aiograph.drawing": "Edge Graph Node",
     "aiograph.errors": """
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError

@@ -21,8 +21,10 @@ _STYLES = {
     "inside": "fill:#f8fafc,stroke:#b6c2cf,color:#1c2733",
 }
 """How nodes look, how START and END, and how the boxes of graphs within nodes."""
-_KEYWORDS = {"call", "class", "classdef", "click", "default", "direction", "end", "flowchart", "graph"}
-_KEYWORDS |= {"href", "linkstyle", "style", "subgraph"}
+_KEYWORDS = frozenset(
+    ("call", "class", "classdef", "click", "default", "direction", "end", "flowchart")
+    + ("graph", "href", "linkstyle", "style", "subgraph")
+)
 
 
 def text(
@@ -101,8 +103,7 @@ def quoted(label: str) -> str:
 def _escaped(label: str) -> str:
     spaced = " ".join(label.split()) or " "
     # a digit and a full stop in front would begin a list, which Mermaid refuses
-    plain = re.sub(r"^(\d+)\.", r"\1#46;", re.sub(r"[^\w .,:/+()-]", _numbered, spaced))
-    return plain
+    return re.sub(r"^(\d+)\.", r"\1#46;", re.sub(r"[^\w .,:/+()-]", _numbered, spaced))
 
 
 def _numbered(found: re.Match[str]) -> str:

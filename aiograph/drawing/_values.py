@@ -17,7 +17,7 @@ class Node:
     id: str
     """Unique in its graph: the name, behind those of the nodes that it is within, as in `outer:inner`."""
     name: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the node was added with."""
     is_deferred: bool = False
     """Whether it waits until nothing else is left to run."""

@@ -182,5 +182,6 @@ def _is_manager(item: Any) -> bool:
 
 
 def _is_ours(item: Any) -> bool:
-    is_channel_class = isinstance(item, type) and issubclass(item, BaseChannel)
-    return isroutine(item) or isinstance(item, BaseChannel) or is_channel_class or _is_manager(item)
+    if isroutine(item) or _is_manager(item):
+        return True
+    return issubclass(item if isinstance(item, type) else type(item), BaseChannel)

@@ -1,5 +1,6 @@
 """Pictures: painted without a network, whatever the nodes are called."""
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -31,6 +32,16 @@ def test_a_picture_shows_every_name_as_it_is(tmp_path: Path) -> None:
     shown = ["".join(each.itertext()).strip() for each in ElementTree.fromstring(painted).iter()]
     assert [name for name in ODD if " ".join(name.split()) not in shown] == []
     assert (tmp_path / "odd.svg").read_text(encoding="utf-8") == painted
+
+
+@pytest.mark.usefixtures("painter")
+def test_the_title_of_a_box_stands_on_its_left_where_no_arrow_enters() -> None:
+    node = Node(id="team:a", name="a")
+    painted = Graph({node.id: node}, ()).draw_svg()
+    title = r'<g class="cluster-label" transform="translate\(([\d.]+)'
+    box = re.search(r'<rect [^>]*x="([\d.]+)"[^>]*/>' + title, painted)
+    assert box is not None
+    assert float(box[2]) == float(box[1]) + 8
 
 
 @pytest.mark.usefixtures("painter")

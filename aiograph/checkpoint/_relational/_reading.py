@@ -8,7 +8,7 @@ from aiograph._sql.session import Query, Row
 from aiograph.checkpoint._hold import Head
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
-from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells
+from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells, unpack_entries
 from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -239,17 +239,20 @@ class _Page:
         document = reading(key, "the checkpoint itself", lambda each: sealer.open(each, *key[1:]), stored)
         skeleton, values = read_document(CellReader(self._serde, cells), key, document, row[7])
         pending = [
-            (each[4], each[5], self._write(sealer, key, each))
+            write
             for each in sorted(writes, key=lambda each: (each[6], each[4], each[7]))
+            for write in self._writes(sealer, key, each)
         ]
         return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, fetched.size)
 
-    def _write(self, sealer: Sealer, key: Key, row: Row) -> Cell:
+    def _writes(self, sealer: Sealer, key: Key, row: Row) -> Sequence[tuple[str, str, Cell]]:
+        """What stands in a row: one write, or without a channel several."""
         task_id, channel, position = row[4], row[5], str(row[7])
         stored = (row[8], bytes(row[9]), bytes(row[10]))
-        return reading(
-            key,
-            f"task {task_id!r}, channel {channel!r}",
-            lambda each: sealer.open(each, *key[1:], task_id, position, channel),
-            stored,
-        )
+
+        def opened(stored: Any) -> Sequence[tuple[str, Cell]]:
+            cell = sealer.open(stored, *key[1:], task_id, position, channel)
+            return [(channel, cell)] if channel else unpack_entries(cell)
+
+        about = f"task {task_id!r}, " + (f"channel {channel!r}" if channel else "its writes")
+        return [(task_id, name, cell) for name, cell in reading(key, about, opened, stored)]

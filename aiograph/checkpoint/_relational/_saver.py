@@ -110,7 +110,7 @@ class SqlSaver(EncodingSaver):
         if commit.writes and parent_id is not None:
             cells.update(pair for task in commit.writes for pair in task.cells.items())
             parent = Key(thread_id, namespace, parent_id)
-            changes.append(statements.insert_writes(sealer, parent, commit.writes))
+            changes.append(statements.insert_writes(sealer, parent, commit.writes, whole=True))
         changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)
         changes.append(statements.insert_checkpoint(sealer, key, parent_id, checkpoint, commit.metadata))
         await self._session.write(changes, key, key[:2])
@@ -141,7 +141,7 @@ class SqlSaver(EncodingSaver):
         changes = [
             *_ownership(key, hold),
             *statements.insert_cells(self.dialect, sealer, key.thread_id, cells),
-            statements.insert_writes(sealer, key, writes),
+            statements.insert_writes(sealer, key, writes, whole=hold is not None),
         ]
         await self._session.write(changes, key, key[:2])
 

@@ -7,8 +7,8 @@ from aiograph._sql.session import Change, Guard
 from aiograph.checkpoint._hold import Head, Step, new_epoch
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import Sealer
-from aiograph.checkpoint.serde._cells import Cells
-from aiograph.checkpoint.serde._stored import EncodedCheckpoint, EncodedWrites, Key
+from aiograph.checkpoint.serde._cells import Cells, pack_entries
+from aiograph.checkpoint.serde._stored import EncodedCheckpoint, EncodedWrite, EncodedWrites, Key
 
 Statements = list[Change | Guard]
 Refusal = Callable[[], Exception]
@@ -124,8 +124,15 @@ def insert_cells(dialect: Dialect, sealer: Sealer, thread_id: str, cells: Cells)
     return [*lock, Change(_INSERT_BLOB, rows)]
 
 
-def insert_writes(sealer: Sealer, key: Key, tasks: Iterable[EncodedWrites]) -> Change:
-    """Stores the writes of tasks beside a checkpoint."""
+def insert_writes(sealer: Sealer, key: Key, tasks: Iterable[EncodedWrites], *, whole: bool) -> Change:
+    """Stores the writes of tasks beside a checkpoint.
+
+    Args:
+        sealer: Closes them.
+        key: The checkpoint.
+        tasks: The writes.
+        whole: Whether these are all the ordinary writes of their tasks: then they share a row.
+    """
     rows = [
         (
             *key,
@@ -136,9 +143,18 @@ def insert_writes(sealer: Sealer, key: Key, tasks: Iterable[EncodedWrites]) -> C
             *sealer.close(cell, *key[1:], task.task_id, str(position), channel),
         )
         for task in tasks
-        for position, channel, cell in task.writes
+        for position, channel, cell in (_together(task.writes) if whole else task.writes)
     ]
     return Change(_INSERT_WRITE, rows)
+
+
+def _together(writes: Sequence[EncodedWrite]) -> Sequence[EncodedWrite]:
+    """The same writes in one, if there are several ordinary ones; see `separate`."""
+    ordinary = [write for write in writes if write.position >= 0]
+    if len(ordinary) < 2:
+        return writes
+    special = [write for write in writes if write.position < 0]
+    return [EncodedWrite(0, "", pack_entries([(write.channel, write.cell) for write in ordinary])), *special]
 
 
 def delete_writes(key: Key, task_ids: Sequence[str]) -> Change:

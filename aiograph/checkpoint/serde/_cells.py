@@ -12,10 +12,11 @@ known as prolly trees, from the database Noms, and as content-defined chunking, 
 | tag | the cell stands for |
 |---|---|
 | `@` | the value of the one cell it refers to |
-| `list` | a list with the values of its entries |
-| `map` | a dict: its keys, and the values of its entries |
-| `list+` | the lists that it refers to, one after the other |
-| `dict+` | the dicts that it refers to, one after the other |
+| `l` | a list with the values of its entries |
+| `m` | a dict: its keys, and the values of its entries |
+| `l+` | the lists that it refers to, one after the other |
+| `d+` | the dicts that it refers to, one after the other |
+| `n` | no value: cells side by side, each with a name |
 | others | a value, as the serializer has encoded it |
 
 Tags and layouts are part of the stored format; they never change their meaning.
@@ -51,11 +52,17 @@ _SEGMENT = 256
 _BLOCK = 64
 """Items whose segments have the same length."""
 
-_FANOUT_LEAST, _FANOUT_LIMIT = 4, 64
-"""Children of a node. Small ones make a change cheap, which writes one of each level, and the tree higher."""
+_NEIGHBOURHOOD = 3
+"""A node ends at a child whose address is the smallest of these many children before and after it: about every
+seventh. Whether it is, nothing further away can change."""
 
-_FANOUT_MASK = 3
-"""Within these limits a node ends at a child whose address has these bits clear: about every fourth."""
+_FANOUT_LIMIT = 64
+"""Children of a node, whatever their addresses are."""
+
+_SHORT_TAGS: Mapping[str, int] = {"msgpack": 0, "msgpack-rich": 1, "null": 2, "bytes": 3, "@": 4}
+"""How frequent tags are written where cells stand side by side."""
+
+_LONG_TAGS = {short: tag for tag, short in _SHORT_TAGS.items()}
 
 _DEPTH = 16
 """Levels of lists and dicts that are divided; what lies deeper is stored whole."""
@@ -171,15 +178,15 @@ class CellWriter:
         self.found.update(others)
         return root._replace(divisions=self._divisions)
 
-    def mapping(self, values: Mapping[str, Root]) -> Root:
+    def mapping(self, values: Mapping[Any, Root]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
         return self._tracked(lambda: self._mapping(values))
 
-    def _mapping(self, values: Mapping[str, Root]) -> Cell:
+    def _mapping(self, values: Mapping[Any, Root]) -> Cell:
         maps = [
             self._map(block, [values[name].cell for name in block]) for block in _blocks(list(values), _BLOCK)
         ]
-        return self._joined("dict+", maps or [self._map([], [])])
+        return self._joined("d+", maps or [self._map([], [])])
 
     def _tracked(self, make: Callable[[], Cell]) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
@@ -189,7 +196,7 @@ class CellWriter:
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
-        return Cell("list", *_packed(parts))
+        return Cell("l", *_packed(parts))
 
     def placed(self, cell: Cell) -> Cell:
         """The cell itself if it is small, else one that refers to it."""
@@ -214,9 +221,9 @@ class CellWriter:
         if len(whole.data) <= limit or depth == 0:
             return whole
         if type(value) is list:
-            return self._divided_items(_Items("list+", list, value, depth), whole)
+            return self._divided_items(_Items("l+", list, value, depth), whole)
         if type(value) is dict:
-            return self._divided_items(_Items("dict+", dict, list(value.items()), depth), whole)
+            return self._divided_items(_Items("d+", dict, list(value.items()), depth), whole)
         return whole
 
     def _divided_items(self, given: "_Items", whole: Cell) -> Cell:
@@ -277,7 +284,7 @@ class CellWriter:
 
     def _map(self, keys: Sequence[Any], values: Sequence[Cell]) -> Cell:
         data, refs = _packed([Cell(*self._serde.dumps_typed(list(keys))), *values])
-        return Cell("map", data, refs)
+        return Cell("m", data, refs)
 
     # -- trees
 
@@ -319,21 +326,42 @@ def _segment_length(count: int, size: int) -> int:
     return 1 << wanted.bit_length() if wanted else 1
 
 
-def _groups(children: Iterable[bytes]) -> Iterator[list[bytes]]:
-    group: list[bytes] = []
-    for address in children:
-        group.append(address)
-        ends = not address[0] & _FANOUT_MASK or len(group) == _FANOUT_LIMIT
-        if ends and len(group) >= _FANOUT_LEAST:
-            yield group
-            group = []
-    if group:
-        yield group
+def _groups(children: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    start = 0
+    for place, address in enumerate(children, 1):
+        around = children[max(0, place - 1 - _NEIGHBOURHOOD) : place + _NEIGHBOURHOOD]
+        ends = address == min(around) or place - start == _FANOUT_LIMIT
+        if ends and place - start > 1:
+            yield children[start:place]
+            start = place
+    if start < len(children):
+        yield children[start:]
+
+
+def pack_entries(entries: Iterable[tuple[str, Cell]]) -> Cell:
+    """Named cells, of which some may have the same name, as one."""
+    names, cells = zip(*entries, strict=True)
+    data, refs = _packed(cells)
+    return Cell("n", msgpack.packb([names, data]), refs)
+
+
+def unpack_entries(cell: Cell) -> list[tuple[str, Cell]]:
+    """The named cells of `pack_entries`.
+
+    Raises:
+        CheckpointDeserializationError: It is something else.
+    """
+    _expect(cell, "n")
+    names, data = msgpack.unpackb(cell.data)
+    return list(zip(names, _unpacked(cell._replace(data=data)), strict=True))
 
 
 def _packed(entries: Sequence[Cell]) -> tuple[bytes, bytes]:
     """Cells side by side: what they hold, and what they refer to."""
-    data = [(tag, data, len(refs) // ADDRESS_BYTES) for tag, data, refs in entries]
+    data = [
+        (_SHORT_TAGS.get(tag, tag), data, *([len(refs) // ADDRESS_BYTES] if refs else ()))
+        for tag, data, refs in entries
+    ]
     return msgpack.packb(data), b"".join(cell.refs for cell in entries)
 
 
@@ -364,14 +392,14 @@ class CellReader:
         self._seen.clear()
         return self._value(cell)
 
-    def mapping(self, cell: Cell) -> dict[str, Cell]:
+    def mapping(self, cell: Cell) -> dict[Any, Cell]:
         """The entries of a dict, as cells."""
         while cell.tag == "@":
             cell = self._at(cell.refs)
-        if cell.tag == "map":
+        if cell.tag == "m":
             keys, *values = _unpacked(cell)
             return dict(zip(self._value(keys), values, strict=True))
-        _expect(cell, "dict+")
+        _expect(cell, "d+")
         return {
             key: value
             for address in addresses(cell.refs)
@@ -380,21 +408,21 @@ class CellReader:
 
     def record(self, cell: Cell) -> list[Cell]:
         """The items of a list, as cells."""
-        _expect(cell, "list")
+        _expect(cell, "l")
         return _unpacked(cell)
 
     def _value(self, cell: Cell) -> Any:
         match cell.tag:
             case "@":
                 return self._value(self._at(cell.refs))
-            case "list":
+            case "l":
                 return [self._value(entry) for entry in _unpacked(cell)]
-            case "map":
+            case "m":
                 keys, *values = _unpacked(cell)
                 return dict(zip(self._value(keys), map(self._value, values), strict=True))
-            case "list+":
+            case "l+":
                 return [item for part in self._parts(cell, list) for item in part]
-            case "dict+":
+            case "d+":
                 return {key: value for part in self._parts(cell, dict) for key, value in part.items()}
             case _:
                 return self._serde.loads_typed((cell.tag, cell.data))
@@ -423,9 +451,9 @@ class CellReader:
 
 def _unpacked(cell: Cell) -> list[Cell]:
     entries, start = [], 0
-    for tag, data, count in msgpack.unpackb(cell.data):
-        end = start + count * ADDRESS_BYTES
-        entries.append(Cell(tag, data, cell.refs[start:end]))
+    for tag, data, *count in msgpack.unpackb(cell.data):
+        end = start + sum(count) * ADDRESS_BYTES
+        entries.append(Cell(_LONG_TAGS.get(tag, tag), data, cell.refs[start:end]))
         start = end
     return entries
 

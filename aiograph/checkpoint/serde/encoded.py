@@ -19,6 +19,7 @@ from aiograph.checkpoint.base import (
     Commit,
     PendingWrite,
     TaskWrites,
+    Version,
     checked_name,
     checkpoint_of,
     config_for,
@@ -155,14 +156,26 @@ def _encode_values(
 def write_document(
     writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Root]
 ) -> Root:
-    """A checkpoint as one cell; its time is left out if it follows from `created_at`."""
+    """A checkpoint as one cell.
+
+    Channels are told by their places among the versions, and its time only if it does not follow from
+    `created_at`.
+    """
     ts = None if moment_of(created_at).isoformat() == skeleton.ts else skeleton.ts
+    names = list(skeleton.channel_versions)
+    place_of = dict(zip(names, range(len(names)), strict=True)).get
+    updated = skeleton.updated_channels
+    seen = {
+        node: [part for name, version in each.items() for part in (place_of(name, name), version)]
+        for node, each in skeleton.versions_seen.items()
+    }
     parts = [
-        writer.root([skeleton.v, ts, skeleton.updated_channels]),
-        writer.root(skeleton.channel_versions),
-        writer.root(skeleton.versions_seen),
+        writer.root([skeleton.v, ts, updated and [place_of(name, name) for name in updated]]),
+        writer.root(names),
+        writer.root(list(skeleton.channel_versions.values())),
+        writer.root(seen),
+        writer.mapping({place_of(name, name): root for name, root in values.items()}),
     ]
-    parts.append(writer.mapping(values))
     document = writer.record([part.cell for part in parts])
     return Root(document, frozenset().union(*(part.reach for part in parts)))
 
@@ -344,16 +357,33 @@ def read_document(
 
 
 def _document(reader: CellReader, document: Cell, created_at: int) -> tuple[Skeleton, dict[str, Cell]]:
-    head, *versions, values = reader.record(document)
-    v, ts, updated = reader.value(head)
-    channel_versions, versions_seen = map(reader.value, versions)
-    if not isinstance(updated, list | None):
-        raise TypeError("updated_channels has to be a list")
-    for each in (channel_versions, *versions_seen.values()):
-        if not all(isinstance(version, int | str | float) for version in each.values()):
-            raise ValueError("a version is neither a number nor text")
-    ts = moment_of(created_at).isoformat() if ts is None else ts
-    return Skeleton(v, ts, channel_versions, versions_seen, updated), reader.mapping(values)
+    *parts, values = reader.record(document)
+    (v, ts, updated), names, numbers, seen = map(reader.value, parts)
+    channel_versions = dict(zip(names, map(_version, numbers), strict=True))
+
+    def name_of(place: Any) -> str:
+        return str(names[place] if type(place) is int else place)
+
+    skeleton = Skeleton(
+        v,
+        moment_of(created_at).isoformat() if ts is None else ts,
+        channel_versions,
+        {
+            node: {
+                name_of(place): _version(version)
+                for place, version in zip(each[::2], each[1::2], strict=True)
+            }
+            for node, each in seen.items()
+        },
+        updated if updated is None else [name_of(place) for place in updated],
+    )
+    return skeleton, {name_of(place): cell for place, cell in reader.mapping(values).items()}
+
+
+def _version(value: Any) -> Version:
+    if not isinstance(value, int | str | float):
+        raise TypeError("a version is neither a number nor text")
+    return value
 
 
 def decode_tuple(serde: SerializerProtocol, stored: StoredCheckpoint) -> CheckpointTuple:

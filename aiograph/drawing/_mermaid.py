@@ -21,10 +21,14 @@ _STYLES = {
     "inside": "fill:#f8fafc,stroke:#b6c2cf,color:#1c2733",
 }
 """How nodes look, how START and END, and how the boxes of graphs within nodes."""
-_KEYWORDS = frozenset(
-    ("call", "class", "classdef", "click", "default", "direction", "end", "flowchart")
-    + ("graph", "href", "linkstyle", "style", "subgraph")
-)
+_KEYWORDS = frozenset({"call", "class", "classdef", "click", "default", "direction", "end", "flowchart"}) | {
+    "graph",
+    "href",
+    "linkstyle",
+    "style",
+    "subgraph",
+}
+"""What cannot be an identifier."""
 
 
 def text(

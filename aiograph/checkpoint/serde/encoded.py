@@ -27,7 +27,8 @@ from aiograph.checkpoint.base import (
     thread_of,
     write_position,
 )
-from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells, CellWriter, Root, reach
+from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells, reach
+from aiograph.checkpoint.serde._dividing import CellWriter, Root
 from aiograph.checkpoint.serde._filter import microseconds
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of

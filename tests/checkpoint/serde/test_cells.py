@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.serde import _cells
-from aiograph.checkpoint.serde._cells import Cell, CellReader, CellWriter, Root, reach
+from aiograph.checkpoint.serde import _cells, _dividing
+from aiograph.checkpoint.serde._cells import Cell, CellReader, reach
+from aiograph.checkpoint.serde._dividing import CellWriter, Root
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import Key
 from aiograph.checkpoint.serde.encoded import reading
@@ -228,7 +229,8 @@ def test_what_repeats_itself_too_often_is_stored_whole(monkeypatch: pytest.Monke
     value = ["x" * 100_000] * 100
     divided = encode(value)
     assert size(divided.found) < 110_000
-    monkeypatch.setattr(_cells, "MAX_REPEATED", 1_000_000)
+    for module in (_cells, _dividing):
+        monkeypatch.setattr(module, "MAX_REPEATED", 1_000_000)
     root, found = encode(value)
     assert len(found) == 1
     assert decode(root.cell, found) == value
@@ -239,7 +241,8 @@ def test_what_repeats_itself_too_often_is_stored_whole(monkeypatch: pytest.Monke
 def test_what_has_too_many_parts_is_stored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     value = [[f"{number}" * 100, number] for number in range(1000)]
     assert len(encode(value).found) > 1000
-    monkeypatch.setattr(_cells, "MAX_VISITS", 1000)
+    for module in (_cells, _dividing):
+        monkeypatch.setattr(module, "MAX_VISITS", 1000)
     root, found = encode(value)
     assert len(found) == 1
     assert decode(root.cell, found) == value
@@ -341,9 +344,7 @@ def test_a_forged_cell_is_an_error(forged: Cell) -> None:
         decoding(forged, {AT: TEXT})
 
 
-@given(
-    st.binary(max_size=60), st.sampled_from(["@", "l", "m", "n", "l+", "d+"]), st.binary(max_size=48)
-)
+@given(st.binary(max_size=60), st.sampled_from(["@", "l", "m", "n", "l+", "d+"]), st.binary(max_size=48))
 def test_whatever_stands_in_a_cell_the_error_is_ours(data: bytes, tag: str, refs: bytes) -> None:
     started = time.perf_counter()
     with suppress(CheckpointDeserializationError):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import Checkpoint, TaskWrites, config_for
 from aiograph.checkpoint.memory import InMemorySaver
-from aiograph.checkpoint.serde._cells import Cell, CellReader, CellWriter
+from aiograph.checkpoint.serde._cells import Cell, CellReader
+from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
 from aiograph.checkpoint.serde.encoded import (

@@ -1,0 +1,270 @@
+"""Dividing values into cells: what stands by itself, what stands in segments, and the trees over them.
+
+What equal values become depends on nothing else, and a change shows in few of the cells.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+from aiograph.checkpoint.serde._cells import MAX_REPEATED, MAX_VISITS, Cell, packed
+from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde.base import SerializerProtocol
+
+T = TypeVar("T")
+
+INLINE = 256
+"""Bytes up to which a cell stands where it is needed, instead of being referred to."""
+
+_ENTRY_LIMIT = 512
+"""Bytes of a dict from which it is divided. A value of that size in there has a cell of its own: it is likely
+to be the value of a channel, or a list whose parts are."""
+
+_ITEM_LIMIT = 4096
+"""Bytes of an item in a list, or of a dict in a dict, from which it is divided in turn: a message is not, a
+table is."""
+
+_SEGMENT = 256
+"""Bytes that a segment should have at least."""
+
+_BLOCK = 64
+"""Items whose segments have the same length."""
+
+_NEIGHBOURHOOD = 3
+"""A node ends at a child whose address is the smallest of so many children before and after it: about every
+seventh. Whether it is, nothing further away can change."""
+
+_FANOUT_LIMIT = 64
+"""Children of a node, whatever their addresses are."""
+
+_DEPTH = 16
+"""Levels of lists and dicts that are divided; what lies deeper is stored whole."""
+
+
+class Division(NamedTuple):
+    """What has become of a block of items that took several cells."""
+
+    segments: Sequence[bytes]
+    """Addresses of the cells that hold the items."""
+    sizes: Mapping[bytes, int]
+    """By address, the bytes of data in these cells and in all that they lead to."""
+    visits: int
+    repeated: int
+
+
+class Root(NamedTuple):
+    """An encoded value."""
+
+    cell: Cell
+    reach: frozenset[bytes] = frozenset()
+    """Addresses of all cells it leads to."""
+    divisions: "Mapping[_BlockKey, Division]" = MappingProxyType({})
+    """Its blocks, so that those that stay as they are need not be divided again."""
+
+
+_BlockKey = tuple[type, int, bytes]
+"""Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
+
+
+class CellWriter:
+    """Turns values into cells.
+
+    Attributes:
+        found: By address, the cells that are referred to, but for those of blocks that were known.
+    """
+
+    def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
+        self._serde = serde
+        self._address = seal.address
+        self.found: dict[bytes, Cell] = {}
+        self._known: Mapping[_BlockKey, Division] = {}
+        self._divisions: dict[_BlockKey, Division] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._sizes: dict[bytes, int] = {}
+        self._visits = self._repeated = 0
+
+    def root(self, value: Any, before: Root | None = None) -> Root:
+        """A value, with the cells it leads to added to `found`.
+
+        Args:
+            value: The value.
+            before: An earlier value whose cells are stored; a block of items that both have is neither
+                divided nor added to `found` again.
+
+        Raises:
+            CheckpointSerializationError: The value cannot be stored.
+        """
+        cell = Cell(*self._serde.dumps_typed(value))
+        if len(cell.data) <= INLINE:
+            return Root(cell)
+        self._known = {} if before is None else before.divisions
+        self._divisions = {}
+        others, self.found = self.found, {}
+        root = self._tracked(lambda: self._divided(value, cell, _ENTRY_LIMIT, _DEPTH))
+        if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
+            self.found, self._divisions = {}, {}
+            root = self._tracked(lambda: cell)
+        self.found.update(others)
+        return root._replace(divisions=self._divisions)
+
+    def mapping(self, values: Mapping[Any, Root]) -> Root:
+        """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
+        return self._tracked(lambda: self._mapping(values))
+
+    def _mapping(self, values: Mapping[Any, Root]) -> Cell:
+        maps = [
+            self._map(block, [values[name].cell for name in block]) for block in _blocks(list(values), _BLOCK)
+        ]
+        return self._joined("d+", maps or [self._map([], [])])
+
+    def _tracked(self, make: Callable[[], Cell]) -> Root:
+        """What `make` makes, placed, with the cells that were put on the way."""
+        self._start()
+        cell = self.placed(make())
+        return Root(cell, frozenset(self._sizes))
+
+    def record(self, parts: Sequence[Cell]) -> Cell:
+        """The cell of a list whose items are encoded already."""
+        return Cell("l", *packed(parts))
+
+    def placed(self, cell: Cell) -> Cell:
+        """The cell itself if it is small, else one that refers to it."""
+        if len(cell.data) + len(cell.refs) <= INLINE:
+            return cell
+        return Cell("@", b"", self._put(cell))
+
+    def _put(self, cell: Cell) -> bytes:
+        address = self._address(*cell)
+        self._visits += 1
+        if address in self._sizes:
+            self._repeated += len(cell.data)
+        else:
+            self._sizes[address] = len(cell.data)
+            self.found[address] = cell
+        return address
+
+    # -- dividing
+
+    def _divided(self, value: Any, whole: Cell, limit: int, depth: int) -> Cell:
+        """A value in several cells where that pays; `whole` is it in one."""
+        if len(whole.data) <= limit or depth == 0:
+            return whole
+        if type(value) is list:
+            return self._divided_items(_Items("l+", list, value, depth), whole)
+        if type(value) is dict:
+            return self._divided_items(_Items("d+", dict, list(value.items()), depth), whole)
+        return whole
+
+    def _divided_items(self, given: "_Items", whole: Cell) -> Cell:
+        if len(given.items) == 1:
+            return self._single(given, given.items[0], whole)
+        segments: list[bytes] = []
+        for block in _blocks(given.items, _BLOCK):
+            encoded = self._encoded(given, block)
+            length = _segment_length(len(block), len(encoded.data))
+            if length < len(block) or len(block) == 1:
+                segments += self._division(given, block, encoded, length)
+            elif len(block) < len(given.items):
+                segments.append(self._put(encoded))
+            else:
+                return encoded
+        return self._tree(given.tag, segments)
+
+    def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
+        """The segments of a block: as they were before, if there was such a block."""
+        key = (given.kind, given.depth, sha256(encoded.data).digest())
+        division = self._known.get(key) or self._new_division(given, block, length)
+        self._divisions[key] = division
+        self._visits += division.visits
+        self._repeated += division.repeated
+        self._repeated += sum(division.sizes[each] for each in division.sizes.keys() & self._sizes.keys())
+        self._sizes.update(division.sizes)
+        return division.segments
+
+    def _new_division(self, given: "_Items", block: list[Any], length: int) -> Division:
+        outer = self._sizes, self._visits, self._repeated
+        self._start()
+        segments = [self._put(self._segment(given, part)) for part in _blocks(block, length)]
+        division = Division(segments, self._sizes, self._visits, self._repeated)
+        self._sizes, self._visits, self._repeated = outer
+        return division
+
+    def _segment(self, given: "_Items", part: list[Any]) -> Cell:
+        whole = self._encoded(given, part)
+        return self._single(given, part[0], whole) if len(part) == 1 else whole
+
+    def _single(self, given: "_Items", item: Any, whole: Cell) -> Cell:
+        """A segment of one item, which may be worth dividing; `whole` is the segment in one."""
+        if given.kind is list:
+            inner = self._divided(item, whole, _ITEM_LIMIT, given.depth - 1)
+            return whole if inner is whole else self.record([self.placed(inner)])
+        key, value = item
+        return self._entry(key, value, whole, given.depth - 1)
+
+    def _entry(self, key: Any, value: Any, whole: Cell, depth: int) -> Cell:
+        if len(whole.data) <= _ENTRY_LIMIT:
+            return whole
+        limit = _ITEM_LIMIT if type(value) is dict else _ENTRY_LIMIT
+        alone = Cell(*self._serde.dumps_typed(value))
+        return self._map([key], [self.placed(self._divided(value, alone, limit, depth))])
+
+    def _encoded(self, given: "_Items", part: list[Any]) -> Cell:
+        return Cell(*self._serde.dumps_typed(part if given.kind is list else dict(part)))
+
+    def _map(self, keys: Sequence[Any], values: Sequence[Cell]) -> Cell:
+        data, refs = packed([Cell(*self._serde.dumps_typed(list(keys))), *values])
+        return Cell("m", data, refs)
+
+    # -- trees
+
+    def _joined(self, tag: str, cells: list[Cell]) -> Cell:
+        """The tree over some cells; a single one needs none."""
+        return cells[0] if len(cells) == 1 else self._tree(tag, [self._put(cell) for cell in cells])
+
+    def _tree(self, tag: str, children: Sequence[bytes]) -> Cell:
+        """The root of the tree over two or more cells, given by their addresses."""
+        while True:
+            groups = list(_groups(children))
+            nodes = [Cell(tag, b"", b"".join(group)) for group in groups]
+            if len(groups) == 1:
+                return nodes[0]
+            children = [
+                group[0] if len(group) == 1 else self._put(node)
+                for group, node in zip(groups, nodes, strict=True)
+            ]
+
+
+class _Items(NamedTuple):
+    """What a list or a dict consists of."""
+
+    tag: str
+    """That of a tree over parts of it."""
+    kind: type
+    items: list[Any]
+    depth: int
+    """Levels that may be divided, this one included."""
+
+
+def _blocks(items: list[T], length: int) -> Iterator[list[T]]:
+    return (items[start : start + length] for start in range(0, len(items), length))
+
+
+def _segment_length(count: int, size: int) -> int:
+    """Items per segment, where `count` of them have `size` bytes; a power of two, as that rarely changes."""
+    wanted = _SEGMENT * count // size
+    return 1 << wanted.bit_length() if wanted else 1
+
+
+def _groups(children: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    start = 0
+    for place, address in enumerate(children, 1):
+        around = children[max(0, place - 1 - _NEIGHBOURHOOD) : place + _NEIGHBOURHOOD]
+        ends = address == min(around) or place - start == _FANOUT_LIMIT
+        if ends and place - start > 1:
+            yield children[start:place]
+            start = place
+    if start < len(children):
+        yield children[start:]

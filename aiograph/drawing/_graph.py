@@ -91,7 +91,9 @@ class Graph:
     # -- pictures
 
     def draw_svg(self, output_file_path: str | Path | None = None) -> str:
-        """The graph as an SVG picture, painted in this process, without a network. Takes about a second.
+        """The graph as an SVG picture, painted in this process, without a network.
+
+        A few nodes take about a second; hundreds of tangled edges take minutes.
 
         Args:
             output_file_path: A file to write it to as well.
@@ -112,7 +114,9 @@ class Graph:
         background_color: str | None = "white",
         scale: float = 2.0,
     ) -> bytes:
-        """The graph as a PNG picture, painted in this process, without a network. Takes about a second.
+        """The graph as a PNG picture, painted in this process, without a network.
+
+        A few nodes take about a second; hundreds of tangled edges take minutes.
 
         Args:
             output_file_path: A file to write it to as well.

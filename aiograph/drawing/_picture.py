@@ -6,8 +6,13 @@ from typing import Any
 
 from aiograph.errors import MissingExtraError
 
-_CONFIG = {"flowchart": {"subGraphTitleMargin": {"top": 4, "bottom": 16}}}
-"""Room for the titles of boxes, which arrows would run into."""
+_CONFIG = {
+    # room for the titles of boxes, which arrows would run into
+    "flowchart": {"subGraphTitleMargin": {"top": 4, "bottom": 16}},
+    # Mermaid refuses more than 500 edges or 50,000 characters unless told otherwise
+    "maxEdges": 10_000,
+    "maxTextSize": 10_000_000,
+}
 _TITLE = re.compile(
     r'(<rect [^>]*\bx="(-?[\d.]+)"[^>]*/><g class="cluster-label" transform="translate\()-?[\d.]+'
 )

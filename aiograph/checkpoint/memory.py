@@ -33,7 +33,7 @@ from aiograph.checkpoint.serde._stored import (
     thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode_tuple, moment_of
+from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode, moment_of
 from aiograph.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
@@ -138,9 +138,10 @@ class _Thread:
             return None
         writes = sorted(line.writes.get(key.checkpoint_id, {}).values())
         pending = [(write.task_id, write.channel, write.cell) for write in writes]
-        roots = [*row.values.values(), *(write.cell for write in writes)]
-        cells = {address: self.cells[address] for address in reach(roots, self.cells)}
-        return StoredCheckpoint(key, row.parent_id, row.skeleton, row.metadata, row.values, pending, cells)
+        # what is swept later stays in the dict of cells that was handed out
+        return StoredCheckpoint(
+            key, row.parent_id, row.skeleton, row.metadata, row.values, pending, self.cells
+        )
 
     def is_part_of(self, other: "_Thread") -> bool:
         """Whether the other one has all these checkpoints as well."""
@@ -345,7 +346,7 @@ class InMemorySaver(EncodingSaver):
         for key in keys:
             stored = self._read(key)
             if stored is not None:  # else it was deleted meanwhile
-                yield decode_tuple(self._content, stored)
+                yield decode(self._content, stored).found
 
     async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         require_limit(limit)

@@ -39,7 +39,7 @@ from aiograph.checkpoint.serde._stored import (
     thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode_tuple, moment_of
+from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver, Sought, decode, moment_of
 from aiograph.errors import CheckpointDeserializationError
 from aiograph.types import RunnableConfig
 
@@ -241,7 +241,7 @@ class SqlSaver(EncodingSaver):
             size = _PAGE if left is None else min(left, _PAGE)
             page = await self._apage(listing, after, size)
             for stored in page:
-                yield await self._adecode(stored)
+                yield (await self._adecode(stored)).found
             if len(page) < size:
                 return
             left = None if left is None else left - size
@@ -266,9 +266,9 @@ class SqlSaver(EncodingSaver):
             left = None if left is None else left - size
             after = rows[-1][1], rows[-1][0]
 
-    async def _adecode(self, stored: StoredCheckpoint) -> CheckpointTuple:
-        decode = partial(decode_tuple, self._content, stored)
-        return await off_loop(decode) if stored.size > _LARGE else decode()
+    async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
+        work = partial(decode, self._content, stored)
+        return await off_loop(work) if stored.size > _LARGE else work()
 
     # -- the other colour
 

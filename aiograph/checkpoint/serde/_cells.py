@@ -138,6 +138,18 @@ class CellReader:
         self._cells = cells
         self._visits = self._repeated = 0
         self._seen: set[bytes] = set()
+        self._nodes = {
+            "@": lambda cell: self._value(self._at(cell.refs)),
+            "l": self._record,
+            "m": self._map,
+            "l+": self._list,
+            "d+": self._dict,
+        }
+
+    @property
+    def reached(self) -> frozenset[bytes]:
+        """The addresses of all cells that the last value has led to."""
+        return frozenset(self._seen)
 
     def value(self, cell: Cell) -> Any:
         """The value of a cell.
@@ -169,20 +181,27 @@ class CellReader:
         return _unpacked(cell)
 
     def _value(self, cell: Cell) -> Any:
-        match cell.tag:
-            case "@":
-                return self._value(self._at(cell.refs))
-            case "l":
-                return [self._value(entry) for entry in _unpacked(cell)]
-            case "m":
-                keys, *values = _unpacked(cell)
-                return dict(zip(self._value(keys), map(self._value, values), strict=True))
-            case "l+":
-                return [item for part in self._parts(cell, list) for item in part]
-            case "d+":
-                return {key: value for part in self._parts(cell, dict) for key, value in part.items()}
-            case _:
-                return self._serde.loads_typed((cell.tag, cell.data))
+        build = self._nodes.get(cell.tag)
+        return self._serde.loads_typed(cell[:2]) if build is None else build(cell)
+
+    def _record(self, cell: Cell) -> list[Any]:
+        return [self._value(entry) for entry in _unpacked(cell)]
+
+    def _map(self, cell: Cell) -> dict[Any, Any]:
+        keys, *values = _unpacked(cell)
+        return dict(zip(self._value(keys), map(self._value, values), strict=True))
+
+    def _list(self, cell: Cell) -> list[Any]:
+        items: list[Any] = []
+        for part in self._parts(cell, list):
+            items += part
+        return items
+
+    def _dict(self, cell: Cell) -> dict[Any, Any]:
+        entries: dict[Any, Any] = {}
+        for part in self._parts(cell, dict):
+            entries.update(part)
+        return entries
 
     def _parts(self, cell: Cell, kind: type) -> Iterator[Any]:
         for address in addresses(cell.refs):

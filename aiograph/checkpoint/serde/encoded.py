@@ -27,9 +27,10 @@ from aiograph.checkpoint.base import (
     thread_of,
     write_position,
 )
-from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells, reach
+from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells
 from aiograph.checkpoint.serde._dividing import CellWriter, Root
 from aiograph.checkpoint.serde._filter import microseconds
+from aiograph.checkpoint.serde._memos import Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
 from aiograph.checkpoint.serde._stored import (
@@ -104,15 +105,24 @@ class Memory:
         """That of the thread."""
 
     @classmethod
-    def of(cls, stored: StoredCheckpoint | None, lineage: str | None) -> Self:
+    def of(cls, stored: StoredCheckpoint, decoded: "Decoded", memos: Memos, lineage: str | None) -> Self:
         """What there is to remember of what was read."""
-        if stored is None:
-            return cls(None, {}, (), lineage)
+        *line, checkpoint_id = stored.key
         values = {
-            name: Root(cell, frozenset(reach([cell], stored.cells)) if cell.refs else frozenset())
+            name: memos.root((line[0], line[1]), checkpoint_id, name, cell) or Root(cell, decoded.reach[name])
             for name, cell in stored.values.items()
         }
-        return cls(stored.key.checkpoint_id, values, stored.cells, lineage)
+        return cls(checkpoint_id, values, decoded.known, lineage)
+
+
+class Decoded(NamedTuple):
+    """What a stored checkpoint amounts to."""
+
+    found: CheckpointTuple
+    reach: Mapping[str, frozenset[bytes]]
+    """By channel, the addresses of the cells that its value is made of."""
+    known: frozenset[bytes]
+    """The addresses of all cells that values and writes are made of."""
 
 
 def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> EncodedWrites:
@@ -215,6 +225,7 @@ class EncodingSaver(BaseCheckpointSaver):
         self._content: SerializerProtocol = content_serde(self.serde)
         self._seal: Seal = seal_of(self.serde)
         self._tally = Tally()
+        self._memos = Memos()
 
     @property
     def statistics(self) -> Statistics:
@@ -239,20 +250,23 @@ class EncodingSaver(BaseCheckpointSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         stored = (await self._afind(config)).stored
-        return None if stored is None else await self._adecode(stored)
+        return None if stored is None else (await self._adecode(stored)).found
 
     async def ahold(self, config: RunnableConfig) -> tuple[CheckpointTuple | None, Hold]:
         stored, head, lineage = await self._afind(config)
-        found = None if stored is None else await self._adecode(stored)
-        return found, Hold(head, thread_of(config)[2], Memory.of(stored, lineage))
+        start = thread_of(config)[2]
+        if stored is None:
+            return None, Hold(head, start, Memory(None, {}, (), lineage))
+        decoded = await self._adecode(stored)
+        return decoded.found, Hold(head, start, Memory.of(stored, decoded, self._memos, lineage))
 
-    async def _adecode(self, stored: StoredCheckpoint) -> CheckpointTuple:
-        return decode_tuple(self._content, stored)
+    async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
+        return decode(self._content, stored)
 
     # -- writing
 
     def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> EncodedWrites:
-        memory = Memory.of(None, None) if hold is None else hold.memory
+        memory = Memory(None, {}, ()) if hold is None else hold.memory
         return encode_writes(CellWriter(self._content, self._seal), writes, memory)
 
     def encode_commit(
@@ -264,7 +278,7 @@ class EncodingSaver(BaseCheckpointSaver):
         writes: Sequence[Any],
         hold: Hold | None = None,
     ) -> Commit:
-        memory = Memory.of(None, None) if hold is None else hold.memory
+        memory = Memory(None, {}, ()) if hold is None else hold.memory
         checked_name(checkpoint["id"], "checkpoint_id")
         try:
             text = dump_metadata(metadata)
@@ -276,6 +290,7 @@ class EncodingSaver(BaseCheckpointSaver):
         if hold is None:
             return commit
         hold.memory = memory
+        self._memos.note(thread_of(config)[:2], encoded.id, memory.values)
         parent = hold.required_parent(thread_of(config)[2])
         return commit._replace(step=hold.step(encoded.id), required_parent=parent)
 
@@ -387,7 +402,7 @@ def _version(value: Any) -> Version:
     return value
 
 
-def decode_tuple(serde: SerializerProtocol, stored: StoredCheckpoint) -> CheckpointTuple:
+def decode(serde: SerializerProtocol, stored: StoredCheckpoint) -> Decoded:
     """A checkpoint with all that belongs to it.
 
     Raises:
@@ -395,28 +410,36 @@ def decode_tuple(serde: SerializerProtocol, stored: StoredCheckpoint) -> Checkpo
     """
     key, skeleton = stored.key, stored.skeleton
     reader = CellReader(serde, stored.cells)
+    values, reach = {}, {}
+    for name, cell in stored.values.items():
+        values[name] = reading(key, f"channel {name!r}", reader.value, cell)
+        reach[name] = reader.reached if cell.refs else _NOTHING
+    writes, reached = _load_writes(reader, stored)
     checkpoint = Checkpoint(
         v=skeleton.v,
         id=key.checkpoint_id,
         ts=skeleton.ts,
-        channel_values={
-            name: reading(key, f"channel {name!r}", reader.value, cell)
-            for name, cell in stored.values.items()
-        },
+        channel_values=values,
         channel_versions=dict(skeleton.channel_versions),
         versions_seen={node: dict(seen) for node, seen in skeleton.versions_seen.items()},
         updated_channels=None if skeleton.updated_channels is None else list(skeleton.updated_channels),
     )
     metadata: Any = reading(key, "its metadata", load_metadata, stored.metadata)
     parent = None if stored.parent_id is None else config_for(*key[:2], stored.parent_id)
-    return CheckpointTuple(config_for(*key), checkpoint, metadata, parent, _load_writes(reader, stored))
+    found = CheckpointTuple(config_for(*key), checkpoint, metadata, parent, writes)
+    return Decoded(found, reach, reached.union(*reach.values()))
 
 
-def _load_writes(reader: CellReader, stored: StoredCheckpoint) -> list[PendingWrite]:
-    return [
-        (task, channel, reading(stored.key, f"task {task!r}, channel {channel!r}", reader.value, cell))
-        for task, channel, cell in stored.writes
-    ]
+_NOTHING: frozenset[bytes] = frozenset()
+
+
+def _load_writes(reader: CellReader, stored: StoredCheckpoint) -> tuple[list[PendingWrite], frozenset[bytes]]:
+    writes, reached = [], _NOTHING
+    for task, channel, cell in stored.writes:
+        about = f"task {task!r}, channel {channel!r}"
+        writes.append((task, channel, reading(stored.key, about, reader.value, cell)))
+        reached |= reader.reached if cell.refs else _NOTHING
+    return writes, reached
 
 
 def reading(key: Key, what: str, read: Callable[[Any], T], data: Any) -> T:

@@ -52,7 +52,7 @@ def encoded(checkpoint: Checkpoint, hold: Hold | None = None, **changed: int) ->
 
 
 def fresh_hold() -> Hold:
-    return Hold(None, None, Memory.of(None, None))
+    return Hold(None, None, Memory(None, {}, ()))
 
 
 # -- errors ----------------------------------------------------------------------------------------

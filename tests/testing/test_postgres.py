@@ -190,7 +190,8 @@ def test_a_failing_block_still_stops_the_server(wheel: Binaries) -> None:
 def test_a_server_that_does_not_come_up_shows_what_it_said(
     wheel: Binaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(starter._THROWAWAY_SETTINGS, "no_such_setting", "on")
+    settings = (*starter._THROWAWAY_SETTINGS, "--no_such_setting=on")
+    monkeypatch.setattr(starter, "_THROWAWAY_SETTINGS", settings)
     with pytest.raises(PostgresUnavailableError, match="no_such_setting"):
         postgres_server(wheel).__enter__()
 

@@ -8,14 +8,19 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from aiograph.types import Durability, RunnableConfig
+from aiograph._config_types import Durability, RunnableConfig
 
 
-class HasId(Protocol):
-    """Something that knows its id, maybe not before it is asked."""
+class Answerable(Protocol):
+    """A task, as far as code that it runs may reach it."""
+
+    answers: Mapping[str, Any]
+    """Answers that it has had, by the questions' ids."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Made when it is first asked for."""
+        ...
 
 
 class RunScope:
@@ -29,6 +34,7 @@ class RunScope:
         "durability",
         "loop",
         "namespace",
+        "resume",
         "store",
         "thread_id",
         "writer",
@@ -47,6 +53,7 @@ class RunScope:
         namespace: str,
         durability: Durability,
         depth: int,
+        resume: Mapping[str, Any],
     ) -> None:
         self.loop = loop
         self.config = config
@@ -59,12 +66,26 @@ class RunScope:
         self.durability = durability
         self.depth = depth
         """How many runs this one is nested in."""
+        self.resume = resume
+        """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
 
 
 class TaskScope:
     """One attempt at one task."""
 
-    __slots__ = ("_task", "attempt", "calls", "metadata", "name", "path", "run", "step", "tags", "triggers")
+    __slots__ = (
+        "_task",
+        "asked",
+        "attempt",
+        "calls",
+        "metadata",
+        "name",
+        "path",
+        "run",
+        "step",
+        "tags",
+        "triggers",
+    )
 
     def __init__(
         self,
@@ -73,7 +94,7 @@ class TaskScope:
         path: tuple[Any, ...],
         step: int,
         triggers: tuple[str, ...],
-        task: HasId,
+        task: Answerable,
         tags: tuple[str, ...],
         metadata: Mapping[str, Any],
         attempt: int,
@@ -89,11 +110,22 @@ class TaskScope:
         self.attempt = attempt
         self.calls = 0
         """How many nested runs this attempt has started so far."""
+        self.asked = 0
+        """How many questions this attempt has asked so far."""
 
     @property
     def id(self) -> str:
         """The task's id; made when first asked for, as most runs never ask."""
         return self._task.id
+
+    @property
+    def answers(self) -> Mapping[str, Any]:
+        """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
+        return {**self.run.resume, **self._task.answers}
+
+    def use(self, question: str, answer: Any) -> None:
+        """Notes that an answer was used: the task needs it again, should it ask anything else."""
+        self._task.answers = {**self._task.answers, question: answer}
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from aiograph._cancel import until_done
+from aiograph._interrupt import questions_in
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError
 from aiograph.pregel._attempt import Lane, attempt
@@ -52,12 +53,12 @@ class Within(Generic[T]):
 
 
 async def execute(run: Run, tasks: Sequence[Task]) -> None:
-    """Runs the tasks that have no writes yet.
+    """Runs the tasks that have no writes yet, and no questions that nobody has answered.
 
     Raises:
         Exception: What the first failing task, in task order, raised; with notes that name it and the others.
     """
-    todo = [task for task in tasks if task.writes is None]
+    todo = [task for task in tasks if task.writes is None and not task.questions]
     if not todo:
         return
     if run.step_timeout is not None:
@@ -167,7 +168,7 @@ class _Crew:
             if self._is_broken:
                 return  # a loop that starts tasks eagerly may have seen the failure of one before
             await _settle(self._run, task, lane)
-            if task.error is None:
+            if task.error is None and not task.questions:
                 await _report(self._run, task)
         if task.error is not None and self._stops_at(task.error):
             self._is_broken = True
@@ -209,7 +210,7 @@ async def _report(run: Run, task: Task) -> None:
 
 
 async def _settle(run: Run, task: Task, lane: Lane) -> None:
-    """Runs one task; a failure is recorded on it, a cancellation passes through."""
+    """Runs one task; a failure or a question is recorded on it, a cancellation passes through."""
     try:
         await attempt(run, task, lane)
     except asyncio.CancelledError as cancelled:
@@ -220,7 +221,11 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
     except GeneratorExit:
         raise  # the loop is gone, and nothing may be awaited any more
     except BaseException as error:
-        task.error = error
+        questions = questions_in(error)
+        if questions is None:
+            task.error = error
+        else:
+            task.questions = questions
 
 
 def _is_cancelled() -> bool:

@@ -14,7 +14,7 @@ from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
-from aiograph.constants import ERROR
+from aiograph.constants import ERROR, INTERRUPT, RESUME
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
@@ -180,6 +180,17 @@ class Journal:
         """Keeps what a task raised, for those who look at the thread later."""
         assert task.error is not None
         writes = TaskWrites(task.id, task.path_text, [(ERROR, shown(task.error))])
+        self._record(task, self._saver.encode_writes(writes, self._hold))
+
+    def record_questions(self, task: Task) -> None:
+        """Keeps what a task asks, and the answers that it has had."""
+        answers = [(RESUME, dict(task.answers))] if task.answers else []
+        writes = TaskWrites(task.id, task.path_text, [(INTERRUPT, list(task.questions)), *answers])
+        self._record(task, self._saver.encode_writes(writes, self._hold))
+
+    def record_answers(self, task: Task) -> None:
+        """Keeps the answers that a task has had."""
+        writes = TaskWrites(task.id, task.path_text, [(RESUME, dict(task.answers))])
         self._record(task, self._saver.encode_writes(writes, self._hold))
 
     def _record(self, task: Task, encoded: Any) -> None:

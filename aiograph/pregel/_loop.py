@@ -8,14 +8,16 @@ its finished tasks are kept beside the checkpoint, and those tasks do not run ag
 from collections.abc import Sequence
 from typing import Any
 
+from aiograph._interrupt import Interrupted
 from aiograph.checkpoint.base import PendingWrite
-from aiograph.errors import ErrorCode, GraphRecursionError
+from aiograph.constants import INTERRUPT
+from aiograph.errors import ErrorCode, GraphRecursionError, InvalidResumeError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._execute import execute
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
-from aiograph.pregel._snapshot import restore_writes
+from aiograph.pregel._snapshot import restore_questions, restore_writes
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.pregel._update import apply_update, author
 from aiograph.types import RunnableConfig
@@ -41,7 +43,17 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
         raise
     if run.journal is not None:
         await run.journal.close()
-    return read_channels(run.state.values, run.output)
+    return _result(run)
+
+
+def _result(run: Run) -> Any:
+    """The output; with the questions that have stopped the run, unless they are asked further out."""
+    if run.questions and run.is_inner:
+        raise Interrupted(run.questions)
+    output = read_channels(run.state.values, run.output)
+    if not run.questions:
+        return output
+    return {**(output if isinstance(output, dict) else {}), INTERRUPT: list(run.questions)}
 
 
 async def _close_after(run: Run, error: BaseException) -> None:
@@ -68,19 +80,49 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
         if state.step > run.last_step:
             raise _too_many_steps(run)
         if pending:
-            restore_writes(tasks, pending)
+            _restore(run, tasks, pending)
             pending = ()
+        if _stops_at(run, tasks, run.stops.before):
+            return
         try:
             await _superstep(run, tasks)
         finally:
             for task in tasks:
                 task.let_go()
+        if run.questions or _stops_at(run, tasks, run.stops.after):
+            return
+
+
+def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:
+    """Gives tasks back what they had done, asked and been answered before a run was broken off."""
+    restore_writes(tasks, pending)
+    for task in restore_questions(tasks, pending, run.scope.resume):
+        if run.journal is not None:
+            run.journal.record_answers(task)
+
+
+def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
+    """Whether a run stops before or after these tasks, and has not stopped here already."""
+    if not names or not any(_is_among(task, names) for task in tasks):
+        return False
+    passed = run.state.seen.get(INTERRUPT, {})
+    if all(passed.get(name) == version for name, version in run.state.versions.items()):
+        return False
+    if run.emitter is not None:
+        run.emitter.interrupted(())
+    return True
+
+
+def _is_among(task: Task, names: frozenset[str]) -> bool:
+    return task.name in names or ("*" in names and not task.node.is_hidden)
 
 
 async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
     await _execute(run, tasks)
+    if any(task.questions for task in tasks):
+        return _stop_to_ask(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
     parent = await _keep(run, "loop", tasks)
@@ -88,6 +130,21 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
         run.emitter.stepped(run.state, tasks)
         _show_checkpoint(run, "loop", parent)
         await run.emitter.room()
+
+
+def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
+    """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
+    run.questions = [question for task in tasks for question in task.questions]
+    if run.journal is not None:
+        for task in tasks:
+            if task.questions:
+                run.journal.record_questions(task)
+            elif not task.recorded:
+                run.journal.record(task)
+    if run.emitter is not None:
+        for task in tasks:
+            run.emitter.finished(task)
+        run.emitter.interrupted(run.questions)
 
 
 async def _execute(run: Run, tasks: Sequence[Task]) -> None:
@@ -104,6 +161,13 @@ def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
             continue
         if run.journal is not None:
             run.journal.record_failure(task)
+            if isinstance(task.error, InvalidResumeError):
+                task.answers = {
+                    each: answer
+                    for each, answer in task.answers.items()
+                    if each not in task.error.interrupt_ids
+                }
+                run.journal.record_answers(task)  # so that the question is open again
         if run.emitter is not None:
             run.emitter.finished(task)
 

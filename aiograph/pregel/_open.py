@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,19 +18,20 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.config import task_namespace
-from aiograph.constants import NAMESPACE_SEPARATOR, START
+from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
 from aiograph.errors import CheckpointError, CheckpointQueryError
+from aiograph.pregel._answers import answers_in, require_saver
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._plan import Plan
-from aiograph.pregel._run import Run
-from aiograph.pregel._snapshot import run_metadata
+from aiograph.pregel._run import NO_STOPS, Run, Stops
+from aiograph.pregel._snapshot import open_questions, run_metadata
 from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
 from aiograph.pregel._tasks import due_nodes
 from aiograph.pregel._turns import TURNS
-from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
+from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
 
@@ -47,6 +48,7 @@ class Request:
     step_timeout: float | None
     store: Any
     on_conflict: OnConflict
+    stops: Stops
     checkpointer: BaseCheckpointSaver | bool | None
 
 
@@ -80,9 +82,12 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
         ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
     found = await _find(plan, place)
+    if found.storage is None:
+        require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
     is_resumed = found.saved is not None and _is_inherited(place, current_task.get())
-    run = _whole_run(plan, request, place, found, emitter)
+    answers = _inherited_answers() if is_resumed else answers_in(request.input, found.questions)
+    run = _whole_run(plan, request, place, found, emitter, answers)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
     run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
     if took_input:
@@ -90,7 +95,14 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
     if found.storage is not None:
         # a run without input may work for long before it writes: others are to see that it has begun
         await found.storage.saver.aclaim(place.config, found.storage.hold)
+    if request.stops is not NO_STOPS:
+        run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
     return Opened(run, False, found.pending)
+
+
+def _inherited_answers() -> Mapping[str, Any]:
+    outer = current_task.get()
+    return {} if outer is None else outer.answers
 
 
 class _Found(NamedTuple):
@@ -106,6 +118,13 @@ class _Found(NamedTuple):
         if self.saved is None or (self.storage is not None and self.storage.hold.is_behind):
             return ()
         return self.saved.pending_writes or ()
+
+    @property
+    def questions(self) -> Sequence[Interrupt]:
+        """What is asked and not answered; where tasks run again, what they have asked before."""
+        if self.saved is None or self.storage is None:
+            return ()
+        return open_questions(self.saved.pending_writes or (), again=self.storage.hold.is_behind)
 
 
 async def _find(plan: Plan, place: Place) -> _Found:
@@ -143,9 +162,16 @@ async def forget_the_past(place: Place, retention: Retention) -> None:
         )
 
 
-def _whole_run(plan: Plan, request: Request, place: Place, found: _Found, emitter: Emitter | None) -> Run:
-    state = found.state
-    scope = _scope(request, place, current_task.get(), emitter)
+def _whole_run(
+    plan: Plan,
+    request: Request,
+    place: Place,
+    found: _Found,
+    emitter: Emitter | None,
+    answers: Mapping[str, Any],
+) -> Run:
+    state, outer = found.state, current_task.get()
+    scope = _scope(request, place, outer, emitter, answers)
     limits = limits_of(request.config)
     return Run(
         host=Host(),
@@ -160,13 +186,15 @@ def _whole_run(plan: Plan, request: Request, place: Place, found: _Found, emitte
         output=request.output,
         recursion_limit=limits.recursion,
         last_step=state.step + limits.recursion - 1,
+        stops=request.stops,
+        is_inner=outer is not None and (place.saver is None or _is_inherited(place, outer)),
     )
 
 
 async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
     """A run that will not execute anything, at the checkpoint that `place` names."""
     found = await _find(plan, place)
-    return Opened(_whole_run(plan, request, place, found, None), False, found.pending)
+    return Opened(_whole_run(plan, request, place, found, None, {}), False, found.pending)
 
 
 def _hands_input_on(plan: Plan, state: RunState, took_input: bool) -> bool:
@@ -240,7 +268,13 @@ def _is_inherited(place: Place, outer: TaskScope | None) -> bool:
     return run is not None and (place.saver, place.thread_id) == (run.checkpointer, run.thread_id)
 
 
-def _scope(request: Request, place: Place, outer: TaskScope | None, emitter: Emitter | None) -> RunScope:
+def _scope(
+    request: Request,
+    place: Place,
+    outer: TaskScope | None,
+    emitter: Emitter | None,
+    answers: Mapping[str, Any],
+) -> RunScope:
     run = None if outer is None else outer.run
     context, store, durability = request.context, request.store, request.durability
     if run is not None:
@@ -258,6 +292,7 @@ def _scope(request: Request, place: Place, outer: TaskScope | None, emitter: Emi
         namespace=place.namespace,
         durability=durability or "async",
         depth=0 if run is None else run.depth + 1,
+        resume=answers,
     )
 
 

@@ -6,6 +6,7 @@ The engine fills these in; `config`, `runtime` and the bridge read them.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, Protocol
 
 from aiograph._config_types import Durability, RunnableConfig
@@ -75,12 +76,13 @@ class TaskScope:
 
     __slots__ = (
         "_task",
-        "asked",
         "attempt",
         "calls",
         "metadata",
         "name",
         "path",
+        "places",
+        "questions",
         "run",
         "step",
         "tags",
@@ -110,8 +112,10 @@ class TaskScope:
         self.attempt = attempt
         self.calls = 0
         """How many nested runs this attempt has started so far."""
-        self.asked = 0
-        """How many questions this attempt has asked so far."""
+        self.places = count()
+        """Numbers the questions of this attempt; threads that the node has started may ask at once."""
+        self.questions: list[Any] = []
+        """What this attempt, or a run nested in it, has asked without getting an answer."""
 
     @property
     def id(self) -> str:

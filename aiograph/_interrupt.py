@@ -52,11 +52,12 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         InvalidResumeError: The answer does not fit; the question stays open.
     """
     scope = require_task("interrupt()")
-    place, scope.asked = scope.asked, scope.asked + 1
-    question = question_id(scope.id, place)
+    question = question_id(scope.id, next(scope.places))
     answers = scope.answers
     if question not in answers:
-        raise Interrupted((Interrupt(value, question, response_schema=_shown(response_schema)),))
+        asked = Interrupt(value, question, response_schema=_shown(response_schema))
+        scope.questions.append(asked)
+        raise Interrupted((asked,))
     answer = _checked(answers[question], response_schema, question)
     scope.use(question, answers[question])
     return answer
@@ -67,15 +68,13 @@ def question_id(task_id: str, place: int) -> str:
     return _ids.digest_id((task_id, "interrupt", str(place))).replace("-", "")
 
 
-def questions_in(error: BaseException) -> Sequence[Interrupt] | None:
-    """The questions that an exception carries, alone or in a group; `None` if there is anything else."""
-    if isinstance(error, Interrupted):
-        return error.questions
-    if isinstance(error, BaseExceptionGroup):
-        parts = [questions_in(each) for each in error.exceptions]
-        if all(part is not None for part in parts):
-            return [question for part in parts for question in part or ()]
-    return None
+def refused_answers(error: BaseException) -> frozenset[str]:
+    """The ids of the questions whose answers did not fit, if that is what an error is about."""
+    if isinstance(error, InvalidResumeError):
+        return frozenset(error.interrupt_ids)
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    causes = () if error.__cause__ is None else (error.__cause__,)
+    return frozenset().union(*map(refused_answers, (*parts, *causes)))
 
 
 def _shown(schema: Any) -> Any:

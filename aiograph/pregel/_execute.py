@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from aiograph._cancel import until_done
-from aiograph._interrupt import questions_in
+from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError
 from aiograph.pregel._attempt import Lane, attempt
@@ -77,7 +77,7 @@ def _lane(run: Run) -> Lane:
 
 async def _alone(run: Run, task: Task) -> None:
     await Within(copy_context(), _settle(run, task, _lane(run)))
-    if task.error is None and run.host.is_cancelled():
+    if task.writes is not None and run.host.is_cancelled():
         # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
         await _report(run, task)
         raise asyncio.CancelledError
@@ -220,12 +220,10 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         task.error.__cause__ = cancelled
     except GeneratorExit:
         raise  # the loop is gone, and nothing may be awaited any more
+    except Interrupted as asked:
+        task.questions = asked.questions
     except BaseException as error:
-        questions = questions_in(error)
-        if questions is None:
-            task.error = error
-        else:
-            task.questions = questions
+        task.error = error
 
 
 def _is_cancelled() -> bool:

@@ -8,6 +8,7 @@ the order in which they were handed over. What was handed over is written even i
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
@@ -86,8 +87,8 @@ class Journal:
         """The versions of the channels in that checkpoint."""
         self._source: str | None = None
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
-        self._held: dict[str, Any] = {}
-        """Under `"exit"`: by task, writes that belong to that checkpoint."""
+        self._held: dict[str, list[Any]] = {}
+        """Under `"exit"`: by task, writes that belong to that checkpoint, oldest first."""
         self._backlog = _Backlog(storage)
 
     @property
@@ -195,7 +196,7 @@ class Journal:
 
     def _record(self, task: Task, encoded: Any) -> None:
         if self._source is not None:
-            self._held[task.id] = encoded
+            self._held.setdefault(task.id, []).append(encoded)
         else:
             self._hand_over(_Record(self.config, [encoded]))
 
@@ -230,7 +231,7 @@ class Journal:
             source, self._source = self._source, None
             self._hand_over(self._encode(source, []))
             if self._held:
-                self._hand_over(_Record(self.config, list(self._held.values())))
+                self._hand_over(_Record(self.config, [*chain.from_iterable(self._held.values())]))
         await self._backlog.flush()
 
 

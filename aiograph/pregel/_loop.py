@@ -8,12 +8,14 @@ its finished tasks are kept beside the checkpoint, and those tasks do not run ag
 from collections.abc import Sequence
 from typing import Any
 
-from aiograph._interrupt import Interrupted
+from aiograph._context import require_task
+from aiograph._interrupt import Interrupted, refused_answers
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
-from aiograph.errors import ErrorCode, GraphRecursionError, InvalidResumeError
+from aiograph.errors import ErrorCode, GraphRecursionError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._execute import execute
+from aiograph.pregel._journal import Journal
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
@@ -49,6 +51,7 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
 def _result(run: Run) -> Any:
     """The output; with the questions that have stopped the run, unless they are asked further out."""
     if run.questions and run.is_inner:
+        require_task("a nested run").questions.extend(run.questions)
         raise Interrupted(run.questions)
     output = read_channels(run.state.values, run.output)
     if not run.questions:
@@ -151,24 +154,35 @@ async def _execute(run: Run, tasks: Sequence[Task]) -> None:
     try:
         await execute(run, tasks)
     except BaseException:
+        _keep_unfinished(run.journal, tasks)
         _tell_failures(run, tasks)
         raise
 
 
-def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
+def _keep_unfinished(journal: Journal | None, tasks: Sequence[Task]) -> None:
+    """Keeps what went wrong, and what tasks have asked although others failed."""
+    if journal is None:
+        return
     for task in tasks:
-        if task.error is None:
-            continue
-        if run.journal is not None:
-            run.journal.record_failure(task)
-            if isinstance(task.error, InvalidResumeError):
-                task.answers = {
-                    each: answer
-                    for each, answer in task.answers.items()
-                    if each not in task.error.interrupt_ids
-                }
-                run.journal.record_answers(task)  # so that the question is open again
-        if run.emitter is not None:
+        if task.questions:
+            journal.record_questions(task)
+        elif task.error is not None:
+            journal.record_failure(task)
+            _reopen(journal, task, refused_answers(task.error))
+
+
+def _reopen(journal: Journal, task: Task, questions: frozenset[str]) -> None:
+    """Takes back answers that did not fit, so that the questions are open again."""
+    if questions:
+        task.answers = {each: answer for each, answer in task.answers.items() if each not in questions}
+        journal.record_answers(task)
+
+
+def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
+    if run.emitter is None:
+        return
+    for task in tasks:
+        if task.error is not None:
             run.emitter.finished(task)
 
 

@@ -22,6 +22,7 @@ from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
 from aiograph.errors import CheckpointError, CheckpointQueryError
 from aiograph.pregel._answers import answers_in, require_saver
 from aiograph.pregel._emit import Emitter
+from aiograph.pregel._fork import has_questions, moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._plan import Plan
@@ -29,7 +30,7 @@ from aiograph.pregel._run import NO_STOPS, Run, Stops
 from aiograph.pregel._snapshot import open_questions, run_metadata
 from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
-from aiograph.pregel._tasks import due_nodes
+from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.pregel._turns import TURNS
 from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
@@ -92,12 +93,33 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
     run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
     if took_input:
         return Opened(run, True, ())
-    if found.storage is not None:
+    pending = found.pending
+    if found.is_asked_again:
+        pending = await _go_back(run, found, answers)
+    elif found.storage is not None:
         # a run without input may work for long before it writes: others are to see that it has begun
         await found.storage.saver.aclaim(place.config, found.storage.hold)
     if request.stops is not NO_STOPS:
         run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
-    return Opened(run, False, found.pending)
+    return Opened(run, False, pending)
+
+
+async def _go_back(run: Run, found: "_Found", answers: Mapping[str, Any]) -> Sequence[PendingWrite]:
+    """Goes over to a copy of the checkpoint that the run starts from, and returns what is pending there."""
+    assert run.journal is not None
+    past, asked = due_tasks(run.plan, run.state, 0), found.kept
+    own = own_questions(past, asked)
+    require_own(answers, own)
+    parent = run.journal.parent_config
+    await run.journal.commit("fork", ())
+    if run.emitter is not None and run.emitter.wants_checkpoints:
+        run.emitter.checkpoint(run.state, run.journal.config, parent, run.journal.metadata("fork"))
+    tasks = due_tasks(run.plan, run.state, 0)
+    names = new_names(own, tasks)
+    run.scope.resume = {names[each]: answer for each, answer in answers.items()}
+    if not answers:
+        return ()
+    return moved(asked, names, {old.id: new.id for old, new in zip(past, tasks, strict=True)})
 
 
 def _inherited_answers() -> Mapping[str, Any]:
@@ -113,18 +135,29 @@ class _Found(NamedTuple):
     storage: Storage | None
 
     @property
+    def kept(self) -> Sequence[PendingWrite]:
+        """All writes beside the checkpoint."""
+        return () if self.saved is None else self.saved.pending_writes or ()
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the thread has left the checkpoint behind."""
+        return self.storage is not None and self.storage.hold.is_behind
+
+    @property
     def pending(self) -> Sequence[PendingWrite]:
         """What finished tasks have written; in a past that the thread has left behind, they run again."""
-        if self.saved is None or (self.storage is not None and self.storage.hold.is_behind):
-            return ()
-        return self.saved.pending_writes or ()
+        return () if self.is_past else self.kept
+
+    @property
+    def is_asked_again(self) -> bool:
+        """Whether it is a past whose tasks have asked."""
+        return self.is_past and has_questions(self.kept)
 
     @property
     def questions(self) -> Sequence[Interrupt]:
         """What is asked and not answered; where tasks run again, what they have asked before."""
-        if self.saved is None or self.storage is None:
-            return ()
-        return open_questions(self.saved.pending_writes or (), again=self.storage.hold.is_behind)
+        return open_questions(self.kept, again=self.is_past)
 
 
 async def _find(plan: Plan, place: Place) -> _Found:

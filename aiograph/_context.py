@@ -4,7 +4,7 @@ The engine fills these in; `config`, `runtime` and the bridge read them.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from itertools import count
 from typing import Any, Protocol
@@ -78,6 +78,7 @@ class TaskScope:
         "_task",
         "attempt",
         "calls",
+        "is_stopped",
         "metadata",
         "name",
         "path",
@@ -116,6 +117,8 @@ class TaskScope:
         """Numbers the questions of this attempt; threads that the node has started may ask at once."""
         self.questions: list[Any] = []
         """What this attempt, or a run nested in it, has asked without getting an answer."""
+        self.is_stopped = False
+        """Whether it must not finish, for these questions or because a run nested in it has stopped."""
 
     @property
     def id(self) -> str:
@@ -126,6 +129,11 @@ class TaskScope:
     def answers(self) -> Mapping[str, Any]:
         """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
         return {**self.run.resume, **self._task.answers}
+
+    def stop(self, questions: Iterable[Any]) -> None:
+        """Notes that the attempt cannot finish, and what it waits for."""
+        self.is_stopped = True
+        self.questions.extend(questions)
 
     def use(self, question: str, answer: Any) -> None:
         """Notes that an answer was used: the task needs it again, should it ask anything else."""

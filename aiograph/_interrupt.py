@@ -24,7 +24,7 @@ class Interrupt:
 
 
 class Interrupted(BaseException):
-    """Ends an attempt at a task whose questions have no answer yet.
+    """Ends an attempt at a task that waits for answers, or for the run nested in it to be gone on with.
 
     Not an `Exception`, so that a node's `except Exception` does not swallow it.
     """
@@ -56,7 +56,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
     answers = scope.answers
     if question not in answers:
         asked = Interrupt(value, question, response_schema=_shown(response_schema))
-        scope.questions.append(asked)
+        scope.stop((asked,))
         raise Interrupted((asked,))
     answer = _checked(answers[question], response_schema, question)
     scope.use(question, answers[question])

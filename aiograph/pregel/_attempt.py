@@ -106,11 +106,12 @@ async def _once(run: Run, task: Task, lane: Lane, number: int) -> None:
     writes: list[Write] = []
     try:
         output = await _call(task.node, task.input, scope, lane)
-        writes = await _writes(run, task.node, output, scope)
+        if not scope.is_stopped:
+            writes = await _writes(run, task.node, output, scope)
     except (SystemExit, KeyboardInterrupt) as error:
         raise CarriedExit(error) from error
     except Interrupted:
-        if not scope.questions:
+        if not scope.is_stopped:
             raise  # asked in the name of another task
     except BaseExceptionGroup as group:
         questions, failures = group.split(Interrupted)
@@ -118,7 +119,7 @@ async def _once(run: Run, task: Task, lane: Lane, number: int) -> None:
             raise
         if failures is not None:
             raise failures from failures.__cause__
-    if scope.questions:
+    if scope.is_stopped:
         # whatever the node has made of it: a question that was swallowed would be lost without a word
         raise Interrupted(scope.questions)
     task.writes = writes

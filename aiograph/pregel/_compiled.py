@@ -39,6 +39,7 @@ from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._update import clear
 from aiograph.types import (
+    Command,
     Durability,
     OnConflict,
     OnError,
@@ -179,7 +180,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     async def ainvoke(
         self,
-        input: InputT | None,
+        input: InputT | Command[Any] | None,
         config: RunnableConfig | None = None,
         *,
         context: ContextT | None = None,
@@ -194,7 +195,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """Runs the graph to its end and returns its output.
 
         Args:
-            input: The input; `None` goes on where the thread stands.
+            input: The input; `None` goes on where the thread stands, `Command(resume=...)` with an answer.
             config: Thread, limits, tags and metadata of this run.
             context: Handed to nodes as `runtime.context`.
             stream_mode: With another mode than `"values"`, the list of that mode's chunks is returned.
@@ -244,7 +245,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     async def astream(
         self,
-        input: InputT | None,
+        input: InputT | Command[Any] | None,
         config: RunnableConfig | None = None,
         *,
         context: ContextT | None = None,
@@ -259,7 +260,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """Runs the graph and yields what it does, as it happens.
 
         Args:
-            input: The input; `None` goes on where the thread stands.
+            input: The input; `None` goes on where the thread stands, `Command(resume=...)` with an answer.
             config: Thread, limits, tags and metadata of this run.
             context: Handed to nodes as `runtime.context`.
             stream_mode: One mode yields its payloads; a list yields `(mode, payload)`. The default is

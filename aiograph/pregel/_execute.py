@@ -168,7 +168,7 @@ class _Crew:
             if self._is_broken:
                 return  # a loop that starts tasks eagerly may have seen the failure of one before
             await _settle(self._run, task, lane)
-            if task.error is None and not task.questions:
+            if task.writes is not None:
                 await _report(self._run, task)
         if task.error is not None and self._stops_at(task.error):
             self._is_broken = True

@@ -1,8 +1,8 @@
 """Questions of a superstep that a run goes back to, and what becomes of them at a copy of it. Pure.
 
-A run that starts from a checkpoint which its thread has left behind, and whose tasks have asked, starts from a
-copy: what is asked and answered from there on is not mixed with what was. At the copy tasks have other ids, and
-so have their questions. What a nested graph asked cannot be told under its new id before it is asked again.
+A run that goes back to a checkpoint whose tasks have asked starts from a copy of it: what is asked and
+answered from there on is not mixed with what was. At the copy tasks have other ids, and so have their
+questions. What a nested graph asked cannot be told under its new id before it is asked again.
 """
 
 from collections import Counter

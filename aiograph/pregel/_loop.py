@@ -50,8 +50,8 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
 
 def _result(run: Run) -> Any:
     """The output; with the questions that have stopped the run, unless they are asked further out."""
-    if run.questions and run.is_inner:
-        require_task("a nested run").questions.extend(run.questions)
+    if run.is_stopped and run.is_inner:
+        require_task("a nested run").stop(run.questions)
         raise Interrupted(run.questions)
     output = read_channels(run.state.values, run.output)
     if not run.questions:
@@ -92,7 +92,7 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
         finally:
             for task in tasks:
                 task.let_go()
-        if run.questions or _stops_at(run, tasks, run.stops.after):
+        if run.is_stopped or _stops_at(run, tasks, run.stops.after):
             return
 
 
@@ -111,6 +111,7 @@ def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
     passed = run.state.seen.get(INTERRUPT, {})
     if all(passed.get(name) == version for name, version in run.state.versions.items()):
         return False
+    run.is_stopped = True
     if run.emitter is not None:
         run.emitter.interrupted(())
     return True
@@ -124,7 +125,7 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
     await _execute(run, tasks)
-    if any(task.questions for task in tasks):
+    if any(task.writes is None for task in tasks):
         return _stop_to_ask(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
@@ -137,12 +138,13 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
 
 def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
+    run.is_stopped = True
     run.questions = [question for task in tasks for question in task.questions]
     if run.journal is not None:
         for task in tasks:
             if task.questions:
                 run.journal.record_questions(task)
-            elif not task.recorded:
+            elif task.writes is not None and not task.recorded:
                 run.journal.record(task)
     if run.emitter is not None:
         for task in tasks:

@@ -29,10 +29,10 @@ from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Run, Stops
 from aiograph.pregel._snapshot import open_questions, run_metadata
 from aiograph.pregel._start import take_input
-from aiograph.pregel._state import RunState, fresh_state, restored_state
+from aiograph.pregel._state import NestedRun, RunState, fresh_state, restored_state
 from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.pregel._turns import TURNS
-from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
+from aiograph.types import Command, Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
 
@@ -60,6 +60,8 @@ class Place(NamedTuple):
     thread_id: str | None
     namespace: str
     checkpoint_id: str | None
+    nested: NestedRun | None = None
+    """For a run without a saver: whose it is, if it is nested."""
 
     @property
     def config(self) -> RunnableConfig:
@@ -87,7 +89,8 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
         require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
     is_resumed = found.saved is not None and _is_inherited(place, current_task.get())
-    answers = _inherited_answers() if is_resumed else answers_in(request.input, found.questions)
+    is_handed_on = is_resumed or (place.nested is not None and not isinstance(request.input, Command))
+    answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
     run = _whole_run(plan, request, place, found, emitter, answers)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
     run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
@@ -162,7 +165,7 @@ class _Found(NamedTuple):
 
 async def _find(plan: Plan, place: Place) -> _Found:
     if place.saver is None or place.thread_id is None:
-        return _Found(None, fresh_state(plan, place.namespace), None)
+        return _Found(None, fresh_state(plan, place.namespace, place.nested), None)
     saved, hold = await place.saver.ahold(place.config)
     state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
     return _Found(saved, state, Storage(place.saver, hold, place.thread_id))
@@ -251,7 +254,8 @@ def find_place(
     """
     saver = _saver(checkpointer, outer)
     if saver is None:
-        return Place(None, None, "", None)
+        nested = None if outer is None else NestedRun(outer, _number_of_call(outer))
+        return Place(None, None, "", None, nested)
     if outer is not None and saver is outer.run.checkpointer and _is_ambient(config, outer):
         return _inherited(saver, outer)
     return _named(saver, config)
@@ -291,9 +295,14 @@ def _is_ambient(config: RunnableConfig, outer: TaskScope) -> bool:
 
 
 def _inherited(saver: BaseCheckpointSaver, outer: TaskScope) -> Place:
-    outer.calls += 1
-    suffix = f"{NAMESPACE_SEPARATOR}{outer.calls - 1}" if outer.calls > 1 else ""
+    number = _number_of_call(outer)
+    suffix = f"{NAMESPACE_SEPARATOR}{number}" if number else ""
     return Place(saver, outer.run.thread_id, task_namespace(outer) + suffix, None)
+
+
+def _number_of_call(outer: TaskScope) -> int:
+    outer.calls += 1
+    return outer.calls - 1
 
 
 def _is_inherited(place: Place, outer: TaskScope | None) -> bool:

@@ -49,8 +49,10 @@ class Run:
     """Where it stops for whoever runs it."""
     is_inner: bool
     """Whether it is nested in a run that asks its questions on."""
+    is_stopped: bool = False
+    """Whether it has stopped before its end, to ask or where it was told to."""
     questions: Sequence[Interrupt] = ()
-    """What stopped it."""
+    """What it has stopped to ask."""
 
     @property
     def remaining(self) -> int:

@@ -113,7 +113,7 @@ async def test_parallel_nodes_ask_together_and_each_gets_its_own_answer() -> Non
 
 
 async def test_tasks_made_by_send_ask_each_for_itself() -> None:
-    async def ask(number: int) -> State:
+    async def ask(number: Any) -> State:
         return {"log": [f"{number}: {interrupt(number)}"]}
 
     builder: Any = StateGraph(State).add_node("ask", ask)
@@ -253,7 +253,7 @@ async def test_an_answer_may_be_any_value(answer: Any) -> None:
 
     graph = one_node(node)
     await graph.ainvoke({}, THREAD)
-    await graph.ainvoke(Command(resume=answer if answer != [] else []), THREAD)
+    await graph.ainvoke(Command(resume=answer), THREAD)
     assert seen == [answer]
 
 
@@ -480,7 +480,7 @@ async def test_the_state_shows_open_questions_and_the_history_those_that_were_as
     assert live.values == {"log": ["a: x"]}
     as_it_was = await graph.aget_state(live.config)
     assert ([each.value for each in as_it_was.interrupts], as_it_was.next) == (["a 0", "b 0"], ("a", "b"))
-    assert [each async for each in graph.aget_state_history(THREAD)][0] == as_it_was
+    assert await anext(graph.aget_state_history(THREAD)) == as_it_was
 
 
 def test_of_threads_that_race_to_answer_one_wins_and_the_node_runs_once() -> None:

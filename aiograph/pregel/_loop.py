@@ -83,7 +83,7 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
         if state.step > run.last_step:
             raise _too_many_steps(run)
         if pending:
-            _restore(run, tasks, pending)
+            await _restore(run, tasks, pending)
             pending = ()
         if _stops_at(run, tasks, run.stops.before):
             return
@@ -96,12 +96,17 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
             return
 
 
-def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:
-    """Gives tasks back what they had done, asked and been answered before a run was broken off."""
+async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:
+    """Gives tasks back what they had done, asked and been answered before a run was broken off.
+
+    New answers are stored before anything happens because of them: nobody likes to be asked twice.
+    """
     restore_writes(tasks, pending)
-    for task in restore_questions(tasks, pending, run.scope.resume):
-        if run.journal is not None:
+    answered = restore_questions(tasks, pending, run.scope.resume)
+    if run.journal is not None and answered:
+        for task in answered:
             run.journal.record_answers(task)
+        await run.journal.flush()
 
 
 def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
@@ -126,7 +131,7 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
         run.emitter.started(tasks)
     await _execute(run, tasks)
     if any(task.writes is None for task in tasks):
-        return _stop_to_ask(run, tasks)
+        return await _stop_to_ask(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
     parent = await _keep(run, "loop", tasks)
@@ -136,7 +141,7 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
         await run.emitter.room()
 
 
-def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
+async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
     run.is_stopped = True
     run.questions = [question for task in tasks for question in task.questions]
@@ -146,10 +151,13 @@ def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
                 run.journal.record_questions(task)
             elif task.writes is not None and not task.recorded:
                 run.journal.record(task)
-    if run.emitter is not None:
-        for task in tasks:
-            run.emitter.finished(task)
-        run.emitter.interrupted(run.questions)
+    if run.emitter is None:
+        return
+    if run.journal is not None and run.journal.is_strict:
+        await run.journal.flush()
+    for task in tasks:
+        run.emitter.finished(task)
+    run.emitter.interrupted(run.questions)
 
 
 async def _execute(run: Run, tasks: Sequence[Task]) -> None:

@@ -80,6 +80,17 @@ async def test_several_modes_show_each_its_own() -> None:
     assert sorted(mode for mode, chunk in chunks if "__interrupt__" in chunk) == ["updates", "values"]
 
 
+@pytest.mark.parametrize("mode", ["values", "updates", "tasks", "debug"])
+async def test_a_question_is_stored_before_it_is_shown(mode: Any) -> None:
+    graph = graph_of()
+    async for chunk in graph.astream({}, THREAD, stream_mode=mode, durability="sync"):
+        if "well?" in str(chunk):
+            assert (await graph.aget_state(THREAD)).interrupts
+            break
+    else:
+        pytest.fail("no question was shown")
+
+
 @pytest.mark.parametrize("mode", ["custom", "checkpoints"])
 async def test_other_modes_do_not_show_questions(mode: str) -> None:
     assert not [chunk for chunk in await shown(graph_of(), {}, mode) if "__interrupt__" in chunk]

@@ -2,6 +2,10 @@
 
 import asyncio
 import operator
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -522,6 +526,36 @@ def test_a_new_process_finds_questions_and_answers_in_the_file(tmp_path: Path) -
             output = graph.invoke({} if resume is None else Command(resume=resume), THREAD)
         assert list(asked(output)) == ([f"a {step}"] if step < 2 else [])
     assert output == {"log": ["a: x y"]}
+
+
+ANSWERED_AND_KILLED = """
+import os, signal, sys
+from aiograph.checkpoint.sqlite import SqliteSaver
+from aiograph.types import Command, interrupt
+from tests.scenarios.test_interrupts import THREAD, one_node
+
+
+def node(state):
+    interrupt("well?")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+with SqliteSaver("threads.db") as saver:
+    graph = one_node(node, saver)
+    graph.invoke({}, THREAD)
+    graph.invoke(Command(resume="yes"), THREAD, durability=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_an_answer_outlives_the_process_that_took_it(tmp_path: Path, durability: Durability) -> None:
+    command = [sys.executable, "-c", ANSWERED_AND_KILLED, durability]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run(command, cwd=tmp_path, env=env, check=False).returncode == -signal.SIGKILL
+    with SqliteSaver(tmp_path / "threads.db") as saver:
+        graph = one_node(lambda state: {"log": [interrupt("well?")]}, saver)
+        assert graph.get_state(THREAD).interrupts == ()
+        assert graph.invoke(None, THREAD) == {"log": ["yes"]}
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

@@ -167,7 +167,8 @@ async def test_a_graph_inside_a_node_stops_the_graph_around_it() -> None:
     inner = StateGraph(State).add_sequence(nodes).add_edge(START, "a").compile(interrupt_before=["b", "c"])
     builder = StateGraph(State).add_node("inner", inner).add_node("beside", logging("beside"))
     graph: Any = builder.add_edge(START, "inner").add_edge(START, "beside").compile(InMemorySaver())
-    for input in ({}, None):
+    inputs: list[Any] = [{}, None]
+    for input in inputs:
         assert await graph.ainvoke(input, THREAD) == {"log": []}
         assert (await graph.aget_state(THREAD)).next == ("inner",)
     assert await graph.ainvoke(None, THREAD) == {"log": ["beside", "a", "b", "c"]}

@@ -135,10 +135,6 @@ class TaskScope:
         self.is_stopped = True
         self.questions.extend(questions)
 
-    def use(self, question: str, answer: Any) -> None:
-        """Notes that an answer was used: the task needs it again, should it ask anything else."""
-        self._task.answers = {**self._task.answers, question: answer}
-
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)
 """The task whose code runs here; `None` outside of any run."""

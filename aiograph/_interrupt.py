@@ -5,6 +5,7 @@ on n alone, so when the task runs again it finds the answers to the questions th
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,9 +59,8 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         asked = Interrupt(value, question, response_schema=_shown(response_schema))
         scope.stop((asked,))
         raise Interrupted((asked,))
-    answer = _checked(answers[question], response_schema, question)
-    scope.use(question, answers[question])
-    return answer
+    # the node may change what it gets; when it runs again, it gets what was answered
+    return _checked(deepcopy(answers[question]), response_schema, question)
 
 
 def question_id(task_id: str, place: int) -> str:

@@ -92,7 +92,7 @@ async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
     except TimeoutError as error:
         if not limit.expired():
             raise
-        names = ", ".join(repr(task.name) for task in todo if task.writes is None)
+        names = ", ".join(repr(task.name) for task in todo if task.writes is None and not task.questions)
         raise TimeoutError(
             f"step {run.state.step} did not end within its step_timeout of {seconds} s; "
             f"still running: {names}"

@@ -184,9 +184,8 @@ class Journal:
         self._record(task, self._saver.encode_writes(writes, self._hold))
 
     def record_questions(self, task: Task) -> None:
-        """Keeps what a task asks, and the answers that it has had."""
-        answers = [(RESUME, dict(task.answers))] if task.answers else []
-        writes = TaskWrites(task.id, task.path_text, [(INTERRUPT, list(task.questions)), *answers])
+        """Keeps what a task asks; answers that it has had are kept already."""
+        writes = TaskWrites(task.id, task.path_text, [(INTERRUPT, list(task.questions))])
         self._record(task, self._saver.encode_writes(writes, self._hold))
 
     def record_answers(self, task: Task) -> None:

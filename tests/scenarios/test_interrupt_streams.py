@@ -7,6 +7,7 @@ import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import START, StateGraph
+from aiograph.testing.faults import FaultySaver, delay_turns
 from aiograph.types import Command, Interrupt, RunnableConfig, interrupt
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -24,9 +25,9 @@ async def work(state: State) -> State:
     return {"log": ["work"]}
 
 
-def graph_of() -> Any:
+def graph_of(saver: Any = None) -> Any:
     builder = StateGraph(State).add_node(ask).add_node(work)
-    return builder.add_edge(START, "ask").add_edge(START, "work").compile(InMemorySaver())
+    return builder.add_edge(START, "ask").add_edge(START, "work").compile(saver or InMemorySaver())
 
 
 async def shown(graph: Any, input: Any, mode: Any) -> list[Any]:
@@ -82,7 +83,7 @@ async def test_several_modes_show_each_its_own() -> None:
 
 @pytest.mark.parametrize("mode", ["values", "updates", "tasks", "debug"])
 async def test_a_question_is_stored_before_it_is_shown(mode: Any) -> None:
-    graph = graph_of()
+    graph = graph_of(FaultySaver(InMemorySaver(), before=delay_turns(20)))
     async for chunk in graph.astream({}, THREAD, stream_mode=mode, durability="sync"):
         if "well?" in str(chunk):
             assert (await graph.aget_state(THREAD)).interrupts

@@ -176,6 +176,16 @@ async def test_a_thread_that_a_node_has_started_may_ask() -> None:
     assert await graph.ainvoke(Command(resume="heard"), THREAD) == {"log": ["heard"]}
 
 
+async def test_a_router_may_ask_where_to_go() -> None:
+    builder: Any = StateGraph(State)
+    for name in "abc":
+        builder.add_node(name, Runs().quiet(name))
+    builder.add_edge(START, "a").add_conditional_edges("a", lambda state: interrupt("where?"), ["b", "c"])
+    graph = builder.compile(InMemorySaver())
+    assert list(asked(await graph.ainvoke({}, THREAD))) == ["where?"]
+    assert await graph.ainvoke(Command(resume="c"), THREAD) == {"log": ["a", "c"]}
+
+
 async def test_a_failure_beside_a_question_in_a_nodes_own_task_group_is_raised() -> None:
     async def fail() -> None:
         raise OSError("broken")
@@ -380,6 +390,33 @@ async def test_a_nodes_timeout_does_not_count_while_nobody_answers() -> None:
         await graph.ainvoke(Command(resume="yes"), THREAD)
 
 
+async def test_a_step_timeout_names_what_still_runs_and_the_question_stays() -> None:
+    async def hang(state: State) -> None:
+        await asyncio.Event().wait()
+
+    nodes = {"a": Runs().asking("a"), "b": hang}
+    graph = side_by_side(InMemorySaver(), nodes, step_timeout=0.05)
+    with pytest.raises(TimeoutError, match=r"still running: 'b'$"):
+        await graph.ainvoke({}, THREAD)
+    assert [question.value for question in (await graph.aget_state(THREAD)).interrupts] == ["a 0"]
+
+
+async def test_a_cancelled_run_keeps_what_was_asked() -> None:
+    runs, waiting = Runs(), asyncio.Event()
+
+    async def hang(state: State) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    graph = side_by_side(InMemorySaver(), {"a": runs.asking("a"), "b": hang})
+    run = asyncio.create_task(graph.ainvoke({}, THREAD))
+    await waiting.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert [question.value for question in (await graph.aget_state(THREAD)).interrupts] == ["a 0"]
+
+
 # -- answers that are refused ------------------------------------------------------------------------------
 
 
@@ -508,6 +545,16 @@ def test_of_threads_that_race_to_answer_one_wins_and_the_node_runs_once() -> Non
     assert len(won) == 1
     assert won == [graph.get_state(THREAD).values]
     assert won[0]["log"][0] in ended
+
+
+async def test_of_answers_that_queue_the_first_counts() -> None:
+    graph, ended = racing()
+    await graph.ainvoke({}, THREAD)
+    answers = (graph.ainvoke(Command(resume=n), THREAD, on_conflict="wait") for n in range(2))
+    first, second = await asyncio.gather(*answers, return_exceptions=True)
+    assert first == {"log": ["0"]}
+    assert isinstance(second, UnknownInterruptError)
+    assert ended == ["0"]
 
 
 def racing() -> tuple[Any, list[str]]:

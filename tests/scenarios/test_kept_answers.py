@@ -11,7 +11,8 @@ import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite import SqliteSaver
-from aiograph.errors import UnknownInterruptError
+from aiograph.errors import CheckpointError, UnknownInterruptError
+from aiograph.testing.faults import FaultySaver, fail_at
 from aiograph.types import Command, Durability, interrupt
 from tests.scenarios.test_interrupts import THREAD, Runs, asked, one_node, side_by_side
 
@@ -53,6 +54,36 @@ def test_an_answer_outlives_the_process_that_took_it(tmp_path: Path, durability:
         graph = one_node(lambda state: {"log": [interrupt("well?")]}, saver)
         assert graph.get_state(THREAD).interrupts == ()
         assert graph.invoke(None, THREAD) == {"log": ["yes"]}
+
+
+async def next_input(graph: Any) -> Any:
+    """What a caller passes who looks at the thread first."""
+    state = await graph.aget_state(THREAD)
+    if state.metadata is None:
+        return {}
+    answers = {question.id: question.value.upper() for question in state.interrupts}
+    return Command(resume=answers) if answers else None
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_wherever_the_saver_fails_the_thread_comes_to_its_end(
+    when: str, durability: Durability
+) -> None:
+    failures = 0
+    for number in range(1, 30):
+        kept = InMemorySaver()
+        faulty = FaultySaver(kept, **{when: fail_at(number, OSError)})  # type: ignore[arg-type]
+        nodes = {"a": Runs().asking("a", 2), "b": Runs().asking("b")}
+        graph, looking = side_by_side(faulty, nodes), side_by_side(kept, nodes)
+        output: Any = {"__interrupt__": ()}
+        while "__interrupt__" in output:
+            try:
+                output = await graph.ainvoke(await next_input(looking), THREAD, durability=durability)
+            except (OSError, CheckpointError):
+                failures += 1
+        assert output == {"log": ["a: A 0 A 1", "b: B 0"]}
+    assert failures >= 8
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])

@@ -4,9 +4,9 @@ The engine fills these in; `config`, `runtime` and the bridge read them.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from itertools import count
+from threading import Lock
 from typing import Any, Protocol
 
 from aiograph._config_types import Durability, RunnableConfig
@@ -22,6 +22,10 @@ class Answerable(Protocol):
     def id(self) -> str:
         """Made when it is first asked for."""
         ...
+
+
+_ASKING = Lock()
+"""Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
 
 class RunScope:
@@ -75,6 +79,7 @@ class TaskScope:
     """One attempt at one task."""
 
     __slots__ = (
+        "_asked",
         "_task",
         "attempt",
         "calls",
@@ -82,7 +87,6 @@ class TaskScope:
         "metadata",
         "name",
         "path",
-        "places",
         "questions",
         "run",
         "step",
@@ -113,9 +117,8 @@ class TaskScope:
         self.attempt = attempt
         self.calls = 0
         """How many nested runs this attempt has started so far."""
-        self.places = count()
-        """Numbers the questions of this attempt; threads that the node has started may ask at once."""
-        self.questions: list[Any] = []
+        self._asked = 0
+        self.questions: Sequence[Any] = ()
         """What this attempt, or a run nested in it, has asked without getting an answer."""
         self.is_stopped = False
         """Whether it must not finish, for these questions or because a run nested in it has stopped."""
@@ -130,10 +133,17 @@ class TaskScope:
         """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
         return {**self.run.resume, **self._task.answers}
 
-    def stop(self, questions: Iterable[Any]) -> None:
+    def next_place(self) -> int:
+        """Numbers the questions of this attempt."""
+        with _ASKING:
+            self._asked += 1
+            return self._asked - 1
+
+    def stop(self, questions: Sequence[Any]) -> None:
         """Notes that the attempt cannot finish, and what it waits for."""
-        self.is_stopped = True
-        self.questions.extend(questions)
+        with _ASKING:
+            self.is_stopped = True
+            self.questions = (*self.questions, *questions)
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

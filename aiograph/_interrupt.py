@@ -53,7 +53,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         InvalidResumeError: The answer does not fit; the question stays open.
     """
     scope = require_task("interrupt()")
-    question = question_id(scope.id, next(scope.places))
+    question = question_id(scope.id, scope.next_place())
     answers = scope.answers
     if question not in answers:
         asked = Interrupt(value, question, response_schema=_shown(response_schema))

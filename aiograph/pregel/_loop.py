@@ -130,8 +130,9 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
     await _execute(run, tasks)
-    if any(task.writes is None for task in tasks):
-        return await _stop_to_ask(run, tasks)
+    for task in tasks:
+        if task.writes is None:
+            return await _stop_to_ask(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
     parent = await _keep(run, "loop", tasks)

@@ -4,18 +4,28 @@ The engine fills these in; `config`, `runtime` and the bridge read them.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from threading import Lock
 from typing import Any, Protocol
 
-from aiograph.types import Durability, RunnableConfig
+from aiograph._config_types import Durability, RunnableConfig
 
 
-class HasId(Protocol):
-    """Something that knows its id, maybe not before it is asked."""
+class Answerable(Protocol):
+    """A task, as far as code that it runs may reach it."""
+
+    answers: Mapping[str, Any]
+    """Answers that it has had, by the questions' ids."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Made when it is first asked for."""
+        ...
+
+
+_ASKING = Lock()
+"""Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
 
 class RunScope:
@@ -29,6 +39,7 @@ class RunScope:
         "durability",
         "loop",
         "namespace",
+        "resume",
         "store",
         "thread_id",
         "writer",
@@ -47,6 +58,7 @@ class RunScope:
         namespace: str,
         durability: Durability,
         depth: int,
+        resume: Mapping[str, Any],
     ) -> None:
         self.loop = loop
         self.config = config
@@ -59,12 +71,28 @@ class RunScope:
         self.durability = durability
         self.depth = depth
         """How many runs this one is nested in."""
+        self.resume = resume
+        """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
 
 
 class TaskScope:
     """One attempt at one task."""
 
-    __slots__ = ("_task", "attempt", "calls", "metadata", "name", "path", "run", "step", "tags", "triggers")
+    __slots__ = (
+        "_asked",
+        "_task",
+        "attempt",
+        "calls",
+        "is_stopped",
+        "metadata",
+        "name",
+        "path",
+        "questions",
+        "run",
+        "step",
+        "tags",
+        "triggers",
+    )
 
     def __init__(
         self,
@@ -73,7 +101,7 @@ class TaskScope:
         path: tuple[Any, ...],
         step: int,
         triggers: tuple[str, ...],
-        task: HasId,
+        task: Answerable,
         tags: tuple[str, ...],
         metadata: Mapping[str, Any],
         attempt: int,
@@ -89,11 +117,33 @@ class TaskScope:
         self.attempt = attempt
         self.calls = 0
         """How many nested runs this attempt has started so far."""
+        self._asked = 0
+        self.questions: Sequence[Any] = ()
+        """What this attempt, or a run nested in it, has asked without getting an answer."""
+        self.is_stopped = False
+        """Whether it must not finish, for these questions or because a run nested in it has stopped."""
 
     @property
     def id(self) -> str:
         """The task's id; made when first asked for, as most runs never ask."""
         return self._task.id
+
+    @property
+    def answers(self) -> Mapping[str, Any]:
+        """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
+        return {**self.run.resume, **self._task.answers}
+
+    def next_place(self) -> int:
+        """Numbers the questions of this attempt."""
+        with _ASKING:
+            self._asked += 1
+            return self._asked - 1
+
+    def stop(self, questions: Sequence[Any]) -> None:
+        """Notes that the attempt cannot finish, and what it waits for."""
+        with _ASKING:
+            self.is_stopped = True
+            self.questions = (*self.questions, *questions)
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

@@ -96,6 +96,37 @@ class EmptyChannelError(AiographError):
     """A channel was read that holds no value."""
 
 
+class UnknownInterruptError(AiographError):
+    """An answer was given to a question that is not open. Raised before anything is written.
+
+    Attributes:
+        reason: `"not_pending"`: nobody asks that, or it was answered already; `"ambiguous"`: one answer, but
+            several questions are open; `"empty_map"`: a dict without answers.
+        interrupt_ids: The ids that were answered.
+        pending_ids: The ids of the questions that are open.
+    """
+
+    def __init__(
+        self, message: str, reason: str, interrupt_ids: Sequence[str], pending_ids: Sequence[str]
+    ) -> None:
+        self.reason = reason
+        self.interrupt_ids = tuple(interrupt_ids)
+        self.pending_ids = tuple(pending_ids)
+        super().__init__(message)
+
+
+class InvalidResumeError(AiographError, ValueError):
+    """An answer does not fit the `response_schema` of its question, which stays open.
+
+    Attributes:
+        interrupt_ids: The ids of the questions.
+    """
+
+    def __init__(self, message: str, interrupt_ids: Sequence[str]) -> None:
+        self.interrupt_ids = tuple(interrupt_ids)
+        super().__init__(message)
+
+
 class EmptyInputError(AiographError):
     """The input is empty and there is nothing to resume."""
 

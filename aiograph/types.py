@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+from aiograph._config_types import Durability, RunnableConfig
+from aiograph._interrupt import Interrupt, interrupt
 
 __all__ = [
     "All",
@@ -19,18 +22,11 @@ __all__ = [
     "StateSnapshot",
     "StreamMode",
     "StreamWriter",
+    "interrupt",
 ]
 
 All = Literal["*"]
 """Stands for every node that is not hidden."""
-
-Durability = Literal["sync", "async", "exit"]
-"""When a superstep's checkpoint is written.
-
-- `"sync"`: before the next superstep starts.
-- `"async"`: while the next one runs; at most one in flight and one gathering.
-- `"exit"`: once, when the run ends, in whatever way.
-"""
 
 OnError = Literal["cancel", "finish"]
 """What becomes of a failing task's siblings: cancelled, or allowed to finish."""
@@ -45,23 +41,6 @@ StreamWriter: TypeAlias = Callable[[Any], None]
 """Puts one value on the `"custom"` stream; does nothing when nobody listens."""
 
 N = TypeVar("N", bound=Hashable)
-
-
-class RunnableConfig(TypedDict, total=False):
-    """Options of one run; every key may be left out.
-
-    `configurable` holds `thread_id`, `checkpoint_ns`, `checkpoint_id` and whatever the graph's nodes
-    want to read; its plain entries become checkpoint metadata.
-    """
-
-    tags: list[str]
-    metadata: dict[str, Any]
-    configurable: dict[str, Any]
-    recursion_limit: int
-    max_concurrency: int | None
-    run_name: str | None
-    run_id: Any
-    callbacks: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +93,6 @@ def default_retry_on(error: Exception) -> bool:
     if isinstance(status, int):
         return status >= 500
     return not isinstance(error, _PERMANENT)
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupt:
-    """A question that a node asked, waiting for an answer."""
-
-    value: Any
-    id: str = ""
 
 
 class PregelTask(NamedTuple):
@@ -178,7 +149,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Generic[N]):
-    """A node's answer that updates the state and says where to go next.
+    """A node's answer that updates the state and says where to go next; as input, an answer to a question.
 
     The node's own edges fire as well; a target that both name runs once.
     """
@@ -187,6 +158,8 @@ class Command(Generic[N]):
     """A dict, a list of `(key, value)` pairs, or an object with annotated fields."""
     goto: Send | Sequence[Send | N] | N = ()
     """A node name, a `Send`, or a sequence of both."""
+    resume: Any = None
+    """As input: the answer to the one question that is open, or a dict of answers by their questions' ids."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ PUBLIC_PATHS = {
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
-        GraphValidationError InvalidUpdateError MissingExtraError NodeCancelledError NodeTimeoutError
-        SyncCallError
+        GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError NodeCancelledError
+        NodeTimeoutError SyncCallError UnknownInterruptError
     """,
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
@@ -59,7 +59,7 @@ PUBLIC_PATHS = {
     "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
-        StateSnapshot StreamMode StreamWriter
+        StateSnapshot StreamMode StreamWriter interrupt
     """,
     "aiograph.warnings": """
         AiographWarning BlockingCallWarning CheckpointWarning GraphWarning UnknownKeyWarning

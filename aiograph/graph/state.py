@@ -18,11 +18,13 @@ from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
 from aiograph.pregel._callable import bind
 from aiograph.pregel._compiled import Options, Pregel
 from aiograph.pregel._interface import Interface
+from aiograph.pregel._options import Names
 from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_conflict as checked_on_conflict
 from aiograph.pregel._options import on_error as checked_on_error
 from aiograph.pregel._options import retention as checked_retention
 from aiograph.pregel._options import seconds as checked_seconds
+from aiograph.pregel._options import stops as checked_stops
 from aiograph.pregel._plan import Call
 from aiograph.types import Durability, OnConflict, OnError, RetryPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
@@ -409,6 +411,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         on_conflict: OnConflict = "raise",
         durability: Durability | None = None,
         retention: Retention | None = None,
+        interrupt_before: Names | None = None,
+        interrupt_after: Names | None = None,
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
 
@@ -425,6 +429,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 start from one state one gets `ConcurrentUpdateError`; with `"wait"` those in this process
                 queue.
             durability: The default for runs.
+            interrupt_before: Runs stop before these nodes, or before any, `"*"`; `None` as input goes on.
+            interrupt_after: Runs stop after these nodes, or after any, `"*"`.
             retention: What a thread keeps of its past. Applied at the end of each run that succeeds.
 
         Raises:
@@ -448,6 +454,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),
         )
         plan = compile_plan(spec, schemas, name or "StateGraph", strict=strict)
+        options = replace(options, stops=checked_stops(plan, interrupt_before, interrupt_after))
         graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
         return graph.with_checkpointer(checkpointer)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from aiograph._context import TaskScope, current_task
+from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
 from aiograph.errors import NodeTimeoutError
@@ -102,11 +103,26 @@ async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
 
 async def _once(run: Run, task: Task, lane: Lane, number: int) -> None:
     scope = _enter(run, task, number)
+    writes: list[Write] = []
     try:
         output = await _call(task.node, task.input, scope, lane)
-        task.writes = await _writes(run, task.node, output, scope)
+        if not scope.is_stopped:
+            writes = await _writes(run, task.node, output, scope)
     except (SystemExit, KeyboardInterrupt) as error:
         raise CarriedExit(error) from error
+    except Interrupted:
+        if not scope.is_stopped:
+            raise  # asked in the name of another task
+    except BaseExceptionGroup as group:
+        questions, failures = group.split(Interrupted)
+        if questions is None:
+            raise
+        if failures is not None:
+            raise failures from failures.__cause__
+    if scope.is_stopped:
+        # whatever the node has made of it: a question that was swallowed would be lost without a word
+        raise Interrupted(scope.questions)
+    task.writes = writes
 
 
 async def write_as(run: Run, task: Task, output: Any) -> list[Write]:

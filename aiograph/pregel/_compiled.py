@@ -37,10 +37,12 @@ from aiograph.pregel._open import (
     turn_at,
 )
 from aiograph.pregel._plan import Plan, PlannedNode
+from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._topology import topology
 from aiograph.pregel._update import clear
 from aiograph.types import (
+    Command,
     Durability,
     OnConflict,
     OnError,
@@ -67,6 +69,7 @@ class Options:
     on_conflict: OnConflict = "raise"
     durability: Durability | None = None
     retention: Retention | None = None
+    stops: Stops = NO_STOPS
     build_context: Callable[[dict[str, Any]], Any] | None = None
     """Makes a context of the type that the graph declares out of a dict."""
     storable: frozenset[type] = frozenset()
@@ -243,7 +246,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     async def ainvoke(
         self,
-        input: InputT | None,
+        input: InputT | Command[Any] | None,
         config: RunnableConfig | None = None,
         *,
         context: ContextT | None = None,
@@ -252,11 +255,13 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         durability: Durability | None = None,
         on_error: OnError | None = None,
         on_conflict: OnConflict | None = None,
+        interrupt_before: _options.Names | None = None,
+        interrupt_after: _options.Names | None = None,
     ) -> Any:
         """Runs the graph to its end and returns its output.
 
         Args:
-            input: The input; `None` goes on where the thread stands.
+            input: The input; `None` goes on where the thread stands, `Command(resume=...)` with an answer.
             config: Thread, limits, tags and metadata of this run.
             context: Handed to nodes as `runtime.context`.
             stream_mode: With another mode than `"values"`, the list of that mode's chunks is returned.
@@ -264,6 +269,8 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             durability: When checkpoints are written; `"async"` unless the graph says otherwise.
             on_error: What becomes of a failing task's siblings.
             on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
+            interrupt_before: Stop before these nodes run, or before any, `"*"`.
+            interrupt_after: Stop after these nodes have run, or after any, `"*"`.
 
         Returns:
             The values of the output channels, as a dict, or a single value for a graph with one.
@@ -288,9 +295,11 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 durability=durability,
                 on_error=on_error,
                 on_conflict=on_conflict,
+                interrupt_before=interrupt_before,
+                interrupt_after=interrupt_after,
             )
             return [chunk async for chunk in chunks]
-        choices = _options.Choices(durability, on_error, on_conflict)
+        choices = _options.Choices(durability, on_error, on_conflict, interrupt_before, interrupt_after)
         request = self._request(input, config, choices, context, output_keys)
         run = self._run_to_end(request, None)
         try:
@@ -302,7 +311,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     async def astream(
         self,
-        input: InputT | None,
+        input: InputT | Command[Any] | None,
         config: RunnableConfig | None = None,
         *,
         context: ContextT | None = None,
@@ -311,11 +320,13 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         durability: Durability | None = None,
         on_error: OnError | None = None,
         on_conflict: OnConflict | None = None,
+        interrupt_before: _options.Names | None = None,
+        interrupt_after: _options.Names | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Runs the graph and yields what it does, as it happens.
 
         Args:
-            input: The input; `None` goes on where the thread stands.
+            input: The input; `None` goes on where the thread stands, `Command(resume=...)` with an answer.
             config: Thread, limits, tags and metadata of this run.
             context: Handed to nodes as `runtime.context`.
             stream_mode: One mode yields its payloads; a list yields `(mode, payload)`. The default is
@@ -332,6 +343,8 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 that a crash could take back.
             on_error: What becomes of a failing task's siblings.
             on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
+            interrupt_before: Stop before these nodes run, or before any, `"*"`.
+            interrupt_after: Stop after these nodes have run, or after any, `"*"`.
 
         Raises:
             ValueError: There is no such stream mode or output key.
@@ -343,7 +356,7 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         default: StreamMode = "updates" if current_task.get() is None else "values"
         mode = default if stream_mode is None else stream_mode
         modes = _options.stream_modes(mode)
-        choices = _options.Choices(durability, on_error, on_conflict)
+        choices = _options.Choices(durability, on_error, on_conflict, interrupt_before, interrupt_after)
         request = self._request(input, config, choices, context, output_keys)
         sink = Sink(asyncio.get_running_loop())
         emitter = Emitter(self._plan, modes, request.output, sink, tagged=not isinstance(mode, str))
@@ -397,9 +410,21 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             durability=_options.durability(choices.durability) or options.durability,
             on_error=_options.on_error(choices.on_error) or options.on_error,
             on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
+            stops=self._stops(choices),
             step_timeout=options.step_timeout,
             store=options.store,
             checkpointer=options.checkpointer,
+        )
+
+    def _stops(self, choices: "_options.Choices") -> Stops:
+        before, after = choices.interrupt_before, choices.interrupt_after
+        default = self._options.stops
+        if before is None and after is None:
+            return default
+        chosen = _options.stops(self._plan, before, after)
+        return Stops(
+            default.before if before is None else chosen.before,
+            default.after if after is None else chosen.after,
         )
 
     def _config(self, config: RunnableConfig | None) -> RunnableConfig:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiograph import _ids
+from aiograph.constants import INTERRUPT
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks
-from aiograph.types import RunnableConfig, StreamMode
+from aiograph.types import Interrupt, RunnableConfig, StreamMode
 
 STREAM_MODES: tuple[StreamMode, ...] = ("values", "updates", "custom", "tasks", "checkpoints", "debug")
 
@@ -73,7 +74,7 @@ class Emitter:
         if not self.wants_tasks or id(task) in self._shown or task.node.is_hidden:
             return
         self._shown.add(id(task))
-        if "updates" in self._modes and task.error is None:
+        if "updates" in self._modes and task.error is None and not task.questions:
             self._push("updates", self._update_of(task))
         if self._modes & {"tasks", "debug"} and not task.cached:
             self._push("tasks", self._result_of(task), task.step, "task_result")
@@ -84,6 +85,12 @@ class Emitter:
             self.finished(task)
         if "values" in self._modes and state.updated and not self._output_names.isdisjoint(state.updated):
             self.values(state)
+
+    def interrupted(self, questions: Sequence[Interrupt]) -> None:
+        """Shows why the run stops here."""
+        for mode in ("updates", "values"):
+            if mode in self._modes:
+                self._push(mode, {INTERRUPT: tuple(questions)})
 
     def values(self, state: RunState) -> None:
         """Shows the whole output as it is now."""
@@ -128,7 +135,7 @@ class Emitter:
             "name": task.name,
             "error": task.error,
             "result": None if task.writes is None else self._written(task),
-            "interrupts": [],
+            "interrupts": list(task.questions),
         }
 
     def _written(self, task: Task) -> Any:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from aiograph._cancel import until_done
+from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError
 from aiograph.pregel._attempt import Lane, attempt
@@ -52,12 +53,12 @@ class Within(Generic[T]):
 
 
 async def execute(run: Run, tasks: Sequence[Task]) -> None:
-    """Runs the tasks that have no writes yet.
+    """Runs the tasks that have no writes yet, and no questions that nobody has answered.
 
     Raises:
         Exception: What the first failing task, in task order, raised; with notes that name it and the others.
     """
-    todo = [task for task in tasks if task.writes is None]
+    todo = [task for task in tasks if task.writes is None and not task.questions]
     if not todo:
         return
     if run.step_timeout is not None:
@@ -76,7 +77,7 @@ def _lane(run: Run) -> Lane:
 
 async def _alone(run: Run, task: Task) -> None:
     await Within(copy_context(), _settle(run, task, _lane(run)))
-    if task.error is None and run.host.is_cancelled():
+    if task.writes is not None and run.host.is_cancelled():
         # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
         await _report(run, task)
         raise asyncio.CancelledError
@@ -91,7 +92,7 @@ async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
     except TimeoutError as error:
         if not limit.expired():
             raise
-        names = ", ".join(repr(task.name) for task in todo if task.writes is None)
+        names = ", ".join(repr(task.name) for task in todo if task.writes is None and not task.questions)
         raise TimeoutError(
             f"step {run.state.step} did not end within its step_timeout of {seconds} s; "
             f"still running: {names}"
@@ -167,7 +168,7 @@ class _Crew:
             if self._is_broken:
                 return  # a loop that starts tasks eagerly may have seen the failure of one before
             await _settle(self._run, task, lane)
-            if task.error is None:
+            if task.writes is not None:
                 await _report(self._run, task)
         if task.error is not None and self._stops_at(task.error):
             self._is_broken = True
@@ -209,7 +210,7 @@ async def _report(run: Run, task: Task) -> None:
 
 
 async def _settle(run: Run, task: Task, lane: Lane) -> None:
-    """Runs one task; a failure is recorded on it, a cancellation passes through."""
+    """Runs one task; a failure or a question is recorded on it, a cancellation passes through."""
     try:
         await attempt(run, task, lane)
     except asyncio.CancelledError as cancelled:
@@ -219,6 +220,8 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         task.error.__cause__ = cancelled
     except GeneratorExit:
         raise  # the loop is gone, and nothing may be awaited any more
+    except Interrupted as asked:
+        task.questions = asked.questions
     except BaseException as error:
         task.error = error
 

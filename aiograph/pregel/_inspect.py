@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
-from aiograph.constants import ERROR
+from aiograph.constants import ERROR, INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._emit import written
 from aiograph.pregel._plan import Plan, read_channels
-from aiograph.pregel._snapshot import restore_writes
+from aiograph.pregel._snapshot import restore_questions, restore_writes
 from aiograph.pregel._state import restored_state
 from aiograph.pregel._tasks import Task, due_tasks
-from aiograph.types import PregelTask, RunnableConfig, StateSnapshot
+from aiograph.types import Interrupt, PregelTask, RunnableConfig, StateSnapshot
 
 
 def empty_snapshot(plan: Plan, config: RunnableConfig) -> StateSnapshot:
@@ -33,9 +33,10 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
     tasks = due_tasks(plan, state, 0)
     pending = saved.pending_writes or []
     restore_writes(tasks, pending)
+    restore_questions(tasks, pending, {})
     if live:
         _apply_finished(plan, state, tasks)
-    seen = [_public(task, plan, pending) for task in tasks]
+    seen = [_public(task, plan, pending, live=live) for task in tasks]
     names = tuple(task.name for task in tasks if not (live and task.writes is not None))
     return StateSnapshot(
         values=read_channels(state.values, plan.state),
@@ -45,7 +46,7 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
         created_at=saved.checkpoint["ts"],
         parent_config=saved.parent_config,
         tasks=tuple(seen),
-        interrupts=(),
+        interrupts=tuple(question for task in seen for question in task.interrupts),
     )
 
 
@@ -60,8 +61,15 @@ def _apply_finished(plan: Plan, state: Any, tasks: Sequence[Task]) -> None:
                 task.writes = None  # it will run again
 
 
-def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite]) -> PregelTask:
+def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite], *, live: bool) -> PregelTask:
     errors = [value for task_id, channel, value in pending if channel == ERROR and task_id == task.id]
     result = None if task.writes is None else written(task, plan.state)
     error = errors[-1] if errors and task.writes is None else None
-    return PregelTask(task.id, task.name, task.path, error, (), None, result)
+    questions = task.questions if live else _asked(task, pending)
+    return PregelTask(task.id, task.name, task.path, error, tuple(questions), None, result)
+
+
+def _asked(task: Task, pending: Sequence[PendingWrite]) -> Sequence[Interrupt]:
+    """What a task asked last, answered or not."""
+    asked = [value for task_id, channel, value in pending if channel == INTERRUPT and task_id == task.id]
+    return asked[-1] if asked else ()

@@ -8,13 +8,14 @@ the order in which they were handed over. What was handed over is written even i
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
-from aiograph.constants import ERROR
+from aiograph.constants import ERROR, INTERRUPT, RESUME
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
@@ -86,8 +87,8 @@ class Journal:
         """The versions of the channels in that checkpoint."""
         self._source: str | None = None
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
-        self._held: dict[str, Any] = {}
-        """Under `"exit"`: by task, writes that belong to that checkpoint."""
+        self._held: dict[str, list[Any]] = {}
+        """Under `"exit"`: by task, writes that belong to that checkpoint, oldest first."""
         self._backlog = _Backlog(storage)
 
     @property
@@ -182,9 +183,19 @@ class Journal:
         writes = TaskWrites(task.id, task.path_text, [(ERROR, shown(task.error))])
         self._record(task, self._saver.encode_writes(writes, self._hold))
 
+    def record_questions(self, task: Task) -> None:
+        """Keeps what a task asks; answers that it has had are kept already."""
+        writes = TaskWrites(task.id, task.path_text, [(INTERRUPT, list(task.questions))])
+        self._record(task, self._saver.encode_writes(writes, self._hold))
+
+    def record_answers(self, task: Task) -> None:
+        """Keeps the answers that a task has had."""
+        writes = TaskWrites(task.id, task.path_text, [(RESUME, dict(task.answers))])
+        self._record(task, self._saver.encode_writes(writes, self._hold))
+
     def _record(self, task: Task, encoded: Any) -> None:
         if self._source is not None:
-            self._held[task.id] = encoded
+            self._held.setdefault(task.id, []).append(encoded)
         else:
             self._hand_over(_Record(self.config, [encoded]))
 
@@ -219,7 +230,7 @@ class Journal:
             source, self._source = self._source, None
             self._hand_over(self._encode(source, []))
             if self._held:
-                self._hand_over(_Record(self.config, list(self._held.values())))
+                self._hand_over(_Record(self.config, [*chain.from_iterable(self._held.values())]))
         await self._backlog.flush()
 
 

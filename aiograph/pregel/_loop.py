@@ -8,14 +8,18 @@ its finished tasks are kept beside the checkpoint, and those tasks do not run ag
 from collections.abc import Sequence
 from typing import Any
 
+from aiograph._context import require_task
+from aiograph._interrupt import Interrupted, refused_answers
 from aiograph.checkpoint.base import PendingWrite
+from aiograph.constants import INTERRUPT
 from aiograph.errors import ErrorCode, GraphRecursionError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._execute import execute
+from aiograph.pregel._journal import Journal
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
-from aiograph.pregel._snapshot import restore_writes
+from aiograph.pregel._snapshot import restore_questions, restore_writes
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.pregel._update import apply_update, author
 from aiograph.types import RunnableConfig
@@ -41,7 +45,18 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
         raise
     if run.journal is not None:
         await run.journal.close()
-    return read_channels(run.state.values, run.output)
+    return _result(run)
+
+
+def _result(run: Run) -> Any:
+    """The output; with the questions that have stopped the run, unless they are asked further out."""
+    if run.is_stopped and run.is_inner:
+        require_task("a nested run").stop(run.questions)
+        raise Interrupted(run.questions)
+    output = read_channels(run.state.values, run.output)
+    if not run.questions:
+        return output
+    return {**(output if isinstance(output, dict) else {}), INTERRUPT: list(run.questions)}
 
 
 async def _close_after(run: Run, error: BaseException) -> None:
@@ -68,19 +83,56 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
         if state.step > run.last_step:
             raise _too_many_steps(run)
         if pending:
-            restore_writes(tasks, pending)
+            await _restore(run, tasks, pending)
             pending = ()
+        if _stops_at(run, tasks, run.stops.before):
+            return
         try:
             await _superstep(run, tasks)
         finally:
             for task in tasks:
                 task.let_go()
+        if run.is_stopped or _stops_at(run, tasks, run.stops.after):
+            return
+
+
+async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:
+    """Gives tasks back what they had done, asked and been answered before a run was broken off.
+
+    New answers are stored before anything happens because of them: nobody likes to be asked twice.
+    """
+    restore_writes(tasks, pending)
+    answered = restore_questions(tasks, pending, run.scope.resume)
+    if run.journal is not None and answered:
+        for task in answered:
+            run.journal.record_answers(task)
+        await run.journal.flush()
+
+
+def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
+    """Whether a run stops before or after these tasks, and has not stopped here already."""
+    if not names or not any(_is_among(task, names) for task in tasks):
+        return False
+    passed = run.state.seen.get(INTERRUPT, {})
+    if all(passed.get(name) == version for name, version in run.state.versions.items()):
+        return False
+    run.is_stopped = True
+    if run.emitter is not None:
+        run.emitter.interrupted(())
+    return True
+
+
+def _is_among(task: Task, names: frozenset[str]) -> bool:
+    return task.name in names or ("*" in names and not task.node.is_hidden)
 
 
 async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
     await _execute(run, tasks)
+    for task in tasks:
+        if task.writes is None:
+            return await _stop_to_ask(run, tasks)
     await _apply(run, tasks)
     run.state.step += 1
     parent = await _keep(run, "loop", tasks)
@@ -90,21 +142,58 @@ async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
         await run.emitter.room()
 
 
+async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
+    """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
+    run.is_stopped = True
+    run.questions = [question for task in tasks for question in task.questions]
+    if run.journal is not None:
+        for task in tasks:
+            if task.questions:
+                run.journal.record_questions(task)
+            elif task.writes is not None and not task.recorded:
+                run.journal.record(task)
+    if run.emitter is None:
+        return
+    if run.journal is not None and run.journal.is_strict:
+        await run.journal.flush()
+    for task in tasks:
+        run.emitter.finished(task)
+    run.emitter.interrupted(run.questions)
+
+
 async def _execute(run: Run, tasks: Sequence[Task]) -> None:
     try:
         await execute(run, tasks)
     except BaseException:
+        _keep_unfinished(run.journal, tasks)
         _tell_failures(run, tasks)
         raise
 
 
-def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
+def _keep_unfinished(journal: Journal | None, tasks: Sequence[Task]) -> None:
+    """Keeps what went wrong, and what tasks have asked although others failed."""
+    if journal is None:
+        return
     for task in tasks:
-        if task.error is None:
-            continue
-        if run.journal is not None:
-            run.journal.record_failure(task)
-        if run.emitter is not None:
+        if task.questions:
+            journal.record_questions(task)
+        elif task.error is not None:
+            journal.record_failure(task)
+            _reopen(journal, task, refused_answers(task.error))
+
+
+def _reopen(journal: Journal, task: Task, questions: frozenset[str]) -> None:
+    """Takes back answers that did not fit, so that the questions are open again."""
+    if questions:
+        task.answers = {each: answer for each, answer in task.answers.items() if each not in questions}
+        journal.record_answers(task)
+
+
+def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
+    if run.emitter is None:
+        return
+    for task in tasks:
+        if task.error is not None:
             run.emitter.finished(task)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,19 +18,21 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.config import task_namespace
-from aiograph.constants import NAMESPACE_SEPARATOR, START
+from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
 from aiograph.errors import CheckpointError, CheckpointQueryError
+from aiograph.pregel._answers import answers_in, require_saver
 from aiograph.pregel._emit import Emitter
+from aiograph.pregel._fork import has_questions, moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._plan import Plan
-from aiograph.pregel._run import Run
-from aiograph.pregel._snapshot import run_metadata
+from aiograph.pregel._run import NO_STOPS, Run, Stops
+from aiograph.pregel._snapshot import open_questions, run_metadata
 from aiograph.pregel._start import take_input
-from aiograph.pregel._state import RunState, fresh_state, restored_state
-from aiograph.pregel._tasks import due_nodes
+from aiograph.pregel._state import NestedRun, RunState, fresh_state, restored_state
+from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.pregel._turns import TURNS
-from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
+from aiograph.types import Command, Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
 
@@ -47,6 +49,7 @@ class Request:
     step_timeout: float | None
     store: Any
     on_conflict: OnConflict
+    stops: Stops
     checkpointer: BaseCheckpointSaver | bool | None
 
 
@@ -57,6 +60,8 @@ class Place(NamedTuple):
     thread_id: str | None
     namespace: str
     checkpoint_id: str | None
+    nested: NestedRun | None = None
+    """For a run without a saver: whose it is, if it is nested."""
 
     @property
     def config(self) -> RunnableConfig:
@@ -80,17 +85,49 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
         ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
     found = await _find(plan, place)
+    if found.storage is None:
+        require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
     is_resumed = found.saved is not None and _is_inherited(place, current_task.get())
-    run = _whole_run(plan, request, place, found, emitter)
+    is_handed_on = is_resumed or (place.nested is not None and not isinstance(request.input, Command))
+    answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
+    run = _whole_run(plan, request, place, found, emitter, answers)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
     run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
     if took_input:
         return Opened(run, True, ())
-    if found.storage is not None:
+    pending = found.pending
+    if found.is_asked_again:
+        pending = await _go_back(run, found, answers)
+    elif found.storage is not None:
         # a run without input may work for long before it writes: others are to see that it has begun
         await found.storage.saver.aclaim(place.config, found.storage.hold)
-    return Opened(run, False, found.pending)
+    if request.stops is not NO_STOPS:
+        run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
+    return Opened(run, False, pending)
+
+
+async def _go_back(run: Run, found: "_Found", answers: Mapping[str, Any]) -> Sequence[PendingWrite]:
+    """Goes over to a copy of the checkpoint that the run starts from, and returns what is pending there."""
+    assert run.journal is not None
+    past, asked = due_tasks(run.plan, run.state, 0), found.kept
+    own = own_questions(past, asked)
+    require_own(answers, own)
+    parent = run.journal.parent_config
+    await run.journal.commit("fork", ())
+    if run.emitter is not None and run.emitter.wants_checkpoints:
+        run.emitter.checkpoint(run.state, run.journal.config, parent, run.journal.metadata("fork"))
+    tasks = due_tasks(run.plan, run.state, 0)
+    names = new_names(own, tasks)
+    run.scope.resume = {names[each]: answer for each, answer in answers.items()}
+    if not answers:
+        return ()
+    return moved(asked, names, {old.id: new.id for old, new in zip(past, tasks, strict=True)})
+
+
+def _inherited_answers() -> Mapping[str, Any]:
+    outer = current_task.get()
+    return {} if outer is None else outer.answers
 
 
 class _Found(NamedTuple):
@@ -101,16 +138,34 @@ class _Found(NamedTuple):
     storage: Storage | None
 
     @property
+    def kept(self) -> Sequence[PendingWrite]:
+        """All writes beside the checkpoint."""
+        return () if self.saved is None else self.saved.pending_writes or ()
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the thread has left the checkpoint behind."""
+        return self.storage is not None and self.storage.hold.is_behind
+
+    @property
     def pending(self) -> Sequence[PendingWrite]:
         """What finished tasks have written; in a past that the thread has left behind, they run again."""
-        if self.saved is None or (self.storage is not None and self.storage.hold.is_behind):
-            return ()
-        return self.saved.pending_writes or ()
+        return () if self.is_past else self.kept
+
+    @property
+    def is_asked_again(self) -> bool:
+        """Whether it is a past whose tasks have asked."""
+        return self.is_past and has_questions(self.kept)
+
+    @property
+    def questions(self) -> Sequence[Interrupt]:
+        """What is asked and not answered; where tasks run again, what they have asked before."""
+        return open_questions(self.kept, again=self.is_past)
 
 
 async def _find(plan: Plan, place: Place) -> _Found:
     if place.saver is None or place.thread_id is None:
-        return _Found(None, fresh_state(plan, place.namespace), None)
+        return _Found(None, fresh_state(plan, place.namespace, place.nested), None)
     saved, hold = await place.saver.ahold(place.config)
     state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
     return _Found(saved, state, Storage(place.saver, hold, place.thread_id))
@@ -143,9 +198,16 @@ async def forget_the_past(place: Place, retention: Retention) -> None:
         )
 
 
-def _whole_run(plan: Plan, request: Request, place: Place, found: _Found, emitter: Emitter | None) -> Run:
-    state = found.state
-    scope = _scope(request, place, current_task.get(), emitter)
+def _whole_run(
+    plan: Plan,
+    request: Request,
+    place: Place,
+    found: _Found,
+    emitter: Emitter | None,
+    answers: Mapping[str, Any],
+) -> Run:
+    state, outer = found.state, current_task.get()
+    scope = _scope(request, place, outer, emitter, answers)
     limits = limits_of(request.config)
     return Run(
         host=Host(),
@@ -160,13 +222,15 @@ def _whole_run(plan: Plan, request: Request, place: Place, found: _Found, emitte
         output=request.output,
         recursion_limit=limits.recursion,
         last_step=state.step + limits.recursion - 1,
+        stops=request.stops,
+        is_inner=outer is not None and (place.saver is None or _is_inherited(place, outer)),
     )
 
 
 async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
     """A run that will not execute anything, at the checkpoint that `place` names."""
     found = await _find(plan, place)
-    return Opened(_whole_run(plan, request, place, found, None), False, found.pending)
+    return Opened(_whole_run(plan, request, place, found, None, {}), False, found.pending)
 
 
 def _hands_input_on(plan: Plan, state: RunState, took_input: bool) -> bool:
@@ -190,7 +254,8 @@ def find_place(
     """
     saver = _saver(checkpointer, outer)
     if saver is None:
-        return Place(None, None, "", None)
+        nested = None if outer is None else NestedRun(outer, _number_of_call(outer))
+        return Place(None, None, "", None, nested)
     if outer is not None and saver is outer.run.checkpointer and _is_ambient(config, outer):
         return _inherited(saver, outer)
     return _named(saver, config)
@@ -230,9 +295,14 @@ def _is_ambient(config: RunnableConfig, outer: TaskScope) -> bool:
 
 
 def _inherited(saver: BaseCheckpointSaver, outer: TaskScope) -> Place:
-    outer.calls += 1
-    suffix = f"{NAMESPACE_SEPARATOR}{outer.calls - 1}" if outer.calls > 1 else ""
+    number = _number_of_call(outer)
+    suffix = f"{NAMESPACE_SEPARATOR}{number}" if number else ""
     return Place(saver, outer.run.thread_id, task_namespace(outer) + suffix, None)
+
+
+def _number_of_call(outer: TaskScope) -> int:
+    outer.calls += 1
+    return outer.calls - 1
 
 
 def _is_inherited(place: Place, outer: TaskScope | None) -> bool:
@@ -240,7 +310,13 @@ def _is_inherited(place: Place, outer: TaskScope | None) -> bool:
     return run is not None and (place.saver, place.thread_id) == (run.checkpointer, run.thread_id)
 
 
-def _scope(request: Request, place: Place, outer: TaskScope | None, emitter: Emitter | None) -> RunScope:
+def _scope(
+    request: Request,
+    place: Place,
+    outer: TaskScope | None,
+    emitter: Emitter | None,
+    answers: Mapping[str, Any],
+) -> RunScope:
     run = None if outer is None else outer.run
     context, store, durability = request.context, request.store, request.durability
     if run is not None:
@@ -258,6 +334,7 @@ def _scope(request: Request, place: Place, outer: TaskScope | None, emitter: Emi
         namespace=place.namespace,
         durability=durability or "async",
         depth=0 if run is None else run.depth + 1,
+        resume=answers,
     )
 
 

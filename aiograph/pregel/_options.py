@@ -3,10 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
+from aiograph.pregel._plan import Plan
+from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
 
 T = TypeVar("T")
@@ -17,6 +19,10 @@ _CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
 _DURABILITIES: tuple[Durability, ...] = ("sync", "async", "exit")
 _ON_CONFLICT: tuple[OnConflict, ...] = ("raise", "wait")
 _ON_ERROR: tuple[OnError, ...] = ("cancel", "finish")
+
+
+Names: TypeAlias = Literal["*"] | Sequence[str]
+"""Names of nodes, or all that are not hidden."""
 
 
 class Limits(NamedTuple):
@@ -32,6 +38,8 @@ class Choices(NamedTuple):
     durability: Durability | None = None
     on_error: OnError | None = None
     on_conflict: OnConflict | None = None
+    interrupt_before: Names | None = None
+    interrupt_after: Names | None = None
 
 
 def default_recursion_limit() -> int:
@@ -129,6 +137,25 @@ def durability(value: Durability | None) -> Durability | None:
 def on_error(value: OnError | None) -> OnError | None:
     """The value, checked."""
     return None if value is None else one_of("on_error", value, _ON_ERROR)
+
+
+def stops(plan: Plan, before: Names | None, after: Names | None) -> Stops:
+    """Where a run stops.
+
+    Raises:
+        ValueError: There is no such node.
+    """
+    if not before and not after:
+        return NO_STOPS
+    return Stops(_nodes(plan, before, "interrupt_before"), _nodes(plan, after, "interrupt_after"))
+
+
+def _nodes(plan: Plan, names: Names | None, what: str) -> frozenset[str]:
+    wanted = frozenset((names,) if isinstance(names, str) else names or ())
+    visible = sorted(name for name, node in plan.nodes.items() if not node.is_hidden)
+    for name in wanted - {"*"}:
+        one_of(f"node for {what}", name, visible)
+    return wanted
 
 
 def on_conflict(value: OnConflict | None) -> OnConflict | None:

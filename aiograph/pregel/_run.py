@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiograph._cancel import Host
 from aiograph._context import RunScope
@@ -9,7 +10,17 @@ from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._state import RunState
-from aiograph.types import OnError
+from aiograph.types import Interrupt, OnError
+
+
+class Stops(NamedTuple):
+    """The nodes before and after which a run stops, whatever they do."""
+
+    before: frozenset[str]
+    after: frozenset[str]
+
+
+NO_STOPS = Stops(frozenset(), frozenset())
 
 
 @dataclass(slots=True)
@@ -34,6 +45,14 @@ class Run:
     recursion_limit: int
     last_step: int
     """The last superstep that the recursion limit allows."""
+    stops: Stops
+    """Where it stops for whoever runs it."""
+    is_inner: bool
+    """Whether it is nested in a run that asks its questions on."""
+    is_stopped: bool = False
+    """Whether it has stopped before its end, to ask or where it was told to."""
+    questions: Sequence[Interrupt] = ()
+    """What it has stopped to ask."""
 
     @property
     def remaining(self) -> int:

@@ -16,7 +16,7 @@ from aiograph.constants import ERROR, INTERRUPT, NO_WRITES, RESUME, SCHEDULED
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
-from aiograph.types import RunnableConfig
+from aiograph.types import Interrupt, RunnableConfig
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -85,3 +85,48 @@ def restore_writes(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> No
         if task.id in kept and task.id not in to_run_again:
             task.writes = kept[task.id]
             task.cached = task.recorded = True
+
+
+def restore_questions(
+    tasks: Sequence[Task], pending: Sequence[PendingWrite], answers: Mapping[str, Any]
+) -> list[Task]:
+    """Gives tasks back what they asked before, and what was answered.
+
+    A task whose questions have no answer keeps them, and does not run; one of which at least one question is
+    answered runs again.
+
+    Returns:
+        The tasks that have got an answer that is not stored yet.
+    """
+    asked = {task_id: value for task_id, channel, value in pending if channel == INTERRUPT}
+    answered = {task_id: value for task_id, channel, value in pending if channel == RESUME}
+    renewed = []
+    for task in tasks:
+        if task.writes is not None or (task.id not in asked and task.id not in answered):
+            continue
+        questions: Sequence[Interrupt] = asked.get(task.id, ())
+        new = {question.id: answers[question.id] for question in questions if question.id in answers}
+        task.answers = {**answered.get(task.id, {}), **new}
+        if not any(question.id in task.answers for question in questions):
+            task.questions = tuple(questions)
+        if new:
+            renewed.append(task)
+    return renewed
+
+
+def open_questions(pending: Sequence[PendingWrite], *, again: bool) -> list[Interrupt]:
+    """The questions of a checkpoint's tasks that have no answer.
+
+    Args:
+        pending: The writes beside the checkpoint.
+        again: Whether all tasks run again, so that all that was ever asked is open.
+    """
+    finished = {task_id for task_id, channel, _ in pending if channel not in (ERROR, INTERRUPT, RESUME)}
+    answers = [value for _, channel, value in pending if channel == RESUME]
+    return [
+        question
+        for task_id, channel, questions in pending
+        if channel == INTERRUPT and (again or task_id not in finished)
+        for question in questions
+        if again or not any(question.id in each for each in answers)
+    ]

@@ -23,10 +23,10 @@ def take_input(plan: Plan, state: RunState, input: Any) -> bool:
         EmptyInputError: There is neither input nor anything to resume.
         InvalidUpdateError: The input does not fit the graph's input channels.
     """
-    if input is None:
+    if input is None or isinstance(input, Command):
         if not state.versions:
             raise EmptyInputError(
-                f"graph {plan.name!r} got None as input, which resumes a thread, "
+                f"graph {plan.name!r} got {input!r:.80} as input, which resumes a thread, "
                 "but there is no checkpoint to resume from: pass an input"
             )
         _check_not_cleared(plan, state)
@@ -54,8 +54,6 @@ def _check_not_cleared(plan: Plan, state: RunState) -> None:
 
 
 def _input_writes(plan: Plan, input: Any) -> list[Write]:
-    if isinstance(input, Command):
-        raise InvalidUpdateError("a Command cannot be the input of a run yet: pass the update itself")
     if isinstance(plan.input, str):
         return [(plan.input, input)]
     if not isinstance(input, dict):

@@ -1,28 +1,50 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiograph import _ids
+from aiograph._context import TaskScope
 from aiograph.channels.base import BaseChannel
 from aiograph.pregel._plan import Plan, Values
 
 Channels = dict[str, BaseChannel[Any, Any, Any]]
 
 
+class NestedRun(NamedTuple):
+    """One of the runs that a task starts."""
+
+    task: TaskScope
+    number: int
+
+    @property
+    def id(self) -> str:
+        return _ids.digest_id((self.task.id, "run", str(self.number)))
+
+
 class Origin:
-    """What task ids derive from; outlives the state, so that whoever keeps a task's id does not keep that."""
+    """What task ids derive from; outlives the state, so that whoever keeps a task's id does not keep that.
 
-    __slots__ = ("_made", "namespace")
+    Args:
+        namespace: Where the run keeps what it keeps.
+        nested: The task that a run without a saver is nested in, and which of the task's runs it is.
+    """
 
-    def __init__(self, namespace: str) -> None:
+    __slots__ = ("_made", "_nested", "namespace")
+
+    def __init__(self, namespace: str, nested: NestedRun | None = None) -> None:
         self.namespace = namespace
+        self._nested = nested
         self._made: str | None = None
 
     def checkpoint_id(self) -> str:
-        """Stands in for the checkpoint of a run without a saver; made on demand."""
+        """Stands in for the checkpoint of a run without a saver; made on demand.
+
+        When the task around it runs again, so does this run, under the same ids.
+        """
         if self._made is None:
-            self._made = _ids.checkpoint_id()
+            self._made = _ids.checkpoint_id() if self._nested is None else self._nested.id
+            self._nested = None
         return self._made
 
 
@@ -56,7 +78,7 @@ class RunState:
         updated: frozenset[str] | None,
         step: int,
         checkpoint_id: str | None,
-        namespace: str = "",
+        origin: Origin,
     ) -> None:
         self.channels = channels
         self.values = values
@@ -75,18 +97,18 @@ class RunState:
         """The superstep to come; 0 is the one that takes in the input."""
         self.checkpoint_id = checkpoint_id
         """The checkpoint that this state is stored under; `None` without a saver."""
-        self.origin = Origin(namespace)
+        self.origin = origin
 
     @property
     def namespace(self) -> str:
         return self.origin.namespace
 
 
-def fresh_state(plan: Plan, namespace: str = "") -> RunState:
-    """The state of a thread on which nothing has ever run."""
+def fresh_state(plan: Plan, namespace: str = "", nested: NestedRun | None = None) -> RunState:
+    """The state of a thread on which nothing has ever run; `nested` is for runs without a saver."""
     channels = {name: plan.channels[name].copy() for name in plan.born}
     values = {name: channels[name].get() for name in plan.born if name in plan.readable}
-    return RunState(channels, values, {}, {}, frozenset(), -1, None, namespace)
+    return RunState(channels, values, {}, {}, frozenset(), -1, None, Origin(namespace, nested))
 
 
 def restored_state(
@@ -112,5 +134,5 @@ def restored_state(
         None if updated is None else frozenset(updated),
         metadata.get("step", -2) + 1,
         checkpoint["id"],
-        namespace,
+        Origin(namespace),
     )

@@ -5,7 +5,7 @@ from the index of subscribers over the channels that changed, never from a scan 
 it is not known what changed. Order is a promise: nodes by name, then `Send`s in the order they were made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiograph import _ids
@@ -13,7 +13,7 @@ from aiograph.constants import PULL, PUSH, TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
-from aiograph.types import Send
+from aiograph.types import Interrupt, Send
 
 
 class Task:
@@ -26,10 +26,12 @@ class Task:
         "_origin",
         "_remaining",
         "_state",
+        "answers",
         "cached",
         "error",
         "node",
         "path",
+        "questions",
         "recorded",
         "step",
         "triggers",
@@ -58,6 +60,10 @@ class Task:
         self.writes: list[Write] | None = None
         """What the task wrote; `None` until it has finished."""
         self.error: BaseException | None = None
+        self.questions: Sequence[Interrupt] = ()
+        """What the task asks, or asked in an earlier attempt, and nobody has answered: it must not run."""
+        self.answers: Mapping[str, Any] = {}
+        """Answers to what it asked before, by the questions' ids."""
         self.cached = False
         """Whether the writes come from an earlier attempt at this superstep."""
         self.recorded = False

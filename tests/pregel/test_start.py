@@ -75,6 +75,6 @@ def test_an_input_that_fits_no_channel_is_refused(input: Any, error: type[Except
     assert state.versions == {}
 
 
-def test_a_command_is_no_input_yet() -> None:
-    with pytest.raises(InvalidUpdateError, match="a Command cannot be the input of a run yet"):
-        take_input(PLAN, fresh_state(PLAN), Command(goto="a"))
+def test_a_command_goes_on_with_a_thread_and_cannot_begin_one() -> None:
+    with pytest.raises(EmptyInputError, match="no checkpoint to resume from"):
+        take_input(PLAN, fresh_state(PLAN), Command(resume="a"))

@@ -104,6 +104,7 @@ async def test_a_goto_that_names_nothing_is_refused(goto: Any) -> None:
         await graph_of(Command(goto=goto)).ainvoke({})
 
 
-async def test_a_command_cannot_be_the_input_of_a_run_yet() -> None:
-    with pytest.raises(InvalidUpdateError, match="a Command cannot be the input of a run yet"):
-        await graph_of(None).ainvoke(Command(goto="a"))
+@pytest.mark.parametrize("command", [Command(goto="a"), Command(update={"log": ["a"]})])
+async def test_a_command_as_input_can_only_answer_so_far(command: Any) -> None:
+    with pytest.raises(InvalidUpdateError, match="can only resume so far"):
+        await graph_of(None).ainvoke(command)

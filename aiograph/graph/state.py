@@ -16,7 +16,8 @@ from aiograph.graph._schema import read_schema, types_in
 from aiograph.graph._signature import answers_of, input_schema_of, outline_of
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
 from aiograph.pregel._callable import bind
-from aiograph.pregel._compiled import Options, Pregel
+from aiograph.pregel._compiled import Pregel
+from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._options import Names
 from aiograph.pregel._options import durability as checked_durability

@@ -2,7 +2,8 @@
 
 The way through one superstep, a file per stage: `_tasks` (who runs) → `_execute`, `_attempt` (run them) →
 `_apply` (fold their writes) → `_journal` (keep) → `_emit` (show). `_loop` is where they meet; `_open` and
-`_start` come before, `_compiled` holds the public verbs.
+`_start` come before. `_compiled` holds the verbs that run a graph, `_threads` those about its threads, and
+`_graph` what a graph is.
 """
 
 from aiograph.pregel._builder import NodeBuilder

@@ -1,46 +1,36 @@
-"""`Pregel`: a plan with its options, and the verbs that run it, look at its threads and change them.
+"""`Pregel`: the verbs that run a graph.
 
 Immutable, and usable from any number of tasks and threads at once. The asynchronous verbs are the
 engine; each synchronous twin is derived from one of them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast
+from typing import Any, Literal, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
 from aiograph._context import current_task
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.channels.base import BaseChannel
-from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
-from aiograph.drawing import Graph
-from aiograph.errors import CheckpointQueryError
+from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel import _options
 from aiograph.pregel._attempt import CarriedExit
 from aiograph.pregel._builder import planned
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import Within
-from aiograph.pregel._inspect import empty_snapshot, snapshot
-from aiograph.pregel._interface import Interface, interface_of, json_schema, model
-from aiograph.pregel._loop import drive, keep_update, save_update
+from aiograph.pregel._graph import Options
+from aiograph.pregel._loop import drive
 from aiograph.pregel._open import (
     Opened,
-    Place,
     Request,
     find_place,
     forget_the_past,
     open_run,
-    open_update,
-    saved_place,
     turn_at,
 )
-from aiograph.pregel._plan import Plan, PlannedNode
-from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._sink import Sink
-from aiograph.pregel._topology import topology
-from aiograph.pregel._update import clear
+from aiograph.pregel._threads import ThreadVerbs
 from aiograph.types import (
     Command,
     Durability,
@@ -48,37 +38,15 @@ from aiograph.types import (
     OnError,
     RetryPolicy,
     RunnableConfig,
-    StateSnapshot,
     StreamMode,
 )
-from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
+from aiograph.typing import ContextT, InputT, OutputT, StateT
 
 TASK_EVERY = 8
 """Runs nested in each other before one gets a task, and so an await chain, of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What `compile` fixes for all runs of a graph."""
-
-    checkpointer: BaseCheckpointSaver | Literal[False] | None = None
-    store: Any = None
-    config: RunnableConfig | None = None
-    step_timeout: float | None = None
-    on_error: OnError = "cancel"
-    on_conflict: OnConflict = "raise"
-    durability: Durability | None = None
-    retention: Retention | None = None
-    stops: Stops = NO_STOPS
-    build_context: Callable[[dict[str, Any]], Any] | None = None
-    """Makes a context of the type that the graph declares out of a dict."""
-    storable: frozenset[type] = frozenset()
-    """The types that the schemas mention: a saver has to know them."""
-    interface: Interface | None = None
-    """The graph's schemas; `None` where only channels tell what goes in and out."""
-
-
-class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
+class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
     """A graph of nodes over channels, ready to run.
 
     Most graphs are built with `StateGraph`; this constructor is for those who think in channels, with
@@ -119,128 +87,6 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             store=store,
             step_timeout=_options.seconds("step_timeout", step_timeout),
         )
-
-    @classmethod
-    def of(cls, plan: Plan, options: Options) -> Self:
-        """A graph for a plan that is there already."""
-        graph = cls.__new__(cls)
-        graph._plan = plan
-        graph._options = options
-        return graph
-
-    @property
-    def name(self) -> str:
-        """What the graph is called in messages and traces."""
-        return self._plan.name
-
-    @property
-    def plan(self) -> Plan:
-        """All that the engine knows about the graph."""
-        return self._plan
-
-    @property
-    def nodes(self) -> Mapping[str, PlannedNode]:
-        """What runs, by name."""
-        return self._plan.nodes
-
-    @property
-    def channels(self) -> Mapping[str, BaseChannel[Any, Any, Any]]:
-        """A prototype of each channel."""
-        return self._plan.channels
-
-    @property
-    def output_channels(self) -> str | tuple[str, ...]:
-        """The channel, or channels, that the output is read from."""
-        return self._plan.output
-
-    @property
-    def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
-        """The saver; `None` inherits that of a graph around this one, `False` keeps nothing."""
-        return self._options.checkpointer
-
-    def with_config(self, config: RunnableConfig | None = None, **entries: Any) -> Self:
-        """The same graph with other defaults for the config of its runs.
-
-        Raises:
-            ValueError: An entry is not one that configs have.
-        """
-        merged = _options.merge_configs(self._options.config, config, cast(RunnableConfig, entries))
-        return self.of(self._plan, replace(self._options, config=merged))
-
-    def with_checkpointer(self, checkpointer: BaseCheckpointSaver | Literal[False] | None) -> Self:
-        """The same graph with another saver for its threads.
-
-        Args:
-            checkpointer: As for `StateGraph.compile`.
-
-        Raises:
-            TypeError: It is no saver.
-        """
-        saver = _options.checkpointer(checkpointer)
-        if isinstance(saver, BaseCheckpointSaver):
-            saver.allow_types(self._options.storable)
-        return self.of(self._plan, replace(self._options, checkpointer=saver))
-
-    # -- drawing
-
-    def get_graph(self, *, xray: bool | int = False) -> Graph:
-        """What may follow what, as nodes and edges that can be drawn.
-
-        Args:
-            xray: Whether nodes that are compiled graphs are shown with what is in them; as a number, how
-                many levels deep.
-
-        Raises:
-            ValueError: `xray` is negative.
-        """
-        return topology(self._plan, xray)
-
-    # -- schemas
-
-    @property
-    def _interface(self) -> Interface:
-        return self._options.interface or interface_of(self._plan)
-
-    def get_input_schema(self) -> Any:
-        """A Pydantic model of what callers pass: the input schema if it is one, else a `RootModel` of it.
-
-        Raises:
-            MissingExtraError: The `schema` extra is not installed.
-        """
-        return model(self._interface.input)
-
-    def get_output_schema(self) -> Any:
-        """A Pydantic model of what callers get, made as by `get_input_schema`.
-
-        Raises:
-            MissingExtraError: The `schema` extra is not installed.
-        """
-        return model(self._interface.output)
-
-    def get_input_jsonschema(self) -> dict[str, Any]:
-        """The JSON schema of what callers pass. Reducers and managed values are left out.
-
-        Raises:
-            MissingExtraError: The `schema` extra is not installed.
-        """
-        return json_schema(self._interface.input)
-
-    def get_output_jsonschema(self) -> dict[str, Any]:
-        """The JSON schema of what callers get.
-
-        Raises:
-            MissingExtraError: The `schema` extra is not installed.
-        """
-        return json_schema(self._interface.output)
-
-    def get_context_jsonschema(self) -> dict[str, Any] | None:
-        """The JSON schema of what callers pass as `context=`; `None` if the graph declares no type for it.
-
-        Raises:
-            MissingExtraError: The `schema` extra is not installed.
-        """
-        context = self._interface.context
-        return None if context is None else json_schema(context)
 
     # -- running
 
@@ -388,174 +234,10 @@ class Pregel(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         except (SystemExit, KeyboardInterrupt) as error:
             raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
 
-    def _request(
-        self,
-        input: Any,
-        config: RunnableConfig | None,
-        choices: "_options.Choices",
-        context: Any = None,
-        output_keys: str | Sequence[str] | None = None,
-    ) -> Request:
-        options, plan = self._options, self._plan
-        output = plan.output
-        if output_keys is not None:
-            output = _options.check_output_keys(output_keys, plan.channels)
-        if options.build_context is not None and isinstance(context, dict):
-            context = options.build_context(context)
-        return Request(
-            input=input,
-            config=self._config(config),
-            context=context,
-            output=output,
-            durability=_options.durability(choices.durability) or options.durability,
-            on_error=_options.on_error(choices.on_error) or options.on_error,
-            on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
-            stops=self._stops(choices),
-            step_timeout=options.step_timeout,
-            store=options.store,
-            checkpointer=options.checkpointer,
-        )
-
-    def _stops(self, choices: "_options.Choices") -> Stops:
-        before, after = choices.interrupt_before, choices.interrupt_after
-        default = self._options.stops
-        if before is None and after is None:
-            return default
-        chosen = _options.stops(self._plan, before, after)
-        return Stops(
-            default.before if before is None else chosen.before,
-            default.after if after is None else chosen.after,
-        )
-
-    def _config(self, config: RunnableConfig | None) -> RunnableConfig:
-        outer = current_task.get()
-        ambient = None if outer is None else _options.inherited_config(outer.run.config, config)
-        return _options.merge_configs(ambient, self._options.config, config)
-
-    # -- threads
-
-    async def aget_state(self, config: RunnableConfig) -> StateSnapshot:
-        """The state of a thread; a thread that does not exist has an empty one.
-
-        Its values are those of all keys that the graph's schemas declare, whatever the output is; keys that
-        are private to some nodes are not shown.
-
-        Args:
-            config: Names the thread. With a `checkpoint_id`, that checkpoint as it was; without, the
-                newest one, in which tasks that have finished since count as done.
-
-        Raises:
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
-        """
-        place = self._place(config)
-        saved = await place.saver.aget_tuple(place.config)
-        if saved is None:
-            return empty_snapshot(self._plan, place.config)
-        return snapshot(self._plan, saved, live=place.checkpoint_id is None)
-
-    async def aget_state_history(
-        self,
-        config: RunnableConfig,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[StateSnapshot]:
-        """The checkpoints of a thread, newest first, as they were.
-
-        Args:
-            config: Names the thread.
-            filter: Metadata entries that must be equal.
-            before: Only checkpoints older than the one this config names.
-            limit: At most this many.
-
-        Raises:
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
-        """
-        place = self._place(config)
-        query = place._replace(checkpoint_id=None).config
-        async for saved in place.saver.alist(query, filter=filter, before=before, limit=limit):
-            yield snapshot(self._plan, saved, live=False)
-
-    async def aupdate_state(
-        self, config: RunnableConfig, values: Any, as_node: str | None = None
-    ) -> RunnableConfig:
-        """Changes a thread's state as if a node had returned `values`; its edges decide what is next.
-
-        Tasks of a broken superstep that have finished count as well. An update in the name of a node
-        that was about to run stands for its task, and the others that were about to run still are;
-        after an update in any other name they are not.
-
-        Args:
-            config: Names the thread, and with a `checkpoint_id` the checkpoint to start from.
-            values: What the node returned.
-            as_node: The node; by default the one that ran last.
-
-        Returns:
-            The config that names the new checkpoint.
-
-        Raises:
-            InvalidUpdateError: The values do not fit, or it is not clear which node they come from.
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
-        """
-        place = self._place(config)
-        request = self._request(None, config, _options.Choices("sync"))
-        async with turn_at(place, request.on_conflict):
-            run, _, pending = await open_update(self._plan, place, request)
-            return await Within(copy_context(), save_update(run, as_node, values, pending))
-
-    async def aclear_state(
-        self, config: RunnableConfig, *, metadata: Mapping[str, Any] | None = None
-    ) -> RunnableConfig:
-        """Has a thread start anew: appends a checkpoint without values, at which nothing is left to do.
-
-        Nothing is deleted. Older checkpoints are still in the history, and a run or an update that names one
-        of them goes on from there. The checkpoint is found by
-        `aget_state_history(config, filter={"memory_cleared": True})`. What graphs within nodes keep for
-        tasks of their own is left as it is; no later task asks for it.
-
-        Args:
-            config: Names the thread, and with a `checkpoint_id` the checkpoint to append to.
-            metadata: Further entries for the checkpoint's metadata: who asked for it, and why.
-
-        Returns:
-            The config that names the new checkpoint.
-
-        Raises:
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
-
-        When cancelled, the checkpoint is stored, or it is not; never a part of it.
-        """
-        marked: RunnableConfig = {"metadata": {**(metadata or {}), "memory_cleared": True}}
-        place = self._place(config)
-        request = self._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
-        async with turn_at(place, request.on_conflict):
-            run, _, _ = await open_update(self._plan, place, request)
-            clear(run.state)
-            return await keep_update(run)
-
-    def _place(self, config: RunnableConfig) -> "_SavedPlace":
-        place = saved_place(self._options.checkpointer, self._config(config), current_task.get())
-        if place.saver is None:
-            raise CheckpointQueryError(
-                f"graph {self.name!r} has no checkpointer, so it keeps no state: compile it with one"
-            )
-        return cast("_SavedPlace", place)
-
     # -- the other colour
 
     invoke = blocking(ainvoke)
     stream = blocking_iter(astream)
-    get_state = blocking(aget_state)
-    get_state_history = blocking_iter(aget_state_history)
-    update_state = blocking(aupdate_state)
-    clear_state = blocking(aclear_state)
-
-
-class _SavedPlace(Place):
-    """A place that has a saver."""
-
-    saver: BaseCheckpointSaver
 
 
 def _starts_new_chain() -> bool:

@@ -1,0 +1,220 @@
+"""A plan with its options: what a graph is, what it looks like, and what a call asks of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, Self, cast
+
+from aiograph._context import current_task
+from aiograph.channels.base import BaseChannel
+from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
+from aiograph.drawing import Graph
+from aiograph.pregel import _options
+from aiograph.pregel._interface import Interface, interface_of, json_schema, model
+from aiograph.pregel._open import Request
+from aiograph.pregel._options import Choices
+from aiograph.pregel._plan import Plan, PlannedNode
+from aiograph.pregel._run import NO_STOPS, Stops
+from aiograph.pregel._topology import topology
+from aiograph.types import (
+    Durability,
+    OnConflict,
+    OnError,
+    RunnableConfig,
+)
+from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `compile` fixes for all runs of a graph."""
+
+    checkpointer: BaseCheckpointSaver | Literal[False] | None = None
+    store: Any = None
+    config: RunnableConfig | None = None
+    step_timeout: float | None = None
+    on_error: OnError = "cancel"
+    on_conflict: OnConflict = "raise"
+    durability: Durability | None = None
+    retention: Retention | None = None
+    stops: Stops = NO_STOPS
+    build_context: Callable[[dict[str, Any]], Any] | None = None
+    """Makes a context of the type that the graph declares out of a dict."""
+    storable: frozenset[type] = frozenset()
+    """The types that the schemas mention: a saver has to know them."""
+    interface: Interface | None = None
+    """The graph's schemas; `None` where only channels tell what goes in and out."""
+
+
+class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
+    """A graph that is ready to run, and never changes."""
+
+    _plan: Plan
+    _options: Options
+
+    @classmethod
+    def of(cls, plan: Plan, options: Options) -> Self:
+        """A graph for a plan that is there already."""
+        graph = cls.__new__(cls)
+        graph._plan = plan
+        graph._options = options
+        return graph
+
+    @property
+    def name(self) -> str:
+        """What the graph is called in messages and traces."""
+        return self._plan.name
+
+    @property
+    def plan(self) -> Plan:
+        """All that the engine knows about the graph."""
+        return self._plan
+
+    @property
+    def nodes(self) -> Mapping[str, PlannedNode]:
+        """What runs, by name."""
+        return self._plan.nodes
+
+    @property
+    def channels(self) -> Mapping[str, BaseChannel[Any, Any, Any]]:
+        """A prototype of each channel."""
+        return self._plan.channels
+
+    @property
+    def output_channels(self) -> str | tuple[str, ...]:
+        """The channel, or channels, that the output is read from."""
+        return self._plan.output
+
+    @property
+    def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
+        """The saver; `None` inherits that of a graph around this one, `False` keeps nothing."""
+        return self._options.checkpointer
+
+    def with_config(self, config: RunnableConfig | None = None, **entries: Any) -> Self:
+        """The same graph with other defaults for the config of its runs.
+
+        Raises:
+            ValueError: An entry is not one that configs have.
+        """
+        merged = _options.merge_configs(self._options.config, config, cast(RunnableConfig, entries))
+        return self.of(self._plan, replace(self._options, config=merged))
+
+    def with_checkpointer(self, checkpointer: BaseCheckpointSaver | Literal[False] | None) -> Self:
+        """The same graph with another saver for its threads.
+
+        Args:
+            checkpointer: As for `StateGraph.compile`.
+
+        Raises:
+            TypeError: It is no saver.
+        """
+        saver = _options.checkpointer(checkpointer)
+        if isinstance(saver, BaseCheckpointSaver):
+            saver.allow_types(self._options.storable)
+        return self.of(self._plan, replace(self._options, checkpointer=saver))
+
+    # -- drawing
+
+    def get_graph(self, *, xray: bool | int = False) -> Graph:
+        """What may follow what, as nodes and edges that can be drawn.
+
+        Args:
+            xray: Whether nodes that are compiled graphs are shown with what is in them; as a number, how
+                many levels deep.
+
+        Raises:
+            ValueError: `xray` is negative.
+        """
+        return topology(self._plan, xray)
+
+    # -- schemas
+
+    @property
+    def _interface(self) -> Interface:
+        return self._options.interface or interface_of(self._plan)
+
+    def get_input_schema(self) -> Any:
+        """A Pydantic model of what callers pass: the input schema if it is one, else a `RootModel` of it.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return model(self._interface.input)
+
+    def get_output_schema(self) -> Any:
+        """A Pydantic model of what callers get, made as by `get_input_schema`.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return model(self._interface.output)
+
+    def get_input_jsonschema(self) -> dict[str, Any]:
+        """The JSON schema of what callers pass. Reducers and managed values are left out.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return json_schema(self._interface.input)
+
+    def get_output_jsonschema(self) -> dict[str, Any]:
+        """The JSON schema of what callers get.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        return json_schema(self._interface.output)
+
+    def get_context_jsonschema(self) -> dict[str, Any] | None:
+        """The JSON schema of what callers pass as `context=`; `None` if the graph declares no type for it.
+
+        Raises:
+            MissingExtraError: The `schema` extra is not installed.
+        """
+        context = self._interface.context
+        return None if context is None else json_schema(context)
+
+    # -- what a call asks for
+
+    def _request(
+        self,
+        input: Any,
+        config: RunnableConfig | None,
+        choices: Choices,
+        context: Any = None,
+        output_keys: str | Sequence[str] | None = None,
+    ) -> Request:
+        options, plan = self._options, self._plan
+        output = plan.output
+        if output_keys is not None:
+            output = _options.check_output_keys(output_keys, plan.channels)
+        if options.build_context is not None and isinstance(context, dict):
+            context = options.build_context(context)
+        return Request(
+            input=input,
+            config=self._config(config),
+            context=context,
+            output=output,
+            durability=_options.durability(choices.durability) or options.durability,
+            on_error=_options.on_error(choices.on_error) or options.on_error,
+            on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
+            stops=self._stops(choices),
+            step_timeout=options.step_timeout,
+            store=options.store,
+            checkpointer=options.checkpointer,
+        )
+
+    def _stops(self, choices: Choices) -> Stops:
+        before, after = choices.interrupt_before, choices.interrupt_after
+        default = self._options.stops
+        if before is None and after is None:
+            return default
+        chosen = _options.stops(self._plan, before, after)
+        return Stops(
+            default.before if before is None else chosen.before,
+            default.after if after is None else chosen.after,
+        )
+
+    def _config(self, config: RunnableConfig | None) -> RunnableConfig:
+        outer = current_task.get()
+        ambient = None if outer is None else _options.inherited_config(outer.run.config, config)
+        return _options.merge_configs(ambient, self._options.config, config)

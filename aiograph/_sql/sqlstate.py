@@ -29,6 +29,7 @@ _PASSING = {
     "57P03",  # it starts or stops
     "57P05",  # the connection was idle for too long
 }
+_PREPARED = "a pooler does not keep prepared statements: leave it at prepare_threshold=None"
 _HINTS = {
     "25006": "it is a standby, or was made read-only; connect to the primary server",
     "3F000": "create the schema that search_path names first",
@@ -39,6 +40,8 @@ _HINTS = {
     "53200": "the server has run out of memory",
     "53300": "lower max_size, raise the server's max_connections, or use a pooler",
     "55P03": "somebody else has held a lock all the while",
+    "26000": _PREPARED,
+    "42P05": _PREPARED,
     "57014": "raise the server's statement_timeout, or do less at a time",
 }
 

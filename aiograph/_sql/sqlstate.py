@@ -50,6 +50,10 @@ class ServerSilentError(OperationalError):
     """The server has not answered in time: it hangs, or the network loses what is sent."""
 
 
+class LockedError(Error):
+    """Somebody else's lock was waited for, for as long as one may."""
+
+
 class NoConnectionError(Error):
     """There is no connection, and waiting for one will not help."""
 

@@ -3,7 +3,8 @@
 - `session`: the verbs, the same for every database
 - `sqlite`: a SQLite file and the thread that owns it
 - `postgres`: a PostgreSQL database and the loop that owns its connections; `dispatch` queues what is asked,
-  `pipeline` sends it, `supply` brings connections, `sqlstate` knows what errors mean
+  `pipeline` sends it, `watch` looks after what takes long, `supply` brings connections, `sqlstate` knows what
+  errors mean
 - `operation`: the wait for what was asked
 - `migrate`: numbered migrations
 """

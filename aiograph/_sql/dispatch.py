@@ -19,10 +19,11 @@ from psycopg import Error, OperationalError
 
 from aiograph._sql.migrate import SchemaError
 from aiograph._sql.operation import Pending
-from aiograph._sql.pipeline import Connection, Statement, cut, run
+from aiograph._sql.pipeline import Connection, Statement, run
 from aiograph._sql.session import Counters, Row, size_of
 from aiograph._sql.sqlstate import Meaning, ServerSilentError, described, meaning_of
 from aiograph._sql.supply import Supply
+from aiograph._sql.watch import Watch
 
 _GROUP = 32
 """Requests that share a transaction, at most."""
@@ -33,7 +34,7 @@ _FEW = 4
 _LOOK_UP = 1.0
 """Seconds after which a wait for a connection looks up, to see whether anybody still wants it."""
 
-_GRACE = 2.5
+_GRACE = 2.0
 """Seconds within which another connection has to be there after one was silent for too long."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -77,7 +78,7 @@ class Limits(NamedTuple):
     patience: float
     """Seconds from asking, after which a request is not tried again."""
     silence: float
-    """Seconds without an answer after which a connection is given up."""
+    """Seconds without an answer after which a connection is given up, unless the server works for it."""
     fault: Callable[[str], Exception]
 
 
@@ -267,17 +268,19 @@ class Dispatcher:
 
     async def _run_watched(self, connection: Connection, group: Group) -> None:
         statements = [statement for request in group for statement in request.statements]
-        watch = asyncio.get_running_loop().call_later(self._limits.silence, cut, connection)
+        deadline = max(request.asked_at for request in group) + self._limits.patience
+        watch = Watch(connection, statements, self._limits.silence, deadline)
         try:
             cursors = await run(connection, statements)
         except Error as error:
-            if asyncio.get_running_loop().time() < watch.when():
+            if watch.verdict is None:
                 raise
-            self._is_silent = True
-            self._supply.doubt()
-            raise ServerSilentError(f"no answer within {self._limits.silence} s") from error
+            if isinstance(watch.verdict, ServerSilentError):
+                self._is_silent = True
+                self._supply.doubt()
+            raise watch.verdict from error
         finally:
-            watch.cancel()
+            await watch.aclose()
         self._is_silent = False
         self._counters.transactions += 1
         self._counters.statements += len(statements)

@@ -42,8 +42,12 @@ class Settings(NamedTuple):
     """The connections; of no account if the caller brings a pool or a connection."""
     patience: float = 30.0
     """Seconds for which a request is tried again when connections break."""
-    silence: float = 6.0
-    """Seconds without an answer after which a connection is given up and the request tried on another."""
+    silence: float = 5.0
+    """Seconds without an answer after which the server is asked, elsewhere, whether it still works on it.
+
+    If it does not, the connection is given up and the request tried on another. If it waits for a lock, that
+    may take until `patience` is over. Else a statement may take as long as it likes.
+    """
     fault: Callable[[str], Exception] = CheckpointStorageError
     """Makes the error that callers see."""
 

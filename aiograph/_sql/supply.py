@@ -5,21 +5,18 @@ knows is asked each time, the server only if the connection has been idle for lo
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, Error
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import ConnectionTimeout
-from psycopg.pq import PGconn, Ping
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from aiograph._sql.pipeline import Connection, is_alive
 from aiograph._sql.session import Counters
-from aiograph._sql.sqlstate import NoConnectionError
+from aiograph._sql.sqlstate import Meaning, NoConnectionError, meaning_of
 
 _SLICE = 0.25
 """Seconds after which a wait for a connection looks up, and has the pool try to make another one."""
@@ -29,9 +26,6 @@ _LONG = 10.0
 
 _ANSWER_SECONDS = 2
 """How long that may take."""
-
-_CROWDED = ("too many", "remaining connection slots")
-"""What a server says that has no room for another connection right now."""
 
 _DETECTION = {
     "connect_timeout": 4,
@@ -104,9 +98,6 @@ class PoolSupply:
         self._doubted_at = 0.0
         self._trouble: Error | None = None
         """Why the last attempt to connect has failed; `None` once one has not."""
-        self._trouble_at = 0.0
-        self._accepting_since = math.inf
-        """When the server was seen to take connections, and has not been seen not to."""
 
     @classmethod
     def owned(cls, address: str, options: PoolOptions, counters: Counters) -> "PoolSupply":
@@ -155,10 +146,9 @@ class PoolSupply:
                     max(0.001, min(_SLICE, deadline - time.monotonic()))
                 )
             except PoolTimeout as error:
-                if (trouble := self._trouble) is not None and await self._is_refused(trouble):
-                    raise NoConnectionError(str(trouble)) from trouble
-                if time.monotonic() >= deadline:
-                    raise self._trouble or error from None
+                trouble = self._trouble or error
+                if meaning_of(trouble) is Meaning.FINAL or time.monotonic() >= deadline:
+                    raise trouble from None
                 continue
             except PoolClosed as error:
                 raise NoConnectionError(str(error)) from error
@@ -185,34 +175,13 @@ class PoolSupply:
         self._counters.reconnects += connection.closed
         await self._pool.putconn(connection)
 
-    async def _is_refused(self, trouble: Error) -> bool:
-        """Whether the server takes connections, but not this one: a wrong password, no such database.
-
-        The client is not told the code of such an error, and its words may be in any language. So the server
-        is asked before and after an attempt that fails: it may have gone away in between.
-        """
-        if isinstance(trouble, ConnectionTimeout) or not isinstance(self._pool.conninfo, str):
-            return False
-        has_failed_since = self._trouble_at > self._accepting_since
-        address = make_conninfo(self._pool.conninfo, connect_timeout=_ANSWER_SECONDS)
-        answer = await asyncio.to_thread(PGconn.ping, address.encode())
-        if answer != Ping.OK or self._trouble is None:
-            self._accepting_since = math.inf
-            return False
-        if has_failed_since:
-            return not any(words in str(trouble) for words in _CROWDED)
-        self._accepting_since = time.monotonic()
-        return False
-
     def regret(self, trouble: Error) -> None:
         """Notes that connecting has failed."""
         self._trouble = trouble
-        self._trouble_at = time.monotonic()
 
     def welcome(self, connection: Connection) -> None:
         """Notes that connecting works."""
         self._trouble = None
-        self._accepting_since = math.inf  # that was said of another outage
         self._used_at[connection] = time.monotonic()
 
     def doubt(self) -> None:

@@ -15,6 +15,7 @@ from aiograph._sql.supply import PoolOptions
 from aiograph.errors import CheckpointStorageError
 from aiograph.testing.postgres import find_binaries, postgres_server
 from tests._sql.outages import SETTINGS, Proxy, Victim, end_connections, names, put
+from tests._sql.pooler import pooling
 
 
 @pytest.fixture
@@ -161,6 +162,60 @@ async def test_a_network_that_is_cut_is_an_error_before_long(postgres_database: 
         await put(database, "b")
         assert {"a", "b"} <= set(await names(database))
         await database.aclose()
+
+
+async def sleep(database: PostgresDatabase, seconds: float, *more: Change) -> None:
+    slept = Change("UPDATE things SET size = 1 FROM (SELECT pg_sleep(?)) AS slept", [(seconds,)])
+    await database.write([slept, *more], "sleeping")
+
+
+async def test_a_server_that_works_for_long_is_not_interrupted(postgres_database: str) -> None:
+    database = PostgresDatabase(postgres_database, BRIEF._replace(silence=0.2, patience=0.5))
+    await database.migrate()
+    await put(database, "a")
+    await asyncio.gather(sleep(database, 1.0), *(put(database, f"{number}") for number in range(20)))
+    assert database.counters.retries == 0
+    assert database.counters.reconnects == 0
+    await database.aclose()
+
+
+async def test_behind_a_pooler_a_server_may_work_for_long_too(postgres_database: str) -> None:
+    with pooling(postgres_database) as pooler:
+        database = PostgresDatabase(pooler.conninfo, BRIEF._replace(silence=0.3))
+        await database.migrate()
+        await sleep(database, 1.0)
+        assert database.counters.retries == 0
+        await database.aclose()
+
+
+async def test_a_connection_is_lost_even_if_others_work_for_long(postgres_database: str) -> None:
+    async with Proxy(postgres_database).serving() as proxy:
+        database = PostgresDatabase(proxy.conninfo, BRIEF)
+        await database.migrate()
+        await put(database, "a")
+        other = PostgresDatabase(postgres_database, BRIEF)
+        working = asyncio.create_task(other.write([Change("SELECT pg_sleep(2)")], "working"))
+        proxy.lose_connections()
+        started = time.monotonic()
+        await put(database, "b")
+        assert time.monotonic() - started < 1.5
+        await working
+        assert other.counters.retries == 0
+        await database.aclose()
+        await other.aclose()
+
+
+async def test_a_lock_is_waited_for_until_patience_ends(postgres_database: str) -> None:
+    database = PostgresDatabase(postgres_database, BRIEF._replace(silence=0.2, patience=0.5))
+    await database.migrate()
+    await put(database, "a")
+    touch = Change("UPDATE things SET size = 1 WHERE name = ?", [("a",)])
+    with psycopg.connect(postgres_database) as other:
+        other.execute("UPDATE things SET size = 2")
+        with pytest.raises(CheckpointStorageError, match="somebody else has held a lock all the while"):
+            await database.write([touch], "touching")
+    assert await database.fetch(Query("SELECT size::int FROM things"), "size") == [(2,)]
+    await database.aclose()
 
 
 @pytest.mark.long

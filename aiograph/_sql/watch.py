@@ -1,0 +1,131 @@
+"""Tells a PostgreSQL connection that was lost without a word from one whose server has a lot to do.
+
+Both look the same from here: no answer. So the server is asked, on a connection made for that, what it does
+for this one. While it works it may take its time, and while it waits for a lock some time. Else, or if it
+cannot be asked, the connection is cut.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import NamedTuple
+
+from psycopg import AsyncConnection, Error
+from psycopg.conninfo import make_conninfo
+
+from aiograph._sql.pipeline import Connection, Statement, cut
+from aiograph._sql.sqlstate import LockedError, ServerSilentError
+
+_QUESTION_SECONDS = 2.0
+"""How long asking may take, connecting included."""
+
+_COMPARED = 200
+"""Characters of statements that are compared; servers keep the first thousand or so."""
+
+# Behind a pooler the process is another one than the client was told, so its statement counts as well, if it
+# has been at it for long. A server that waits for its client lacks some of what was sent, or cannot answer.
+_AT_WORK = b"""
+SELECT pid, coalesce(wait_event_type = 'Lock', false) FROM pg_catalog.pg_stat_activity
+WHERE usename = current_user AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
+AND xact_start < clock_timestamp() - make_interval(secs => %(silence)s::float8 / 2)
+AND (pid = %(pid)s OR left(query, %(compared)s) = ANY(%(texts)s))
+ORDER BY pid = %(pid)s DESC LIMIT 1
+"""
+
+
+class Activity(NamedTuple):
+    """What the server does for a connection."""
+
+    pid: int
+    is_blocked: bool
+    """Whether it waits for a lock that somebody else holds."""
+
+
+class Watch:
+    """Looks after a connection from now on, until it is closed; `verdict` tells why it has intervened."""
+
+    def __init__(
+        self, connection: Connection, statements: Sequence[Statement], silence: float, deadline: float
+    ) -> None:
+        """Begins to watch.
+
+        Args:
+            connection: What the statements are sent on.
+            statements: What the server is going to be busy with.
+            silence: Seconds after which it is asked about that; and again after as many more.
+            deadline: On the monotonic clock: from then on, locks are not waited for.
+        """
+        self.verdict: Error | None = None
+        self._connection = connection
+        self._statements = statements
+        self._silence = silence
+        self._deadline = deadline
+        self._inquiry: asyncio.Task[None] | None = None
+        self._timer = self._set_timer()
+
+    def _set_timer(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._silence, self._begin_inquiry)
+
+    def _begin_inquiry(self) -> None:
+        self._inquiry = asyncio.get_running_loop().create_task(self._inquire())
+
+    async def _inquire(self) -> None:
+        deadline = time.monotonic() + _QUESTION_SECONDS
+        other = await _connect_beside(self._connection)
+        activity = None
+        if other is not None:
+            timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), cut, other)
+            try:
+                activity = await self._ask(other)
+            finally:
+                timer.cancel()
+                await other.close()
+        if activity is None:
+            self.verdict = ServerSilentError(f"no answer within {self._silence} s")
+            cut(self._connection)
+        else:
+            self._timer = self._set_timer()
+
+    async def _ask(self, other: Connection) -> Activity | None:
+        """What the server does, after it was told to give up what has waited for a lock for too long."""
+        question = {
+            "pid": self._connection.info.backend_pid,
+            "texts": [_as_sent(statement.sql)[:_COMPARED] for statement in self._statements],
+            "compared": _COMPARED,
+            "silence": self._silence,
+        }
+        try:
+            row = await (await other.execute(_AT_WORK, question)).fetchone()
+            activity = row and Activity(*row)
+            if activity and activity.is_blocked and time.monotonic() >= self._deadline:
+                self.verdict = LockedError("somebody else has held a lock all the while")
+                await other.execute("SELECT pg_cancel_backend(%s)", (activity.pid,))
+        except Error:
+            return None
+        return activity
+
+    async def aclose(self) -> None:
+        """Ends the watch."""
+        self._timer.cancel()
+        if self._inquiry is not None:
+            self._inquiry.cancel()
+            await asyncio.wait([self._inquiry])
+            self._timer.cancel()
+
+
+async def _connect_beside(connection: Connection) -> Connection | None:
+    """Another connection to where one leads; `None` if there is none to be had."""
+    try:
+        address = make_conninfo(**connection.info.get_parameters(), password=connection.info.password)
+        async with asyncio.timeout(_QUESTION_SECONDS):
+            return await AsyncConnection.connect(address, autocommit=True, prepare_threshold=None)
+    except (Error, TimeoutError):
+        return None
+
+
+def _as_sent(sql: bytes) -> str:
+    """A statement's text as the server knows it: parameters are numbered."""
+    numbers = count(1)
+    return re.sub("%s", lambda _: f"${next(numbers)}", sql.decode())

@@ -1,7 +1,8 @@
 """The narrow seam to databases: statements as values, and sessions that carry them out.
 
 - `session`: the verbs, the same for every database
-- `sqlite`: a SQLite file and the thread that owns it
+- `sqlite`: a SQLite database; `sqlite_owner` is the thread that carries out what is asked,
+  `sqlite_connection` knows how a file is opened and what its errors mean
 - `postgres`: a PostgreSQL database and the loop that owns its connections; `dispatch` queues what is asked,
   `pipeline` sends it, `watch` looks after what takes long, `supply` brings connections, `sqlstate` knows what
   errors mean

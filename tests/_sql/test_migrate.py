@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from aiograph._sql.migrate import SQLITE, Component, SchemaError, is_current, migrate
-from aiograph._sql.sqlite import run_plan
+from aiograph._sql.sqlite_connection import run_plan
 
 CREATE = ("CREATE TABLE things (x)",)
 ADD_Y = ("ALTER TABLE things ADD COLUMN y", "CREATE INDEX by_y ON things (y)")

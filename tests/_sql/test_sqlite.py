@@ -7,14 +7,13 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aiograph._sql.migrate import Component
-from aiograph._sql.session import Change, Guard, Plan, Query
+from aiograph._sql.session import Change, Guard, Query
 from aiograph._sql.sqlite import Address, Settings, SqliteDatabase
 from aiograph.errors import CheckpointStorageError
 
@@ -34,13 +33,9 @@ async def database(path: Path) -> AsyncIterator[SqliteDatabase]:
     await database.aclose()
 
 
-def rows(sql: str = "SELECT name FROM things ORDER BY name") -> Plan[list[Any]]:
-    found = yield Query(sql)
-    return [row[0] for row in found]
-
-
 async def names(database: SqliteDatabase) -> list[Any]:
-    return await database.read(rows, "all names")
+    query = Query("SELECT name FROM things ORDER BY name")
+    return [name for (name,) in await database.fetch(query, "all names")]
 
 
 async def add(database: SqliteDatabase, *values: Any) -> None:
@@ -105,30 +100,6 @@ async def test_changes_are_made_together_or_not_at_all(database: SqliteDatabase)
         await add(database, "b", "a")
     assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
     assert await names(database) == ["a"]
-
-
-async def test_a_plan_sees_one_state_of_the_database(path: Path, database: SqliteDatabase) -> None:
-    await add(database, "a")
-
-    def twice() -> Plan[tuple[list[Any], list[Any]]]:
-        before = yield Query("SELECT name FROM things")
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("INSERT INTO things VALUES ('b')")
-        return before, (yield Query("SELECT name FROM things"))
-
-    before, after = await database.read(twice, "reading twice")
-    assert before == after == [("a",)]
-    assert await names(database) == ["a", "b"]
-
-
-async def test_what_a_plan_raises_reaches_the_caller(database: SqliteDatabase) -> None:
-    def fail() -> Plan[None]:
-        yield Query("SELECT 1")
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        await database.read(fail, "failing")
-    assert await names(database) == []
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**70, object()])
@@ -202,7 +173,21 @@ async def test_what_is_done_is_counted(database: SqliteDatabase) -> None:
     await database.fetch(Query("SELECT name FROM things"), "names")
     counters = database.counters
     assert (counters.statements, counters.rows_written, counters.bytes_written) == (3, 3, 5)
-    assert counters.rows_read == 2
+    assert (counters.rows_read, counters.transactions) == (2, 2)
+    assert (counters.retries, counters.reconnects) == (0, 0)
+    assert counters.seconds > 0
+
+
+async def test_waits_for_locks_are_counted(path: Path, database: SqliteDatabase) -> None:
+    await add(database, "a")
+    with closing(lock(path)) as other:
+        writing = asyncio.create_task(add(database, "b"))
+        await asyncio.sleep(0.8)  # longer than SQLite itself waits in one go
+        other.execute("COMMIT")
+        await writing
+    assert database.counters.retries >= 1
+    assert database.counters.seconds > 0.7
+    assert database.counters.transactions == 2
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -241,7 +226,7 @@ async def test_in_a_group_only_the_faulty_change_fails(database: SqliteDatabase)
 
 async def test_when_a_group_fails_each_is_tried_alone(database: SqliteDatabase) -> None:
     """A full disk makes SQLite give up the whole transaction, not just the statement."""
-    await database.read(partial(rows, "PRAGMA max_page_count = 20"), "limiting")
+    await database.fetch(Query("PRAGMA max_page_count = 20"), "limiting")
     gate = Gate()
     first = asyncio.create_task(database.write([gate.change("first")], "first"))
     await asyncio.to_thread(gate.reached.wait)
@@ -405,6 +390,21 @@ async def test_a_file_that_was_repaired_is_used_again(path: Path, database: Sqli
     path.unlink()  # noqa: ASYNC240  # quick
     await add(database, "a")
     assert await names(database) == ["a"]
+    assert database.counters.reconnects == 0  # the first one was never made
+
+
+async def test_a_connection_that_was_given_up_is_counted(path: Path, database: SqliteDatabase) -> None:
+    await add(database, "a")
+    page = await database.fetch(Query("PRAGMA page_size"), "size")
+    await database.fetch(Query("PRAGMA wal_checkpoint(TRUNCATE)"), "moving")
+    content = path.read_bytes()  # noqa: ASYNC240  # quick
+    path.write_bytes(content[: page[0][0]] + b"x" * (len(content) - page[0][0]))  # noqa: ASYNC240
+    await database.fetch(Query("PRAGMA shrink_memory"), "forgetting pages")
+    with pytest.raises(CheckpointStorageError, match="malformed; restore the file from a backup"):
+        await names(database)
+    path.write_bytes(content)  # noqa: ASYNC240
+    assert await names(database) == ["a"]
+    assert database.counters.reconnects == 1
 
 
 async def test_a_missing_folder_is_an_error_that_says_so(tmp_path: Path) -> None:

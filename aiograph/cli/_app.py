@@ -10,7 +10,7 @@ import typer
 
 from aiograph.cli import _draw, _session, _show
 from aiograph.cli._command import command, telling_errors
-from aiograph.cli._given import read_input
+from aiograph.cli._given import read_answer, read_input
 from aiograph.cli._load import load
 from aiograph.cli._session import Limits, Thread
 from aiograph.types import Durability, StateSnapshot, StreamMode
@@ -166,6 +166,14 @@ def resume(
     recursion_limit: RecursionLimit = None,
     max_concurrency: MaxConcurrency = None,
     durability: DurabilityOption = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="The answer to the question that has stopped the thread, as JSON or as it is; a dict whose "
+            "keys are ids of questions answers each of them.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     full_traceback: Traceback = False,
 ) -> None:
@@ -173,7 +181,9 @@ def resume(
     limits = Limits(recursion_limit, max_concurrency, cast(Durability | None, durability))
     with command(target, thread, db, full_traceback=full_traceback) as this:
         display = this.display(stream)
-        output = this.work(lambda opened: _session.resume(opened, limits, display))
+        output = this.work(
+            lambda opened: _session.resume(opened, limits, display, answer=read_answer(answer))
+        )
         this.print_values(output, as_json=as_json, aside=stream is not None)
 
 

@@ -42,6 +42,16 @@ def read_input(text: str | None) -> Input:
         ) from error
 
 
+def read_answer(text: str | None) -> Any:
+    """The answer that `--answer` gives: JSON, or else the text itself; `None` if it was left out."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _text_of(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")

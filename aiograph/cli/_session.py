@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.cli._given import Input, Refusal
 from aiograph.cli._load import AnyGraph, Loaded
-from aiograph.types import Durability, RunnableConfig, StateSnapshot, StreamMode
+from aiograph.types import Command, Durability, RunnableConfig, StateSnapshot, StreamMode
 
 DEFAULT_DB = "aiograph.db"
 DIGEST = "input_digest"
@@ -170,29 +170,38 @@ async def run(thread: Thread, input: Input, limits: Limits, watcher: Watcher, *,
     return await _drive(thread, input.value, config, limits, watcher)
 
 
-async def resume(thread: Thread, limits: Limits, watcher: Watcher) -> Any:
+async def resume(thread: Thread, limits: Limits, watcher: Watcher, *, answer: Any = None) -> Any:
     """Goes on with a thread that is not finished; returns its output.
+
+    Args:
+        thread: The thread.
+        limits: The run's options.
+        watcher: Is told what the run does.
+        answer: The answer to the question that has stopped it, or answers by the questions' ids.
 
     Raises:
         Refusal: There is no such thread.
     """
     snapshot = await thread.existing()
     if not is_finished(snapshot):
-        return await go_on(thread, snapshot, limits, watcher)
+        return await go_on(thread, snapshot, limits, watcher, answer=answer)
     watcher.say(
         f"thread {thread.id!r} is finished, at step {step_of(snapshot)}: there is nothing to go on with"
     )
     return result_of(thread, snapshot)
 
 
-async def go_on(thread: Thread, snapshot: StateSnapshot, limits: Limits, watcher: Watcher) -> Any:
+async def go_on(
+    thread: Thread, snapshot: StateSnapshot, limits: Limits, watcher: Watcher, *, answer: Any = None
+) -> Any:
     step, kept = step_of(snapshot) + 1, done_tasks(snapshot)
     done = f": {kept.total()} of its {len(snapshot.tasks)} tasks are done" if kept else ""
     watcher.say(f"going on with thread {thread.id!r} at step {step}{done}")
     digest = (snapshot.metadata or {}).get(DIGEST)
     config = limits.config(thread, {} if digest is None else {DIGEST: digest})
     watcher.begin(step, kept)
-    return await _drive(thread, None, config, limits, watcher)
+    input: Command[Any] | None = None if answer is None else Command(resume=answer)
+    return await _drive(thread, input, config, limits, watcher)
 
 
 def done_tasks(snapshot: StateSnapshot) -> Counter[str]:
@@ -207,7 +216,12 @@ async def _drive(thread: Thread, input: Any, config: RunnableConfig, limits: Lim
         async with aclosing(stream) as chunks:
             async for mode, chunk in chunks:
                 watcher.take(mode, chunk)
-        finished = True
+        snapshot = await thread.graph.aget_state(thread.config)
+        finished = is_finished(snapshot)
     finally:
         watcher.end(finished=finished)
-    return result_of(thread, await thread.graph.aget_state(thread.config))
+    for question in snapshot.interrupts:
+        watcher.say(f"question {question.id}: {question.value!r}")
+    if snapshot.interrupts:
+        watcher.say("answer by `aiograph resume ... --answer TEXT`, or with JSON: a dict answers by id")
+    return result_of(thread, snapshot)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 
 from aiograph.graph import END, START, StateGraph
-from aiograph.types import Send
+from aiograph.types import Send, interrupt
 
 
 class State(TypedDict, total=False):
@@ -51,6 +51,13 @@ def work(number: int) -> State:
 
 
 fanning = StateGraph(State).add_node(work).add_conditional_edges(START, fan_out, ["work"])
+
+
+def ask(state: State) -> State:
+    return {"n": interrupt("how many?") + len(interrupt("and what?"))}
+
+
+asking = StateGraph(State).add_node(ask).add_edge(START, "ask")
 
 
 class Answer(TypedDict, total=False):

@@ -54,10 +54,10 @@ class Runs:
             self.result = await run(thread, input, Limits(**limits), self.notes, again=again)
         return self.notes
 
-    async def resume(self) -> Notes:
+    async def resume(self, answer: Any = None) -> Notes:
         self.notes = Notes()
         async with opened(self.loaded, "t", self.db, creates=False) as thread:
-            self.result = await resume(thread, Limits(), self.notes)
+            self.result = await resume(thread, Limits(), self.notes, answer=answer)
         return self.notes
 
     async def state(self) -> StateSnapshot:
@@ -174,6 +174,19 @@ async def test_resume_goes_on_but_never_starts(runs: Runs, folder: Path) -> None
     notes = await runs.resume()
     assert notes.said == ["thread 't' is finished, at step 2: there is nothing to go on with"]
     assert notes.ran == []
+
+
+async def test_a_question_is_shown_and_answered(folder: Path) -> None:
+    runs = Runs("graphs:asking")
+    notes = await runs.run()
+    assert notes.finished is False
+    assert notes.said[1].endswith(": 'how many?'")
+    assert "--answer" in notes.said[2]
+    assert (await runs.resume()).said[1].endswith(": 'how many?'")
+    (question,) = (await runs.state()).interrupts
+    assert (await runs.resume({question.id: 3})).said[1].endswith(": 'and what?'")
+    assert (await runs.resume("four")).finished is True
+    assert runs.result == {"n": 7, "seen": []}
 
 
 async def test_resume_needs_a_thread(runs: Runs, folder: Path) -> None:

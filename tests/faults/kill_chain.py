@@ -137,11 +137,11 @@ class Chain:
 
 
 def deaths(chance: random.Random, seconds: float, calls: int) -> Iterator[dict[str, Any]]:
-    """Ways to die, in turn: at some time, before some call, after some call."""
+    """Ways to die, in turn: before some call, after some call, at some time, which a quick machine outruns."""
     while True:
-        yield {"seconds": chance.uniform(0, seconds)}
         yield {"call": chance.randint(1, calls), "side": "before"}
         yield {"call": chance.randint(1, calls), "side": "after"}
+        yield {"seconds": chance.uniform(0, seconds)}
 
 
 def kill_until_done(chain: Chain, chance: random.Random, *, seconds: float, calls: int) -> Tale:

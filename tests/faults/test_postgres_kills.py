@@ -40,7 +40,8 @@ def chain_on_server(
 def test_a_run_that_is_killed_goes_on(
     durability: Durability, synchronously: bool, postgres_database: str, tmp_path: Path
 ) -> None:
-    chain = chain_on_server(postgres_database, tmp_path, durability, 60, synchronously=synchronously)
+    # a round takes one call at least, so that two deaths after 40 calls each come before the end
+    chain = chain_on_server(postgres_database, tmp_path, durability, 100, synchronously=synchronously)
     tale = kill_until_done(chain, random.Random(7), seconds=0.4, calls=40)
     assert tale.kills >= 2
     assert tale.reruns <= tale.kills * (3 if durability == "sync" else 6)

@@ -137,7 +137,7 @@ class Chain:
 
 
 def deaths(chance: random.Random, seconds: float, calls: int) -> Iterator[dict[str, Any]]:
-    """Ways to die, in turn: before some call, after some call, at some time, which a quick machine outruns."""
+    """Ways to die, in turn: before some call, after some call, at a time, which a quick machine outruns."""
     while True:
         yield {"call": chance.randint(1, calls), "side": "before"}
         yield {"call": chance.randint(1, calls), "side": "after"}

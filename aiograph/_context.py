@@ -29,7 +29,7 @@ _ASKING = Lock()
 
 
 class RunScope:
-    """What all tasks of one run share. Complete from birth, never changed."""
+    """What all tasks of one run share. Complete from birth; once the run has begun, nothing in it changes."""
 
     __slots__ = (
         "checkpointer",

@@ -21,14 +21,8 @@ from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
-from aiograph.pregel._open import (
-    Opened,
-    Request,
-    find_place,
-    forget_the_past,
-    open_run,
-    turn_at,
-)
+from aiograph.pregel._open import Opened, Request, open_run
+from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._threads import ThreadVerbs
 from aiograph.types import (

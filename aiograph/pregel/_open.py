@@ -3,7 +3,6 @@
 import asyncio
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,25 +12,20 @@ from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     CheckpointTuple,
     PendingWrite,
-    Retention,
-    config_for,
-    thread_of,
 )
-from aiograph.config import task_namespace
-from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
-from aiograph.errors import CheckpointError, CheckpointQueryError
+from aiograph.constants import INTERRUPT, START
 from aiograph.pregel._answers import answers_in, require_saver
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._fork import has_questions, moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
+from aiograph.pregel._place import Place, is_inherited
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Run, Stops
 from aiograph.pregel._snapshot import open_questions, run_metadata
 from aiograph.pregel._start import take_input
-from aiograph.pregel._state import NestedRun, RunState, fresh_state, restored_state
+from aiograph.pregel._state import RunState, fresh_state, restored_state
 from aiograph.pregel._tasks import due_nodes, due_tasks
-from aiograph.pregel._turns import TURNS
 from aiograph.types import Command, Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
@@ -53,22 +47,6 @@ class Request:
     checkpointer: BaseCheckpointSaver | bool | None
 
 
-class Place(NamedTuple):
-    """Where a run keeps its state."""
-
-    saver: BaseCheckpointSaver | None
-    thread_id: str | None
-    namespace: str
-    checkpoint_id: str | None
-    nested: NestedRun | None = None
-    """For a run without a saver: whose it is, if it is nested."""
-
-    @property
-    def config(self) -> RunnableConfig:
-        assert self.thread_id is not None
-        return config_for(self.thread_id, self.namespace, self.checkpoint_id)
-
-
 class Opened(NamedTuple):
     """A run that is ready to be driven."""
 
@@ -88,7 +66,7 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
     if found.storage is None:
         require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
-    is_resumed = found.saved is not None and _is_inherited(place, current_task.get())
+    is_resumed = found.saved is not None and is_inherited(place, current_task.get())
     is_handed_on = is_resumed or (place.nested is not None and not isinstance(request.input, Command))
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
     run = _whole_run(plan, request, place, found, emitter, answers)
@@ -171,33 +149,6 @@ async def _find(plan: Plan, place: Place) -> _Found:
     return _Found(saved, state, Storage(place.saver, hold, place.thread_id))
 
 
-def turn_at(place: Place, on_conflict: OnConflict) -> AbstractAsyncContextManager[None]:
-    """Has the thread to itself for the length of the block, as far as others in this process wait as well."""
-    if on_conflict == "raise" or place.saver is None:
-        return _AT_ONCE
-    return TURNS.turn((id(place.saver), place.thread_id, place.namespace))
-
-
-_AT_ONCE = nullcontext()
-
-
-async def forget_the_past(place: Place, retention: Retention) -> None:
-    """Removes what a policy does not keep of a thread.
-
-    The run has succeeded, and is not to fail for this: what goes wrong is told as a warning.
-    """
-    if place.saver is None or place.thread_id is None or place.namespace:
-        return
-    try:
-        await place.saver.asweep(retention, [place.thread_id])
-    except CheckpointError as error:
-        warnings.warn(
-            f"thread {place.thread_id!r}: its past could not be removed: {error}",
-            CheckpointWarning,
-            stacklevel=2,
-        )
-
-
 def _whole_run(
     plan: Plan,
     request: Request,
@@ -223,7 +174,7 @@ def _whole_run(
         recursion_limit=limits.recursion,
         last_step=state.step + limits.recursion - 1,
         stops=request.stops,
-        is_inner=outer is not None and (place.saver is None or _is_inherited(place, outer)),
+        is_inner=outer is not None and (place.saver is None or is_inherited(place, outer)),
     )
 
 
@@ -240,74 +191,6 @@ def _hands_input_on(plan: Plan, state: RunState, took_input: bool) -> bool:
 
 def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:
     return restored_state(plan, saved.checkpoint, saved.metadata, place.namespace)
-
-
-def find_place(
-    checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
-) -> Place:
-    """The saver, thread and namespace of a run.
-
-    One that is nested in a run on the same saver and thread gets a namespace of its own there.
-
-    Raises:
-        CheckpointQueryError: There is a saver, but the config names no thread.
-    """
-    saver = _saver(checkpointer, outer)
-    if saver is None:
-        nested = None if outer is None else NestedRun(outer, _number_of_call(outer))
-        return Place(None, None, "", None, nested)
-    if outer is not None and saver is outer.run.checkpointer and _is_ambient(config, outer):
-        return _inherited(saver, outer)
-    return _named(saver, config)
-
-
-def saved_place(
-    checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
-) -> Place:
-    """What a config names, wherever the code that asks runs; without a saver if there is none.
-
-    Raises:
-        CheckpointQueryError: There is a saver, but the config names no thread.
-    """
-    saver = _saver(checkpointer, outer)
-    return Place(None, None, "", None) if saver is None else _named(saver, config)
-
-
-def _saver(
-    checkpointer: BaseCheckpointSaver | bool | None, outer: TaskScope | None
-) -> BaseCheckpointSaver | None:
-    if isinstance(checkpointer, BaseCheckpointSaver):
-        return checkpointer
-    return None if checkpointer is False or outer is None else outer.run.checkpointer
-
-
-def _named(saver: BaseCheckpointSaver, config: RunnableConfig) -> Place:
-    try:
-        return Place(saver, *thread_of(config))
-    except CheckpointQueryError as error:
-        error.add_note("the graph was compiled with a checkpointer, so every run belongs to a thread")
-        raise
-
-
-def _is_ambient(config: RunnableConfig, outer: TaskScope) -> bool:
-    thread = (config.get("configurable") or {}).get("thread_id")
-    return thread is None or str(thread) == outer.run.thread_id
-
-
-def _inherited(saver: BaseCheckpointSaver, outer: TaskScope) -> Place:
-    number = _number_of_call(outer)
-    suffix = f"{NAMESPACE_SEPARATOR}{number}" if number else ""
-    return Place(saver, outer.run.thread_id, task_namespace(outer) + suffix, None)
-
-
-def _number_of_call(outer: TaskScope) -> int:
-    outer.calls += 1
-    return outer.calls - 1
-
-
-def _is_inherited(place: Place, outer: TaskScope | None) -> bool:
-    run = None if outer is None else outer.run
-    return run is not None and (place.saver, place.thread_id) == (run.checkpointer, run.thread_id)
 
 
 def _scope(

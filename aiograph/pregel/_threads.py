@@ -13,12 +13,8 @@ from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import PlannedGraph
 from aiograph.pregel._inspect import empty_snapshot, snapshot
 from aiograph.pregel._loop import keep_update, save_update
-from aiograph.pregel._open import (
-    Place,
-    open_update,
-    saved_place,
-    turn_at,
-)
+from aiograph.pregel._open import open_update
+from aiograph.pregel._place import Place, saved_place, turn_at
 from aiograph.pregel._update import clear
 from aiograph.types import (
     RunnableConfig,

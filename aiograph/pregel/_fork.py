@@ -1,7 +1,7 @@
 """Questions of a superstep that a run goes back to, and what becomes of them at a copy of it. Pure.
 
-A run that goes back to a checkpoint whose tasks have asked starts from a copy of it: what is asked and
-answered from there on is not mixed with what was. At the copy tasks have other ids, and so have their
+A run that goes back to a checkpoint starts from a copy of it: what is asked and answered from there on is
+not mixed with what was. At the copy tasks have other ids, and so have their
 questions. What a nested graph asked cannot be told under its new id before it is asked again.
 """
 
@@ -15,11 +15,6 @@ from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT, RESUME
 from aiograph.errors import UnknownInterruptError
 from aiograph.pregel._tasks import Task
-
-
-def has_questions(pending: Sequence[PendingWrite]) -> bool:
-    """Whether a task has asked, answered or not."""
-    return any(channel == INTERRUPT for _, channel, _ in pending)
 
 
 def own_questions(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> dict[str, tuple[int, int]]:

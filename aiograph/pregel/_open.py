@@ -16,7 +16,7 @@ from aiograph.checkpoint.base import (
 from aiograph.constants import INTERRUPT, START
 from aiograph.pregel._answers import answers_in, require_saver
 from aiograph.pregel._emit import Emitter
-from aiograph.pregel._fork import has_questions, moved, new_names, own_questions, require_own
+from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._place import Place, is_inherited
@@ -74,19 +74,21 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
     run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
     if took_input:
         return Opened(run, True, ())
-    pending = found.pending
-    if found.is_asked_again:
-        pending = await _go_back(run, found, answers)
-    elif found.storage is not None:
+    if found.storage is not None and (not found.is_past or run.scope.durability == "exit"):
         # a run without input may work for long before it writes: others are to see that it has begun
         await found.storage.saver.aclaim(place.config, found.storage.hold)
+    pending = await _go_back(run, found, answers) if found.is_past else found.pending
     if request.stops is not NO_STOPS:
         run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
     return Opened(run, False, pending)
 
 
 async def _go_back(run: Run, found: "_Found", answers: Mapping[str, Any]) -> Sequence[PendingWrite]:
-    """Goes over to a copy of the checkpoint that the run starts from, and returns what is pending there."""
+    """Goes over to a copy of the checkpoint that the run starts from, and returns what is pending there.
+
+    At the copy tasks have ids of their own: what they did is not found, nor what graphs within them keep,
+    so all of it is done anew, and what is left behind stays as it was.
+    """
     assert run.journal is not None
     past, asked = due_tasks(run.plan, run.state, 0), found.kept
     own = own_questions(past, asked)
@@ -129,11 +131,6 @@ class _Found(NamedTuple):
     def pending(self) -> Sequence[PendingWrite]:
         """What finished tasks have written; in a past that the thread has left behind, they run again."""
         return () if self.is_past else self.kept
-
-    @property
-    def is_asked_again(self) -> bool:
-        """Whether it is a past whose tasks have asked."""
-        return self.is_past and has_questions(self.kept)
 
     @property
     def questions(self) -> Sequence[Interrupt]:

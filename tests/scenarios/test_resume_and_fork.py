@@ -193,11 +193,74 @@ async def test_a_checkpoint_that_does_not_exist_cannot_be_gone_on_with() -> None
         await chain.graph.ainvoke(None, {"configurable": {"thread_id": "1", "checkpoint_id": "nowhere"}})
 
 
-async def test_replays_have_the_same_task_ids() -> None:
+async def test_a_replay_starts_with_a_copy_of_the_checkpoint() -> None:
     chain = Chain()
-    ids: list[list[str]] = []
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    past = await chain.graph.aget_state(await chain.at_step(2))
+    await chain.graph.ainvoke(None, past.config)
+    (fork,) = [state async for state in chain.graph.aget_state_history(THREAD, filter={"source": "fork"})]
+    assert (fork.values, fork.next, fork.parent_config) == (past.values, past.next, past.config)
+    assert fork.metadata is not None
+    assert past.metadata is not None
+    assert fork.metadata["step"] == past.metadata["step"]
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_replay_leaves_what_was_as_it_was(durability: Durability) -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    before = [state async for state in chain.graph.aget_state_history(THREAD)]
+    await chain.graph.ainvoke(None, await chain.at_step(1), durability=durability)
+    after = [state async for state in chain.graph.aget_state_history(THREAD)]
+    assert after[-len(before) :] == before
+
+
+async def test_tasks_of_replays_have_ids_of_their_own() -> None:
+    chain = Chain()
+    ids: list[str] = []
     await chain.graph.ainvoke({"n": 1}, THREAD)
     for _ in range(2):
         chunks = chain.graph.astream(None, await chain.at_step(2), stream_mode="tasks")
-        ids.append([chunk["id"] async for chunk in chunks if "input" in chunk])
-    assert ids[0][0] == ids[1][0]
+        ids += [chunk["id"] async for chunk in chunks if "input" in chunk]
+    assert len(set(ids)) == 4
+
+
+async def test_going_back_to_where_nothing_is_left_to_do_makes_that_the_head() -> None:
+    chain = Chain()
+    first = await chain.graph.ainvoke({"n": 1}, THREAD)
+    end = (await chain.graph.aget_state(THREAD)).config
+    await chain.graph.ainvoke({"n": 2}, THREAD)
+    chain.ran.clear()
+    assert await chain.graph.ainvoke(None, end) == first
+    assert chain.ran == []
+    assert (await chain.graph.aget_state(THREAD)).values == first
+
+
+async def test_a_graph_inside_a_node_starts_anew_in_a_replay() -> None:
+    inner = Chain()
+    builder: Any = StateGraph(State).add_node("inner", inner.graph.with_checkpointer(None))
+    graph = builder.add_edge(START, "inner").compile(InMemorySaver())
+    first = await graph.ainvoke({"n": 1}, THREAD)
+    past = [state async for state in graph.aget_state_history(THREAD)][1].config
+    assert await graph.ainvoke(None, past) == first
+    assert inner.ran == [*"abcdabcd"]
+
+
+async def test_a_replay_that_breaks_is_gone_on_with_where_it_broke() -> None:
+    chain = Chain()
+    first = await chain.graph.ainvoke({"n": 1}, THREAD)
+    chain.failures = 1
+    with pytest.raises(OSError, match="broken"):
+        await chain.graph.ainvoke(None, await chain.at_step(1))
+    chain.ran.clear()
+    assert await chain.graph.ainvoke(None, THREAD) == first
+    assert chain.ran == ["c", "d"]
+
+
+async def test_those_who_listen_see_the_copy_first() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    past = await chain.at_step(2)
+    chunks = chain.graph.astream(None, past, stream_mode="checkpoints")
+    seen = [(chunk["metadata"]["source"], chunk["parent_config"] == past) async for chunk in chunks]
+    assert seen == [("fork", True), ("loop", False), ("loop", False)]

@@ -149,9 +149,12 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Generic[N]):
-    """A node's answer that updates the state and says where to go next; as input, an answer to a question.
+    """An update of the state and where to go next, from a node or, as input, from the caller.
 
-    The node's own edges fire as well; a target that both name runs once.
+    From a node: its own edges fire as well; a target that both name runs once.
+
+    As input: on a thread, `update` and `goto` are applied to the state that it stands at, and what was due
+    runs as well. On a fresh one `update` is the input, and `goto` stands for the edges of `START`.
     """
 
     update: Any = None

@@ -22,7 +22,7 @@ from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
 from aiograph.graph._writing import RouteResolver, StateWriter, UnknownKeys
 from aiograph.managed import ManagedValue
-from aiograph.pregel._plan import Plan, PlannedNode, Reader, Route, Values, Write
+from aiograph.pregel._plan import Plan, PlannedNode, Reader, Route, Values, Write, Writer
 from aiograph.types import Send
 
 Channel = BaseChannel[Any, Any, Any]
@@ -103,6 +103,7 @@ def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) 
         output=_output(schemas.by_type[spec.output_schema]),
         takes=_takes(schemas.by_type[spec.input_schema]),
         state=_state(spec, schemas),
+        command=weaver.command(),
         strict=strict,
         edges=links(spec),
     )
@@ -203,6 +204,10 @@ class _Weaver:
             routes=self._routes_from(START, writer),
             tags=(TAG_HIDDEN,),
         )
+
+    def command(self) -> Writer:
+        """Makes writes of what a caller commands."""
+        return self._writer(START, self._schemas.keys, self._unknown)
 
     def node(self, spec: NodeSpec) -> PlannedNode:
         # a graph does not know which of its keys the graph around it has, and the other way round

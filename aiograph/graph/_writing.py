@@ -75,8 +75,9 @@ class StateWriter:
         if name == END and not isinstance(target, Send):
             return []
         if not isinstance(name, str) or name not in self._nodes:
+            who = "the input" if self._node == START else f"node {self._node!r}"
             raise InvalidUpdateError(
-                f"node {self._node!r} goes to {name!r}, which is not a node of the graph; "
+                f"{who} goes to {name!r}, which is not a node of the graph; "
                 f"there are {sorted(self._nodes)} and END (END takes no Send)"
             )
         return [(TASKS, target)] if isinstance(target, Send) else [(BRANCH_PREFIX + name, None)]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from string import hexdigits
 from typing import Any
 
-from aiograph.errors import InvalidUpdateError, UnknownInterruptError
+from aiograph.errors import UnknownInterruptError
 from aiograph.types import Command, Interrupt
 
 _NOBODY: Mapping[str, Any] = {}
@@ -19,15 +19,8 @@ def answers_in(input: Any, questions: Sequence[Interrupt]) -> Mapping[str, Any]:
 
     Raises:
         UnknownInterruptError: An answer is to no open question, or to one of several.
-        InvalidUpdateError: The input is a command that does something else.
     """
-    if not isinstance(input, Command):
-        return _NOBODY
-    if input.update is not None or input.goto != ():
-        raise InvalidUpdateError(
-            "a Command as input can only resume so far: change the state by update_state(..., as_node=...)"
-        )
-    if input.resume is None:
+    if not isinstance(input, Command) or input.resume is None:
         return _NOBODY
     given = input.resume
     if isinstance(given, dict) and all(map(_is_id, given)):
@@ -37,13 +30,18 @@ def answers_in(input: Any, questions: Sequence[Interrupt]) -> Mapping[str, Any]:
     return {questions[0].id: given}
 
 
+def is_answer(input: Any) -> bool:
+    """Whether an input answers something."""
+    return isinstance(input, Command) and input.resume is not None
+
+
 def require_saver(input: Any, graph: str) -> None:
     """Refuses an answer where nothing is kept that could be gone on with.
 
     Raises:
         UnknownInterruptError: It is one.
     """
-    if isinstance(input, Command) and input.resume is not None:
+    if is_answer(input):
         raise UnknownInterruptError(
             f"graph {graph!r} has no checkpointer, so no question is kept that could be answered: "
             "compile it with one",

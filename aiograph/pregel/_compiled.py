@@ -101,7 +101,8 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         """Runs the graph to its end and returns its output.
 
         Args:
-            input: The input; `None` goes on where the thread stands, `Command(resume=...)` with an answer.
+            input: The input; `None` goes on where the thread stands, a `Command` with an answer, an update
+                or another target.
             config: Thread, limits, tags and metadata of this run.
             context: Handed to nodes as `runtime.context`.
             stream_mode: With another mode than `"values"`, the list of that mode's chunks is returned.
@@ -166,7 +167,8 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         """Runs the graph and yields what it does, as it happens.
 
         Args:
-            input: The input; `None` goes on where the thread stands, `Command(resume=...)` with an answer.
+            input: The input; `None` goes on where the thread stands, a `Command` with an answer, an update
+                or another target.
             config: Thread, limits, tags and metadata of this run.
             context: Handed to nodes as `runtime.context`.
             stream_mode: One mode yields its payloads; a list yields `(mode, payload)`. The default is

@@ -6,6 +6,7 @@ from typing import Any
 from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
 from aiograph.constants import ERROR, INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import written
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._snapshot import restore_questions, restore_writes
@@ -30,8 +31,10 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
     """
     namespace = saved.config["configurable"].get("checkpoint_ns", "")
     state = restored_state(plan, saved.checkpoint, saved.metadata, namespace)
-    tasks = due_tasks(plan, state, 0)
     pending = saved.pending_writes or []
+    if live:
+        reapply_commands(plan, state, pending)
+    tasks = due_tasks(plan, state, 0)
     restore_writes(tasks, pending)
     restore_questions(tasks, pending, {})
     if live:

@@ -193,6 +193,18 @@ class Journal:
         writes = TaskWrites(task.id, task.path_text, [(RESUME, dict(task.answers))])
         self._record(task, self._saver.encode_writes(writes, self._hold))
 
+    def record_command(self, writes: TaskWrites) -> None:
+        """Keeps what a caller has written beside the checkpoint that the run starts from.
+
+        Raises:
+            CheckpointSerializationError: It cannot be stored.
+        """
+        try:
+            encoded = self._saver.encode_writes(writes, self._hold)
+        except CheckpointSerializationError as error:
+            raise self._located(error, self._state.step, "the command that is the input, ") from error
+        self._hand_over(_Record(self.config, [encoded]))
+
     def _record(self, task: Task, encoded: Any) -> None:
         if self._source is not None:
             self._held.setdefault(task.id, []).append(encoded)

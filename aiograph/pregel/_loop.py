@@ -103,10 +103,10 @@ async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWri
     """
     restore_writes(tasks, pending)
     answered = restore_questions(tasks, pending, run.scope.resume)
-    if run.journal is not None and answered:
+    if run.journal is not None:
         for task in answered:
             run.journal.record_answers(task)
-        await run.journal.flush()
+        await run.journal.flush()  # a command that came as input is among what is stored now
 
 
 def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:

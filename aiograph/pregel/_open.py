@@ -14,19 +14,20 @@ from aiograph.checkpoint.base import (
     PendingWrite,
 )
 from aiograph.constants import INTERRUPT, START
-from aiograph.pregel._answers import answers_in, require_saver
+from aiograph.pregel._answers import answers_in, is_answer, require_saver
+from aiograph.pregel._command import apply_command, command_writes, reapply_commands, stored_command
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._place import Place, is_inherited
-from aiograph.pregel._plan import Plan
+from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._run import NO_STOPS, Run, Stops
 from aiograph.pregel._snapshot import open_questions, run_metadata
 from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
 from aiograph.pregel._tasks import due_nodes, due_tasks
-from aiograph.types import Command, Durability, Interrupt, OnConflict, OnError, RunnableConfig
+from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
 
@@ -67,20 +68,39 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
         require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
     is_resumed = found.saved is not None and is_inherited(place, current_task.get())
-    is_handed_on = is_resumed or (place.nested is not None and not isinstance(request.input, Command))
+    is_handed_on = is_resumed or (place.nested is not None and not is_answer(request.input))
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
     run = _whole_run(plan, request, place, found, emitter, answers)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
-    run.last_step = run.state.step + run.recursion_limit - (not _hands_input_on(plan, run.state, took_input))
+    # a superstep that only hands the input on to the state does not count
+    run.last_step = run.state.step + run.recursion_limit - (START not in due_nodes(plan, run.state))
     if took_input:
         return Opened(run, True, ())
+    commanded = [] if is_resumed else _obey(run, request.input)
     if found.storage is not None and (not found.is_past or run.scope.durability == "exit"):
         # a run without input may work for long before it writes: others are to see that it has begun
         await found.storage.saver.aclaim(place.config, found.storage.hold)
-    pending = await _go_back(run, found, answers) if found.is_past else found.pending
+    pending = found.pending
+    if found.is_past:
+        pending = await _go_back(run, found, answers)  # the copy has what was commanded
+    elif commanded:
+        pending = [*pending, *_keep_command(run, commanded, pending)]
     if request.stops is not NO_STOPS:
         run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
     return Opened(run, False, pending)
+
+
+def _obey(run: Run, input: Any) -> list[Write]:
+    """Applies an input that is a command, before anything is written; what it writes is returned."""
+    writes = command_writes(run.plan, input)
+    return apply_command(run.plan, run.state, writes) if writes else []
+
+
+def _keep_command(run: Run, writes: Sequence[Write], pending: Sequence[PendingWrite]) -> list[PendingWrite]:
+    assert run.journal is not None
+    kept = stored_command(run.plan, run.state, writes, pending)
+    run.journal.record_command(kept)
+    return [(kept.task_id, name, value) for name, value in kept.writes]
 
 
 async def _go_back(run: Run, found: "_Found", answers: Mapping[str, Any]) -> Sequence[PendingWrite]:
@@ -157,12 +177,14 @@ def _whole_run(
     state, outer = found.state, current_task.get()
     scope = _scope(request, place, outer, emitter, answers)
     limits = limits_of(request.config)
+    journal = _journal(plan, request, found, scope)  # first: it notes what the checkpoint holds
+    reapply_commands(plan, state, found.pending)
     return Run(
         host=Host(),
         plan=plan,
         state=state,
         scope=scope,
-        journal=_journal(plan, request, found, scope),
+        journal=journal,
         emitter=emitter,
         on_error=request.on_error,
         step_timeout=request.step_timeout,
@@ -178,12 +200,8 @@ def _whole_run(
 async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
     """A run that will not execute anything, at the checkpoint that `place` names."""
     found = await _find(plan, place)
-    return Opened(_whole_run(plan, request, place, found, None, {}), False, found.pending)
-
-
-def _hands_input_on(plan: Plan, state: RunState, took_input: bool) -> bool:
-    """Whether the superstep to come only hands the input on to the state; it does not count."""
-    return START in plan.nodes and (took_input or START in due_nodes(plan, state))
+    run = _whole_run(plan, request, place, found, None, {})
+    return Opened(run, False, found.pending)
 
 
 def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:

@@ -94,6 +94,8 @@ class Plan:
     """The channel, or channels, that a thread shows to those who look at it; by default the result's."""
     takes: frozenset[str] | None = None
     """The keys that an input may have; `None` if the input is one value."""
+    command: Writer | None = None
+    """Turns a command of a caller into writes; `None` where there are only channels to write to."""
     strict: bool = False
     edges: tuple[Edge, ...] = ()
     """What may follow what, for drawings; in a run, channels decide."""

@@ -102,9 +102,3 @@ async def test_an_unknown_target_is_refused_with_a_list_of_what_exists() -> None
 async def test_a_goto_that_names_nothing_is_refused(goto: Any) -> None:
     with pytest.raises(InvalidUpdateError, match="node 'start' goes to"):
         await graph_of(Command(goto=goto)).ainvoke({})
-
-
-@pytest.mark.parametrize("command", [Command(goto="a"), Command(update={"log": ["a"]})])
-async def test_a_command_as_input_can_only_answer_so_far(command: Any) -> None:
-    with pytest.raises(InvalidUpdateError, match="can only resume so far"):
-        await graph_of(None).ainvoke(command)

@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from aiograph import _ids
 from aiograph._config_types import Durability, RunnableConfig
+from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 
 
 class Answerable(Protocol):
@@ -24,6 +26,32 @@ class Answerable(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Somebody who is shown what a run does, and runs nested in it."""
+
+    @property
+    def modes(self) -> frozenset[str]:
+        """The stream modes that are listened to."""
+        ...
+
+    @property
+    def sees_nested_runs(self) -> bool:
+        """Whether what nested runs do is to be shown as well."""
+        ...
+
+    def show(self, mode: str, payload: Any) -> None:
+        """Shows something, from any loop or thread."""
+        ...
+
+    async def room(self) -> None:
+        """Holds the run back while there is no room for more."""
+        ...
+
+    def within(self, place: tuple[str, ...]) -> "Listener":
+        """The same listener, for a run that is nested here, at `place`."""
+        ...
+
+
 _ASKING = Lock()
 """Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
@@ -32,13 +60,15 @@ class RunScope:
     """What all tasks of one run share. Complete from birth; once the run has begun, nothing in it changes."""
 
     __slots__ = (
+        "_namespace",
+        "_nested",
         "checkpointer",
         "config",
         "context",
         "depth",
         "durability",
+        "listeners",
         "loop",
-        "namespace",
         "resume",
         "store",
         "thread_id",
@@ -59,6 +89,8 @@ class RunScope:
         durability: Durability,
         depth: int,
         resume: Mapping[str, Any],
+        nested: "NestedRun | None" = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.loop = loop
         self.config = config
@@ -67,12 +99,23 @@ class RunScope:
         self.writer = writer
         self.checkpointer = checkpointer
         self.thread_id = thread_id
-        self.namespace = namespace
+        self._namespace = namespace
+        self._nested = nested
+        """For a run without a saver: its place in the run around it, which names it when somebody asks."""
         self.durability = durability
         self.depth = depth
         """How many runs this one is nested in."""
         self.resume = resume
         """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
+        self.listeners = listeners
+        """Those who are shown what runs nested in this one do."""
+
+    @property
+    def namespace(self) -> str:
+        """Where the run keeps what it keeps; without a saver, where it would."""
+        if self._nested is not None:
+            self._namespace, self._nested = self._nested.namespace, None
+        return self._namespace
 
 
 class TaskScope:
@@ -129,6 +172,17 @@ class TaskScope:
         return self._task.id
 
     @property
+    def namespace(self) -> str:
+        """The namespace of what the task runs inside."""
+        outer = self.run.namespace
+        return f"{outer}{NAMESPACE_SEPARATOR}{self.label}" if outer else self.label
+
+    @property
+    def label(self) -> str:
+        """Names the task within its run."""
+        return f"{self.name}{NAMESPACE_END}{self.id}"
+
+    @property
     def answers(self) -> Mapping[str, Any]:
         """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
         return {**self.run.resume, **self._task.answers}
@@ -144,6 +198,29 @@ class TaskScope:
         with _ASKING:
             self.is_stopped = True
             self.questions = (*self.questions, *questions)
+
+
+class NestedRun(NamedTuple):
+    """One of the runs that a task starts."""
+
+    task: TaskScope
+    number: int
+    """0 for the first."""
+
+    @property
+    def id(self) -> str:
+        return _ids.digest_id((self.task.id, "run", str(self.number)))
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where it is, seen from the run around it."""
+        return (self.task.label, str(self.number)) if self.number else (self.task.label,)
+
+    @property
+    def namespace(self) -> str:
+        """A namespace that no other run has."""
+        outer = self.task.run.namespace
+        return NAMESPACE_SEPARATOR.join((outer, *self.place) if outer else self.place)
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

@@ -3,23 +3,15 @@
 from typing import Any
 
 from aiograph import _context
-from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.types import RunnableConfig, StreamWriter
 
 __all__ = ["RunnableConfig", "get_config", "get_store", "get_stream_writer"]
 
 
-def task_namespace(scope: _context.TaskScope) -> str:
-    """The checkpoint namespace of what one task runs inside."""
-    own = f"{scope.name}{NAMESPACE_END}{scope.id}"
-    outer = scope.run.namespace
-    return f"{outer}{NAMESPACE_SEPARATOR}{own}" if outer else own
-
-
 def config_of(scope: _context.TaskScope) -> RunnableConfig:
     """The config of one task: the run's, and where in the run the task stands."""
     run = scope.run
-    namespace = task_namespace(scope)
+    namespace = scope.namespace
     config = run.config.copy()
     config["tags"] = list(dict.fromkeys((*(config.get("tags") or ()), *scope.tags)))
     config["metadata"] = {

@@ -17,11 +17,11 @@ from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel import _options
 from aiograph.pregel._attempt import CarriedExit
 from aiograph.pregel._builder import planned
-from aiograph.pregel._emit import Emitter
+from aiograph.pregel._emit import View
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
-from aiograph.pregel._open import Opened, Request, open_run
+from aiograph.pregel._open import Opened, Request, emitter_for, open_run
 from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._threads import ThreadVerbs
@@ -163,6 +163,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         on_conflict: OnConflict | None = None,
         interrupt_before: _options.Names | None = None,
         interrupt_after: _options.Names | None = None,
+        subgraphs: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """Runs the graph and yields what it does, as it happens.
 
@@ -187,6 +188,9 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
             interrupt_before: Stop before these nodes run, or before any, `"*"`.
             interrupt_after: Stop after these nodes have run, or after any, `"*"`.
+            subgraphs: Whether to show what graphs inside nodes do as well, at any depth: `(path, payload)` or
+                `(path, mode, payload)`, where the path names the tasks that lead to the graph,
+                `("node:task_id", ...)`, and is empty for this one.
 
         Raises:
             ValueError: There is no such stream mode or output key.
@@ -201,8 +205,8 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         choices = _options.Choices(durability, on_error, on_conflict, interrupt_before, interrupt_after)
         request = self._request(input, config, choices, context, output_keys)
         sink = Sink(asyncio.get_running_loop())
-        emitter = Emitter(self._plan, modes, request.output, sink, tagged=not isinstance(mode, str))
-        worker = asyncio.create_task(self._fill(sink, request, emitter))
+        view = View(sink, frozenset(modes), not isinstance(mode, str), () if subgraphs else None)
+        worker = asyncio.create_task(self._fill(sink, request, view))
         try:
             while (chunk := await sink.take()) is not sink.END:
                 yield chunk
@@ -212,15 +216,16 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             await _ended(worker)
         _raise_failure(worker)
 
-    async def _fill(self, sink: Sink, request: Request, emitter: Emitter) -> None:
+    async def _fill(self, sink: Sink, request: Request, view: View) -> None:
         try:
-            await self._run_to_end(request, emitter)
+            await self._run_to_end(request, view)
         finally:
             sink.close()
 
-    async def _run_to_end(self, request: Request, emitter: Emitter | None) -> Any:
+    async def _run_to_end(self, request: Request, view: View | None) -> Any:
         try:
             place = find_place(request.checkpointer, request.config, current_task.get())
+            emitter = emitter_for(self._plan, request, place, view)
             async with turn_at(place, request.on_conflict):
                 opened: Opened = await open_run(self._plan, request, place, emitter)
                 output = await drive(*opened)

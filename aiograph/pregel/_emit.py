@@ -1,9 +1,11 @@
 """What a run shows to those who listen: chunks per stream mode, built only for the modes asked for. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from aiograph import _ids
+from aiograph._context import Listener
 from aiograph.constants import INTERRUPT
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, read_channels
@@ -17,47 +19,76 @@ STREAM_MODES: tuple[StreamMode, ...] = ("values", "updates", "custom", "tasks", 
 class Outlet(Protocol):
     """Where chunks go."""
 
-    def push(self, chunk: Any) -> None: ...
-
     def push_from_anywhere(self, chunk: Any) -> None: ...
 
     async def room(self) -> None: ...
 
 
-class Emitter:
-    """Builds the chunks of one run and hands them on.
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one consumer sees of a run.
 
-    A single mode yields bare payloads, a list of modes yields `(mode, payload)`.
+    A single mode yields bare payloads, a list of modes yields `(mode, payload)`; with the runs that are
+    nested in it, the path of the run comes first.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        modes: Sequence[StreamMode],
-        output: str | Sequence[str],
-        outlet: Outlet,
-        *,
-        tagged: bool,
-    ) -> None:
+    outlet: Outlet
+    modes: frozenset[str]
+    tagged: bool = False
+    path: tuple[str, ...] | None = None
+    """Where the run is, if runs nested in it are shown as well; empty for the outermost."""
+
+    @property
+    def sees_nested_runs(self) -> bool:
+        return self.path is not None
+
+    def show(self, mode: str, payload: Any) -> None:
+        """Hands something on, shaped as the consumer wants it."""
+        if self.path is None:
+            self.outlet.push_from_anywhere((mode, payload) if self.tagged else payload)
+        else:
+            shaped = (self.path, mode, payload) if self.tagged else (self.path, payload)
+            self.outlet.push_from_anywhere(shaped)
+
+    async def room(self) -> None:
+        """Waits while the consumer is slow."""
+        await self.outlet.room()
+
+    def within(self, place: tuple[str, ...]) -> "View":
+        """What the same consumer sees of a run that is nested in this one."""
+        return replace(self, path=(*(self.path or ()), *place))
+
+
+class Emitter:
+    """Builds the chunks of one run and hands them to those who want them."""
+
+    def __init__(self, plan: Plan, output: str | Sequence[str], views: Sequence[Listener]) -> None:
         self._plan = plan
-        self._modes = frozenset(modes)
+        self._modes: frozenset[str] = frozenset().union(*(view.modes for view in views))
         self._output = output
         self._output_names = frozenset((output,) if isinstance(output, str) else output)
-        self._outlet = outlet
-        self._tagged = tagged
+        self._views = views
         self._shown: set[int] = set()
+        self.listeners = tuple(view for view in views if view.sees_nested_runs)
         self.wants_tasks = bool(self._modes & {"updates", "tasks", "debug"})
         self.wants_custom = "custom" in self._modes
         self.wants_checkpoints = bool(self._modes & {"checkpoints", "debug"})
+        self.hears_nodes = self.wants_custom or bool(self.listeners)
+        """Whether nodes may have something to show while they run."""
 
     async def room(self) -> None:
-        """Holds the run back while the consumer is slow."""
-        await self._outlet.room()
+        """Holds the run back while a consumer is slow."""
+        for view in self._views:
+            await view.room()
 
     def custom(self, value: Any) -> None:
         """Shows what a node passed to its stream writer, at once."""
-        if self.wants_custom:
-            self._outlet.push_from_anywhere(("custom", value) if self._tagged else value)
+        self._show("custom", value)
+
+    def _show(self, mode: str, payload: Any) -> None:
+        for view in self._views:
+            if mode in view.modes:
+                view.show(mode, payload)
 
     def started(self, tasks: Sequence[Task]) -> None:
         """Announces the tasks of a superstep, and shows what some of them had done before."""
@@ -117,11 +148,10 @@ class Emitter:
         self._push("checkpoints", payload, state.step - 1, "checkpoint")
 
     def _push(self, mode: StreamMode, payload: Any, step: int = 0, kind: str = "") -> None:
-        if mode in self._modes:
-            self._outlet.push((mode, payload) if self._tagged else payload)
+        self._show(mode, payload)
         if kind and "debug" in self._modes:
             event = {"step": step, "timestamp": _ids.now_iso(), "type": kind, "payload": payload}
-            self._outlet.push(("debug", event) if self._tagged else event)
+            self._show("debug", event)
 
     def _update_of(self, task: Task) -> dict[str, Any]:
         update: dict[str, Any] = {task.name: self._written(task)}

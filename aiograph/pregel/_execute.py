@@ -72,7 +72,7 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
 
 def _lane(run: Run) -> Lane:
     # whoever listens to what nodes write has to be free to hear it while they run
-    return Lane(on_caller=run.emitter is None or not run.emitter.wants_custom)
+    return Lane(on_caller=run.emitter is None or not run.emitter.hears_nodes)
 
 
 async def _alone(run: Run, task: Task) -> None:

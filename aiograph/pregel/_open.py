@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiograph._cancel import Host
-from aiograph._context import RunScope, TaskScope, current_task
+from aiograph._context import Listener, RunScope, TaskScope, current_task
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     CheckpointTuple,
     PendingWrite,
 )
-from aiograph.constants import INTERRUPT, START
+from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
 from aiograph.pregel._answers import answers_in, is_answer, require_saver
 from aiograph.pregel._command import apply_command, command_writes, reapply_commands, stored_command
-from aiograph.pregel._emit import Emitter
+from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._options import limits_of
-from aiograph.pregel._place import Place, is_inherited
+from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._run import NO_STOPS, Run, Stops
 from aiograph.pregel._snapshot import open_questions, run_metadata
@@ -56,6 +56,18 @@ class Opened(NamedTuple):
     pending: Sequence[PendingWrite]
 
 
+def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -> Emitter | None:
+    """What shows a run to its caller, and to those who listen to a run around it; `None` if nobody does."""
+    nested = place.nested
+    if nested is None:
+        return None if view is None else Emitter(plan, request.output, (view,))
+    views: list[Listener] = [each.within(nested.place) for each in nested.task.run.listeners]
+    if view is not None:
+        path = tuple(nested.namespace.split(NAMESPACE_SEPARATOR)) if view.sees_nested_runs else ()
+        views.append(view.within(path) if path else view)
+    return Emitter(plan, request.output, views) if views else None
+
+
 async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter | None) -> Opened:
     """Loads the state that a run starts from, takes in the input, and makes the run whole.
 
@@ -67,8 +79,9 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
     if found.storage is None:
         require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
-    is_resumed = found.saved is not None and is_inherited(place, current_task.get())
-    is_handed_on = is_resumed or (place.nested is not None and not is_answer(request.input))
+    is_resumed = found.saved is not None and place.is_of_call
+    is_kept_by_nobody = place.saver is None and place.is_inner and not is_answer(request.input)
+    is_handed_on = is_resumed or is_kept_by_nobody
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
     run = _whole_run(plan, request, place, found, emitter, answers)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
@@ -193,7 +206,7 @@ def _whole_run(
         recursion_limit=limits.recursion,
         last_step=state.step + limits.recursion - 1,
         stops=request.stops,
-        is_inner=outer is not None and (place.saver is None or is_inherited(place, outer)),
+        is_inner=place.is_inner,
     )
 
 
@@ -227,12 +240,14 @@ def _scope(
         context=context,
         store=store,
         writer=_nobody_listens if emitter is None else emitter.custom,
+        listeners=() if emitter is None else emitter.listeners,
         checkpointer=place.saver,
         thread_id=place.thread_id,
         namespace=place.namespace,
         durability=durability or "async",
         depth=0 if run is None else run.depth + 1,
         resume=answers,
+        nested=place.nested if place.saver is None else None,
     )
 
 

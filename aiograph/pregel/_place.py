@@ -4,12 +4,9 @@ import warnings
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple
 
-from aiograph._context import TaskScope
+from aiograph._context import NestedRun, TaskScope
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention, config_for, thread_of
-from aiograph.config import task_namespace
-from aiograph.constants import NAMESPACE_SEPARATOR
 from aiograph.errors import CheckpointError, CheckpointQueryError
-from aiograph.pregel._state import NestedRun
 from aiograph.pregel._turns import TURNS
 from aiograph.types import OnConflict, RunnableConfig
 from aiograph.warnings import CheckpointWarning
@@ -23,7 +20,11 @@ class Place(NamedTuple):
     namespace: str
     checkpoint_id: str | None
     nested: NestedRun | None = None
-    """For a run without a saver: whose it is, if it is nested."""
+    """Which of whose runs it is, if it is nested."""
+    is_inner: bool = False
+    """Whether it is part of the run around it: its questions are asked there, and it is resumed with it."""
+    is_of_call: bool = False
+    """Whether what is kept there is this one call's, and nobody else's."""
 
     @property
     def config(self) -> RunnableConfig:
@@ -36,18 +37,22 @@ def find_place(
 ) -> Place:
     """The saver, thread and namespace of a run.
 
-    One that is nested in a run on the same saver and thread gets a namespace of its own there.
+    One that is nested in a run on the same thread gets a namespace of its own there.
 
     Raises:
         CheckpointQueryError: There is a saver, but the config names no thread.
     """
     saver = _saver(checkpointer, outer)
+    if outer is None:
+        return Place(None, None, "", None) if saver is None else _named(saver, config)
+    nested, thread_id = NestedRun(outer, _number_of_call(outer)), outer.run.thread_id
     if saver is None:
-        nested = None if outer is None else NestedRun(outer, _number_of_call(outer))
-        return Place(None, None, "", None, nested)
-    if outer is not None and saver is outer.run.checkpointer and _is_ambient(config, outer):
-        return _inherited(saver, outer)
-    return _named(saver, config)
+        return Place(None, thread_id, "", None, nested, is_inner=True)
+    if _names_another_thread(config, outer):
+        return _named(saver, config)._replace(nested=nested)
+    if thread_id is None:  # nothing around it is kept: it is the outermost that is
+        return _named(saver, config)._replace(nested=nested, is_inner=True)
+    return Place(saver, thread_id, nested.namespace, None, nested, is_inner=True, is_of_call=True)
 
 
 def saved_place(
@@ -78,25 +83,16 @@ def _named(saver: BaseCheckpointSaver, config: RunnableConfig) -> Place:
         raise
 
 
-def _is_ambient(config: RunnableConfig, outer: TaskScope) -> bool:
-    thread = (config.get("configurable") or {}).get("thread_id")
-    return thread is None or str(thread) == outer.run.thread_id
-
-
-def _inherited(saver: BaseCheckpointSaver, outer: TaskScope) -> Place:
-    number = _number_of_call(outer)
-    suffix = f"{NAMESPACE_SEPARATOR}{number}" if number else ""
-    return Place(saver, outer.run.thread_id, task_namespace(outer) + suffix, None)
+def _names_another_thread(config: RunnableConfig, outer: TaskScope) -> bool:
+    named, ambient = (
+        (each.get("configurable") or {}).get("thread_id") for each in (config, outer.run.config)
+    )
+    return named is not None and str(named) != str(ambient)
 
 
 def _number_of_call(outer: TaskScope) -> int:
     outer.calls += 1
     return outer.calls - 1
-
-
-def is_inherited(place: Place, outer: TaskScope | None) -> bool:
-    run = None if outer is None else outer.run
-    return run is not None and (place.saver, place.thread_id) == (run.checkpointer, run.thread_id)
 
 
 def turn_at(place: Place, on_conflict: OnConflict) -> AbstractAsyncContextManager[None]:

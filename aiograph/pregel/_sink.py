@@ -54,7 +54,12 @@ class Sink:
             self.push(self._incoming.popleft())
 
     async def room(self) -> None:
-        """Waits until the consumer has caught up, or is gone."""
+        """Waits until the consumer has caught up, or is gone.
+
+        Not on other loops, which graphs inside nodes may run on: there `push_from_anywhere` waits.
+        """
+        if asyncio._get_running_loop() is not self._loop:
+            return
         while len(self._chunks) >= CHUNKS_AHEAD and not self._closed:
             waiter = self._loop.create_future()
             self._producers.append(waiter)

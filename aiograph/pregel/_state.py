@@ -1,25 +1,14 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiograph import _ids
-from aiograph._context import TaskScope
+from aiograph._context import NestedRun
 from aiograph.channels.base import BaseChannel
 from aiograph.pregel._plan import Plan, Values
 
 Channels = dict[str, BaseChannel[Any, Any, Any]]
-
-
-class NestedRun(NamedTuple):
-    """One of the runs that a task starts."""
-
-    task: TaskScope
-    number: int
-
-    @property
-    def id(self) -> str:
-        return _ids.digest_id((self.task.id, "run", str(self.number)))
 
 
 class Origin:

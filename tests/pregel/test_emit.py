@@ -7,7 +7,7 @@ import pytest
 from aiograph.channels import LastValue
 from aiograph.constants import TAG_HIDDEN
 from aiograph.pregel._apply import apply_writes
-from aiograph.pregel._emit import Emitter, written
+from aiograph.pregel._emit import Emitter, View, written
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import StreamMode
 from tests.pregel.plans import at_start, done, node, plan_of
@@ -34,7 +34,8 @@ def emitter(
     *modes: StreamMode, output: Any = ("n", "out"), tagged: bool = False
 ) -> tuple[Emitter, list[Any]]:
     shown = Shown()
-    return Emitter(PLAN, modes, output, shown, tagged=tagged), shown.chunks
+    view = View(shown, frozenset(modes), tagged)
+    return Emitter(PLAN, output, [view]), shown.chunks
 
 
 def tasks_of_first_step() -> list[Task]:

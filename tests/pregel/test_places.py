@@ -50,8 +50,8 @@ async def test_nested_runs_on_the_saver_and_thread_of_the_run_around_them_keep_o
     assert len(set(found)) == 1 + 3
 
 
-async def test_a_nested_graph_with_another_saver_remembers_what_it_did_on_the_thread() -> None:
-    theirs = InMemorySaver()
+async def test_a_nested_graph_with_another_saver_keeps_each_call_apart_there() -> None:
+    ours, theirs = InMemorySaver(), InMemorySaver()
     nested = graph_of(times_ten, theirs)
 
     async def outer(state: State) -> State:
@@ -59,9 +59,11 @@ async def test_a_nested_graph_with_another_saver_remembers_what_it_did_on_the_th
         second = await nested.ainvoke({"value": first["value"]})
         return {"value": second["value"], "log": second["log"]}
 
-    graph = graph_of(outer, InMemorySaver())
-    assert await graph.ainvoke({"value": 0}, THREAD) == {"value": 100, "log": ["inside", "inside"]}
-    assert set(await namespaces(theirs)) == {""}
+    graph = graph_of(outer, ours)
+    assert await graph.ainvoke({"value": 0}, THREAD) == {"value": 100, "log": ["inside"]}
+    first, second = sorted(set(await namespaces(theirs)))
+    assert second == f"{first}|1"
+    assert set(await namespaces(ours)) == {""}
 
 
 async def test_a_nested_graph_with_another_saver_takes_each_input_that_comes_with_the_node_s_config() -> None:

@@ -218,6 +218,23 @@ async def test_a_child_with_a_saver_and_thread_of_its_own_keeps_its_questions_to
     assert await child.graph.ainvoke(Command(resume="x"), own) == {"log": ["x"]}
 
 
+@WAYS
+async def test_a_child_with_a_saver_of_its_own_asks_as_part_of_its_parent(way: Any) -> None:
+    child = Child("one", "two", checkpointer=InMemorySaver())
+    graph = around(way(child.graph), InMemorySaver())
+    assert list(asked(await graph.ainvoke({}, THREAD))) == ["one"]
+    assert list(asked(await graph.ainvoke(Command(resume="x"), THREAD))) == ["two"]
+    assert await graph.ainvoke(Command(resume="y"), THREAD) == {"log": ["x", "y"]}
+    assert child.runs == {"before": 1, "ask": 3, "after": 1}
+
+
+@WAYS
+async def test_a_child_that_is_the_outermost_to_be_kept_asks_through_its_parent(way: Any) -> None:
+    child = Child("one", checkpointer=InMemorySaver())
+    assert list(asked(await around(way(child.graph)).ainvoke({}, THREAD))) == ["one"]
+    assert await child.graph.ainvoke(Command(resume="x"), THREAD) == {"log": ["x"]}
+
+
 async def test_a_child_that_was_gathered_with_its_exceptions_asks_nevertheless() -> None:
     child = Child("one")
 

@@ -194,8 +194,13 @@ async def test_the_childs_checkpoints_are_kept_apart_from_the_parents() -> None:
     graph = around(Child().graph, saver)
     await graph.ainvoke({"n": 1}, THREAD)
     assert [state.metadata["step"] async for state in graph.aget_state_history(THREAD)] == [3, 2, 1, 0, -1]
+    assert await spaces(saver) == ["", "child"]
+
+
+async def spaces(saver: Any) -> list[str]:
+    """The namespaces of a thread, without the tasks' ids."""
     namespaces = {found.config["configurable"]["checkpoint_ns"] async for found in saver.alist(THREAD)}
-    assert sorted(namespace.split(":")[0] for namespace in namespaces) == ["", "child"]
+    return sorted(namespace.split(":")[0] for namespace in namespaces)
 
 
 # -- savers of their own -------------------------------------------------------------------------------
@@ -224,11 +229,24 @@ async def test_a_child_with_its_own_saver_and_thread_has_a_life_of_its_own() -> 
     assert (await child.graph.aget_state(own)).values["inside"] == ["one", "two", "three"] * 2
 
 
-async def test_a_child_with_its_own_saver_inherits_the_thread_id() -> None:
-    saver = InMemorySaver()
-    child = Child(checkpointer=saver)
-    await around(calling(child.graph), InMemorySaver()).ainvoke({"n": 1}, THREAD)
-    assert (await child.graph.aget_state(THREAD)).values["n"] == 4
+@pytest.mark.parametrize("way", WAYS, ids=["as a node", "called", "called synchronously"])
+async def test_a_child_with_its_own_saver_keeps_itself_there_and_goes_on_where_it_was(way: Any) -> None:
+    ours, theirs = InMemorySaver(), InMemorySaver()
+    child = Child(failures=1, checkpointer=theirs)
+    graph = around(way(child.graph), ours)
+    with pytest.raises(OSError, match="broken"):
+        await graph.ainvoke({"n": 1}, THREAD)
+    assert (await graph.ainvoke(None, THREAD))["n"] == 4
+    assert child.ran == ["one", "two", "two", "three"]
+    assert [await spaces(saver) for saver in (ours, theirs)] == [[""], ["child"]]
+
+
+async def test_a_child_with_a_saver_inside_a_parent_without_is_the_outermost_that_is_kept() -> None:
+    child = Child(checkpointer=InMemorySaver())
+    graph = around(calling(child.graph))
+    for _ in range(2):
+        await graph.ainvoke({"n": 1}, THREAD)
+    assert (await child.graph.aget_state(THREAD)).values["inside"] == ["one", "two", "three"] * 2
 
 
 async def test_a_child_with_its_own_saver_needs_a_thread_when_there_is_none_to_inherit() -> None:

@@ -35,6 +35,12 @@ RETURN: Final = "__return__"
 
 OVERWRITE: Final = "__overwrite__"
 
+INPUT: Final = "__input__"
+"""`update_state` in this name is new input."""
+
+COPY: Final = "__copy__"
+"""`update_state` in this name clones a checkpoint."""
+
 BRANCH_PREFIX: Final = "branch:to:"
 """The channel `branch:to:NODE` triggers NODE."""
 
@@ -62,8 +68,8 @@ RESERVED_NAMES: Final = frozenset(
         NO_WRITES,
         RETURN,
         OVERWRITE,
-        "__input__",
-        "__copy__",
+        INPUT,
+        COPY,
         "__metadata__",
         "__previous__",
     }

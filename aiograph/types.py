@@ -20,6 +20,7 @@ __all__ = [
     "RunnableConfig",
     "Send",
     "StateSnapshot",
+    "StateUpdate",
     "StreamMode",
     "StreamWriter",
     "interrupt",
@@ -119,6 +120,17 @@ class StateSnapshot(NamedTuple):
     parent_config: RunnableConfig | None
     tasks: tuple[PregelTask, ...]
     interrupts: tuple[Interrupt, ...]
+
+
+class StateUpdate(NamedTuple):
+    """One of the updates that `update_state` and `bulk_update_state` make."""
+
+    values: Any
+    """What the node returned, so to speak."""
+    as_node: str | None = None
+    """The node, or one of the names that mean something else: `END`, `"__input__"`, `"__copy__"`."""
+    task_id: str | None = None
+    """The pending task that the update stands for, where the node has several."""
 
 
 class Send:

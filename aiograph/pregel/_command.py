@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiograph.checkpoint.base import PendingWrite, TaskWrites
-from aiograph.constants import BRANCH_PREFIX, PULL, TASKS
+from aiograph.constants import BRANCH_PREFIX, INPUT, PULL, TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._plan import Plan, PlannedNode, Write
@@ -20,7 +20,7 @@ from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_nodes, due_sends, due_tasks
 from aiograph.types import Command
 
-_CALLER = PlannedNode(name="__input__", triggers=(), read=lambda *_: None, call=None, write=lambda _: [])
+_CALLER = PlannedNode(name=INPUT, triggers=(), read=lambda *_: None, call=None, write=lambda _: [])
 """Stands for the caller as the author of what a run is called with."""
 
 _STORED = f"{_CALLER.name}:"

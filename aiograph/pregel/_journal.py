@@ -90,6 +90,8 @@ class Journal:
         self._held: dict[str, list[Any]] = {}
         """Under `"exit"`: by task, writes that belong to that checkpoint, oldest first."""
         self._backlog = _Backlog(storage)
+        self._kept_back: list[_Operation] | None = None
+        """What waits for `release`, if anything does."""
 
     @property
     def is_strict(self) -> bool:
@@ -136,8 +138,34 @@ class Journal:
         else:
             await self._backlog.room()
 
+    def clone(self, parent_id: str | None) -> None:
+        """Keeps the current state once more, beside its checkpoint: with the same parent, under a new id."""
+        state = self._state
+        state.checkpoint_id = _ids.checkpoint_id(after=max(self._parent or "", self._hold.newest or ""))
+        self._versions = {}  # the saver is told what differs from the parent, and that may be all
+        # encoded as a child of the original, which has to be there still, as the two share what is stored
+        commit = self._encode("fork", [])
+        self._hand_over(commit._replace(config=config_for(self._thread_id, state.namespace, parent_id)))
+
+    def keep_back(self) -> None:
+        """Has everything that is handed over from now on wait, until `release` is called."""
+        self._kept_back = []
+
+    async def release(self) -> None:
+        """Stores what was kept back.
+
+        Raises:
+            CheckpointError: Something could not be stored; what came before it was.
+        """
+        kept, self._kept_back = self._kept_back or (), None
+        for operation in kept:
+            self._hand_over(operation)
+        await self._backlog.flush()
+
     def _hand_over(self, operation: _Operation) -> None:
-        if self._saver.never_suspends:
+        if self._kept_back is not None:
+            self._kept_back.append(operation)
+        elif self._saver.never_suspends:
             _run_through(self._storage.carry_out(operation))
         else:
             self._backlog.add(operation)

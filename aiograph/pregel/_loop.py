@@ -21,7 +21,6 @@ from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_questions, restore_writes
 from aiograph.pregel._tasks import Task, due_tasks
-from aiograph.pregel._update import apply_update, author
 from aiograph.types import RunnableConfig
 
 
@@ -257,27 +256,3 @@ def _too_many_steps(run: Run) -> GraphRecursionError:
         f"supersteps (step {run.state.step}): raise the limit in the config, or look for a cycle that "
         f"never takes its way out [{ErrorCode.GRAPH_RECURSION_LIMIT}]"
     )
-
-
-async def save_update(
-    run: Run, as_node: str | None, values: Any, pending: Sequence[PendingWrite]
-) -> RunnableConfig:
-    """Applies an update from outside and keeps the state that it leads to.
-
-    Args:
-        run: A run at the checkpoint that is updated.
-        as_node: Whose update it is.
-        values: What that node returned, so to speak.
-        pending: Writes of tasks of that checkpoint that have finished since.
-    """
-    node = author(run.plan, run.state, as_node)
-    await apply_update(run, node, values, pending)
-    return await keep_update(run)
-
-
-async def keep_update(run: Run) -> RunnableConfig:
-    """Keeps a state that was changed from outside, and names the checkpoint."""
-    assert run.journal is not None
-    await run.journal.commit("update", ())  # no task of the checkpoint before has made the update
-    await run.journal.close()
-    return run.journal.config

@@ -210,11 +210,24 @@ def _whole_run(
     )
 
 
-async def open_update(plan: Plan, place: Place, request: Request) -> Opened:
-    """A run that will not execute anything, at the checkpoint that `place` names."""
+class Base(NamedTuple):
+    """A checkpoint that is changed from outside."""
+
+    run: Run
+    """A run that will not execute anything."""
+    pending: Sequence[PendingWrite]
+    """What finished tasks have written; in a past that the thread has left behind, they run again."""
+    parent_id: str | None
+    is_past: bool
+    """Whether the thread has left the checkpoint behind."""
+
+
+async def open_update(plan: Plan, place: Place, request: Request) -> Base:
+    """The checkpoint that `place` names, ready to be changed."""
     found = await _find(plan, place)
-    run = _whole_run(plan, request, place, found, None, {})
-    return Opened(run, False, found.pending)
+    parent = None if found.saved is None else found.saved.parent_config
+    parent_id = None if parent is None else parent["configurable"].get("checkpoint_id")
+    return Base(_whole_run(plan, request, place, found, None, {}), found.pending, parent_id, found.is_past)
 
 
 def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:

@@ -1,6 +1,6 @@
 """What a graph tells of its threads, and how they are changed from outside."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, cast
 
@@ -12,13 +12,14 @@ from aiograph.pregel import _options
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import PlannedGraph
 from aiograph.pregel._inspect import empty_snapshot, snapshot
-from aiograph.pregel._loop import keep_update, save_update
 from aiograph.pregel._open import open_update
 from aiograph.pregel._place import Place, saved_place, turn_at
+from aiograph.pregel._revise import checked_supersteps, keep_change, revise
 from aiograph.pregel._update import clear
 from aiograph.types import (
     RunnableConfig,
     StateSnapshot,
+    StateUpdate,
 )
 from aiograph.typing import ContextT, InputT, OutputT, StateT
 
@@ -70,7 +71,11 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
             yield snapshot(self._plan, saved, live=False)
 
     async def aupdate_state(
-        self, config: RunnableConfig, values: Any, as_node: str | None = None
+        self,
+        config: RunnableConfig,
+        values: Any,
+        as_node: str | None = None,
+        task_id: str | None = None,
     ) -> RunnableConfig:
         """Changes a thread's state as if a node had returned `values`; its edges decide what is next.
 
@@ -80,21 +85,63 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
 
         Args:
             config: Names the thread, and with a `checkpoint_id` the checkpoint to start from.
-            values: What the node returned.
-            as_node: The node; by default the one that ran last.
+            values: What the node returned. `None` without a node changes nothing: what was about to run
+                still is, after a checkpoint that a `checkpoint_id` has made the newest.
+            as_node: The node; by default the one that ran last. Three names are no nodes:
+
+                - `END`, with `None` as values, drops what was about to run.
+                - `"__input__"` takes the values as new input, without running anything.
+                - `"__copy__"` clones the checkpoint, as a sibling; tasks run again there. A list of
+                  `(values, as_node)` is a superstep that follows upon the copy.
+            task_id: The task that the update stands for, where the node has several: one of those that
+                `get_state` shows.
 
         Returns:
             The config that names the new checkpoint.
 
         Raises:
             InvalidUpdateError: The values do not fit, or it is not clear which node they come from.
+            EmptyInputError: The new input has none of the keys that the graph takes.
+            ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
             CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+
+        When cancelled, the update is stored, or it is not; never a part of it.
         """
+        return await self.abulk_update_state(config, [[StateUpdate(values, as_node, task_id)]])
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Changes a thread's state by several supersteps, each of one update or of several at once.
+
+        Each superstep is stored as one checkpoint, as a whole or not at all. None is stored before all
+        of them are made: if the third of five does not fit, the thread is as it was. Only if the saver
+        fails, or the process dies, while they are stored, those before stay.
+
+        Args:
+            config: Names the thread, and with a `checkpoint_id` the checkpoint to start from.
+            supersteps: The supersteps, one upon the other, and the updates in each, for which see
+                `aupdate_state`. Updates of one superstep do not see each other, and are applied in the
+                order of tasks. If there are several, each needs `as_node` or `task_id`. `END`, `"__input__"`
+                and `"__copy__"` are supersteps of their own, and a copy comes first.
+
+        Returns:
+            The config that names the last checkpoint.
+
+        Raises:
+            InvalidUpdateError: An update does not fit, or it is not clear which node it comes from.
+            EmptyInputError: A new input has none of the keys that the graph takes.
+            ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
+            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+
+        When cancelled, each superstep is stored, or it is not; never a part of it, or a later one alone.
+        """
+        checked = checked_supersteps(supersteps)
         place = self._place(config)
         request = self._request(None, config, _options.Choices("sync"))
         async with turn_at(place, request.on_conflict):
-            run, _, pending = await open_update(self._plan, place, request)
-            return await Within(copy_context(), save_update(run, as_node, values, pending))
+            base = await open_update(self._plan, place, request)
+            return await Within(copy_context(), revise(base, checked))
 
     async def aclear_state(
         self, config: RunnableConfig, *, metadata: Mapping[str, Any] | None = None
@@ -122,9 +169,9 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         place = self._place(config)
         request = self._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
         async with turn_at(place, request.on_conflict):
-            run, _, _ = await open_update(self._plan, place, request)
-            clear(run.state)
-            return await keep_update(run)
+            base = await open_update(self._plan, place, request)
+            clear(base.run.state)
+            return await keep_change(base)
 
     def _place(self, config: RunnableConfig) -> "_SavedPlace":
         place = saved_place(self._options.checkpointer, self._config(config), current_task.get())
@@ -139,6 +186,7 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
     get_state = blocking(aget_state)
     get_state_history = blocking_iter(aget_state_history)
     update_state = blocking(aupdate_state)
+    bulk_update_state = blocking(abulk_update_state)
     clear_state = blocking(aclear_state)
 
 

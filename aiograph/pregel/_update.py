@@ -1,7 +1,6 @@
 """A state that is changed from outside: updated, as if a node had returned it, or emptied."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import PULL, PUSH, START, TASKS
@@ -13,7 +12,7 @@ from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_writes
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks
-from aiograph.types import Send
+from aiograph.types import Send, StateUpdate
 
 
 def author(plan: Plan, state: RunState, as_node: str | None) -> PlannedNode:
@@ -50,41 +49,96 @@ def _names(plan: Plan) -> list[str]:
     return sorted(name for name, node in plan.nodes.items() if not node.is_hidden)
 
 
-async def apply_update(
-    run: Run, node: PlannedNode, values: Any, pending: Sequence[PendingWrite] = ()
-) -> None:
-    """Applies `values` as what `node` returned; its edges and routes fire.
+async def apply_updates(
+    run: Run, updates: Sequence[StateUpdate], pending: Sequence[PendingWrite] = ()
+) -> Sequence[Task]:
+    """Applies values as what nodes returned in one superstep; their edges and routes fire.
 
-    What finished tasks have written counts as well. If the node is about to run, the update stands for
-    its task, and the other tasks that are about to run still are; if not, they are dropped.
+    What finished tasks have written counts as well. If each update stands for a task that is about to run,
+    the other tasks that are about to run still are; if not, they are dropped.
+
+    Returns:
+        The tasks that updates stand for, and that had not finished.
 
     Raises:
         InvalidUpdateError: The values do not fit the state, or contradict what a finished task wrote.
     """
-    state = run.state
-    due = due_tasks(run.plan, state, 0)
+    state, before = run.state, run.state.version
+    due = _due(run, pending)
+    tasks = _authors(run, updates, due)
+    mended = [task for task in tasks if task in due and task.writes is None]
+    for task, update in zip(tasks, updates, strict=True):
+        task.writes = await write_as(run, task, update.values)
+    stands_for_tasks = all(task in due for task in tasks)
+    left = [other for other in due if other.writes is None] if stands_for_tasks else []
+    finished = [*tasks, *(other for other in due if other.writes is not None and other not in tasks)]
+    if finished:
+        _apply(run, finished, left)
+    for task in tasks:
+        # this node counts as the last to run, and still as due if its own edges lead back to it
+        seen = dict.fromkeys(task.node.triggers, before)
+        state.seen.setdefault(task.name, {}).update(seen)
+    state.step += 1
+    return mended
+
+
+def drop_tasks(run: Run, pending: Sequence[PendingWrite]) -> None:
+    """Ends a superstep with the tasks that have finished; the others are dropped.
+
+    Raises:
+        InvalidUpdateError: What finished tasks wrote is contradictory.
+    """
+    due = _due(run, pending)
+    for task in due:
+        task.writes = task.writes or []
+    _apply(run, due, [])
+    run.state.step += 1
+
+
+def _due(run: Run, pending: Sequence[PendingWrite]) -> list[Task]:
+    due = due_tasks(run.plan, run.state, 0)
     restore_writes(due, pending)
-    own = _own(due, node)
-    task = own or Task(node, (PULL, node.name), node.triggers, state)
-    task.writes = await write_as(run, task, values)
-    left = [] if own is None else [other for other in due if other.writes is None]
-    version = state.version
-    finished = [task, *(other for other in due if other.writes is not None and other is not task)]
+    return due
+
+
+def _apply(run: Run, finished: Sequence[Task], left: Sequence[Task]) -> None:
+    tasks = _in_order([*finished, *_postponed(run.state, left)])
     try:
-        apply_writes(run.plan, state, _in_order([*finished, *_postponed(state, left)]), _triggers(left))
+        apply_writes(run.plan, run.state, tasks, _triggers(left))
     except ConflictingWrites as conflict:
         raise conflict.error from conflict.error.__cause__
-    # this node counts as the last to run, and still as due if its own edges lead back to it
-    state.seen.setdefault(node.name, {}).update(dict.fromkeys(node.triggers, version))
     if left:
-        state.updated = None  # some of what runs next was triggered longer ago
-    state.step += 1
+        run.state.updated = None  # some of what runs next was triggered longer ago
 
 
-def _own(due: Sequence[Task], node: PlannedNode) -> Task | None:
-    """The node's task among those that are due, rather one that is still to run."""
-    own = [task for task in due if task.name == node.name]
-    return next((task for task in own if task.writes is None), own[0] if own else None)
+def _authors(run: Run, updates: Iterable[StateUpdate], due: Sequence[Task]) -> list[Task]:
+    """For each update a task of its own: one that is due if there is one, rather one that is yet to run."""
+    tasks: list[Task] = []
+    for update in updates:
+        free = [task for task in due if task not in tasks]
+        if update.task_id is not None:
+            tasks.append(_task_with_id(update, free))
+            continue
+        node = author(run.plan, run.state, update.as_node)
+        own = [task for task in free if task.name == node.name]
+        waiting = [task for task in own if task.writes is None]
+        other = Task(node, (PULL, node.name), node.triggers, run.state)
+        tasks.append(next(iter([*waiting, *own]), other))
+    return tasks
+
+
+def _task_with_id(update: StateUpdate, free: Sequence[Task]) -> Task:
+    task = next((task for task in free if task.id == update.task_id), None)
+    if task is None:
+        raise InvalidUpdateError(
+            f"no task {update.task_id!r} waits for an update at this checkpoint; "
+            f"there are {[f'{task.id} ({task.name})' for task in free]}"
+        )
+    if update.as_node not in (None, task.name):
+        raise InvalidUpdateError(
+            f"task {update.task_id!r} is one of node {task.name!r}, not of as_node={update.as_node!r}"
+        )
+    return task
 
 
 def _in_order(tasks: Iterable[Task]) -> list[Task]:

@@ -52,6 +52,23 @@ class Listener(Protocol):
         ...
 
 
+class Pulse(Protocol):
+    """Those who wait for a sign of life from a piece of work. Signs may come from any thread."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether they have given up: nothing that the work does counts any more."""
+        ...
+
+    def progress(self) -> None:
+        """The work has got on."""
+        ...
+
+    def heartbeat(self) -> None:
+        """The work says that it is alive."""
+        ...
+
+
 _ASKING = Lock()
 """Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
@@ -69,6 +86,7 @@ class RunScope:
         "durability",
         "listeners",
         "loop",
+        "pulse",
         "resume",
         "store",
         "thread_id",
@@ -91,6 +109,7 @@ class RunScope:
         resume: Mapping[str, Any],
         nested: "NestedRun | None" = None,
         listeners: Sequence[Listener] = (),
+        pulse: Pulse | None = None,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -109,6 +128,8 @@ class RunScope:
         """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
         self.listeners = listeners
         """Those who are shown what runs nested in this one do."""
+        self.pulse = pulse
+        """Those who wait for the task that this run is nested in; `None` if its time is not limited."""
 
     @property
     def namespace(self) -> str:
@@ -130,6 +151,7 @@ class TaskScope:
         "metadata",
         "name",
         "path",
+        "pulse",
         "questions",
         "run",
         "step",
@@ -148,6 +170,7 @@ class TaskScope:
         tags: tuple[str, ...],
         metadata: Mapping[str, Any],
         attempt: int,
+        pulse: Pulse | None = None,
     ) -> None:
         self.run = run
         self.name = name
@@ -158,6 +181,8 @@ class TaskScope:
         self.tags = tags
         self.metadata = metadata
         self.attempt = attempt
+        self.pulse = pulse or run.pulse
+        """Those who wait for this attempt, or for one around it; `None` if no time is limited."""
         self.calls = 0
         """How many nested runs this attempt has started so far."""
         self._asked = 0
@@ -186,6 +211,22 @@ class TaskScope:
     def answers(self) -> Mapping[str, Any]:
         """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
         return {**self.run.resume, **self._task.answers}
+
+    @property
+    def writer(self) -> Callable[[Any], None]:
+        """Puts a value on the `"custom"` stream."""
+        return self.run.writer if self.pulse is None else self._write_in_time
+
+    def _write_in_time(self, value: Any) -> None:
+        assert self.pulse is not None
+        if not self.pulse.is_over:
+            self.pulse.progress()
+            self.run.writer(value)
+
+    def heartbeat(self) -> None:
+        """Says that the attempt is alive, from whichever thread."""
+        if self.pulse is not None:
+            self.pulse.heartbeat()
 
     def next_place(self) -> int:
         """Numbers the questions of this attempt."""

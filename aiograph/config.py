@@ -52,4 +52,4 @@ def get_stream_writer() -> StreamWriter:
     Raises:
         RuntimeError: Called outside of a run.
     """
-    return _context.require_task("get_stream_writer()").run.writer
+    return _context.require_task("get_stream_writer()").writer

@@ -11,7 +11,7 @@ the caller as it was raised, with a note that names node, step and task.
 from asyncio import InvalidStateError
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 class ErrorCode(StrEnum):
@@ -132,17 +132,41 @@ class EmptyInputError(AiographError):
 
 
 class NodeTimeoutError(AiographError):
-    """A node ran longer than its timeout allows; its writes are discarded.
+    """An attempt at a node took longer than its timeout allows; its writes are discarded.
 
     Attributes:
         node: Name of the node.
-        timeout: The limit, in seconds.
+        timeout: The limit that was exceeded, in seconds.
+        run_timeout: Seconds that an attempt may take, if there is such a limit.
+        idle_timeout: Seconds that may pass without progress, if there is such a limit.
+        elapsed: Seconds that the attempt had taken by then.
+        kind: Which of the limits was exceeded: `"run"` or `"idle"`.
     """
 
-    def __init__(self, node: str, timeout: float) -> None:
+    def __init__(
+        self,
+        node: str,
+        timeout: float,
+        *,
+        run_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        elapsed: float | None = None,
+        kind: Literal["run", "idle"] = "run",
+    ) -> None:
         self.node = node
         self.timeout = timeout
-        super().__init__(f"node '{node}' did not finish within its timeout of {timeout} s")
+        self.run_timeout = run_timeout
+        self.idle_timeout = idle_timeout
+        self.elapsed = timeout if elapsed is None else elapsed
+        self.kind = kind
+        if kind == "run":
+            message = f"node '{node}' did not finish within its timeout of {timeout} s"
+        else:
+            message = (
+                f"node '{node}' made no progress for the {timeout} s of its idle_timeout, "
+                f"{self.elapsed:.3f} s after it began"
+            )
+        super().__init__(message)
 
 
 class NodeCancelledError(AiographError):

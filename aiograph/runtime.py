@@ -26,6 +26,10 @@ class ExecutionInfo:
     checkpoint_ns: str
 
 
+def _nobody_waits() -> None:
+    """The heartbeat of a runtime that was made by hand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime(Generic[C]):
     """What a run offers to its nodes. Take it as a parameter named `runtime`, or call `get_runtime`."""
@@ -37,13 +41,16 @@ class Runtime(Generic[C]):
     stream_writer: Callable[[Any], None]
     """Puts a value on the `"custom"` stream."""
     execution_info: ExecutionInfo
+    heartbeat: Callable[[], None] = _nobody_waits
+    """Says that the node is alive, so that its `idle_timeout` starts anew; from any thread, as often as
+    one likes. Does nothing where no time is limited."""
 
 
 def runtime_of(scope: _context.TaskScope) -> Runtime[Any]:
     """The runtime of one task."""
     run = scope.run
     info = ExecutionInfo(scope.id, scope.attempt, run.thread_id, run.namespace)
-    return Runtime(run.context, run.store, run.writer, info)
+    return Runtime(run.context, run.store, scope.writer, info, scope.heartbeat)
 
 
 def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:

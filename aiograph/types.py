@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from datetime import timedelta
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from aiograph._config_types import Durability, RunnableConfig
 from aiograph._interrupt import Interrupt, interrupt
@@ -23,6 +24,8 @@ __all__ = [
     "StateUpdate",
     "StreamMode",
     "StreamWriter",
+    "Timeout",
+    "TimeoutPolicy",
     "interrupt",
 ]
 
@@ -96,6 +99,60 @@ def default_retry_on(error: Exception) -> bool:
     return not isinstance(error, _PERMANENT)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeoutPolicy:
+    """How long one attempt at a node may take: as a whole, and without a sign of life.
+
+    Without either limit it is no limit at all, also for a node whose graph has another default.
+
+    Raises:
+        ValueError: A limit is not above 0, or there is no such `refresh_on`.
+
+    Example:
+        >>> TimeoutPolicy(idle_timeout=timedelta(minutes=1)).idle_timeout
+        60.0
+    """
+
+    run_timeout: float | timedelta | None = None
+    """Seconds that an attempt may take; a `timedelta` becomes a number."""
+    idle_timeout: float | timedelta | None = None
+    """Seconds that may pass without progress; a `timedelta` becomes a number."""
+    refresh_on: Literal["auto", "heartbeat"] = "auto"
+    """What counts as progress: whatever the node writes or streams, each task that ends in a graph that it
+    runs, and `runtime.heartbeat()`; or the heartbeat alone."""
+
+    def __post_init__(self) -> None:
+        for name in ("run_timeout", "idle_timeout"):
+            object.__setattr__(self, name, _seconds(name, getattr(self, name)))
+        if self.refresh_on not in ("auto", "heartbeat"):
+            raise ValueError(f"refresh_on is 'auto' or 'heartbeat', not {self.refresh_on!r}")
+
+    @classmethod
+    def of(cls, value: "Timeout | None", what: str = "the timeout") -> Self | None:
+        """What `timeout=` was given, as a policy; a bare time limits the whole attempt.
+
+        Raises:
+            ValueError: The time is not above 0.
+            TypeError: It is no time.
+        """
+        if value is None or isinstance(value, cls):
+            return value
+        if not isinstance(value, int | float | timedelta):
+            raise TypeError(f"{what} is seconds, a timedelta or a TimeoutPolicy, not {value!r}")
+        return cls(run_timeout=_seconds(what, value))
+
+
+def _seconds(what: str, value: float | timedelta | None) -> float | None:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"{what} must be above 0 seconds, not {seconds}")
+    return seconds
+
+
+Timeout: TypeAlias = float | timedelta | TimeoutPolicy
+"""What `timeout=` takes: seconds, a `timedelta`, or a policy."""
+
+
 class PregelTask(NamedTuple):
     """A task of a checkpoint, as seen from outside."""
 
@@ -138,25 +195,34 @@ class Send:
 
     Any number of `Send`s may address one node; each is a task. Compared and hashed by value.
 
+    Args:
+        node: The node.
+        arg: What it is called with.
+        timeout: How long an attempt may take, in place of the node's own timeout.
+
     Example:
         >>> Send("fetch", {"url": "https://example.org"}).node
         'fetch'
     """
 
-    __slots__ = ("arg", "node")
+    __slots__ = ("arg", "node", "timeout")
 
-    def __init__(self, /, node: str, arg: Any) -> None:
+    def __init__(self, /, node: str, arg: Any, *, timeout: Timeout | None = None) -> None:
         self.node = node
         self.arg = arg
+        self.timeout = TimeoutPolicy.of(timeout)
 
     def __hash__(self) -> int:
         return hash((self.node, self.arg))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Send) and (self.node, self.arg) == (other.node, other.arg)
+        if not isinstance(other, Send):
+            return False
+        return (self.node, self.arg, self.timeout) == (other.node, other.arg, other.timeout)
 
     def __repr__(self) -> str:
-        return f"Send(node={self.node!r}, arg={self.arg!r})"
+        timeout = "" if self.timeout is None else f", timeout={self.timeout!r}"
+        return f"Send(node={self.node!r}, arg={self.arg!r}{timeout})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

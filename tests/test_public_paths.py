@@ -59,7 +59,7 @@ PUBLIC_PATHS = {
     "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
-        StateSnapshot StateUpdate StreamMode StreamWriter interrupt
+        StateSnapshot StateUpdate StreamMode StreamWriter TimeoutPolicy interrupt
     """,
     "aiograph.warnings": """
         AiographWarning BlockingCallWarning CheckpointWarning GraphWarning UnknownKeyWarning

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiograph.graph._analysis import BranchOutline, NodeOutline, Outline
 from aiograph.pregel._plan import Call, Plan
-from aiograph.types import RetryPolicy
+from aiograph.types import RetryPolicy, TimeoutPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class NodeSpec:
     way_labels: Mapping[str, str]
     """Destination → what to call the way there in drawings."""
     retry: tuple[RetryPolicy, ...] | None
-    timeout: float | None
+    timeout: TimeoutPolicy | None
     graph: Plan | None
     """Set if the node is a compiled graph: the two share the keys that both have."""
     priority: int
@@ -52,7 +52,7 @@ class NodeDefaults:
     """What nodes get that say nothing of their own."""
 
     retry: tuple[RetryPolicy, ...] = ()
-    timeout: float | None = None
+    timeout: TimeoutPolicy | None = None
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from aiograph.pregel._options import retention as checked_retention
 from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._options import stops as checked_stops
 from aiograph.pregel._plan import Call
-from aiograph.types import Durability, OnConflict, OnError, RetryPolicy
+from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
 
@@ -133,7 +133,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         input_schema: None = None,
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -150,7 +150,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         input_schema: type[NodeInputT],
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -166,7 +166,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         input_schema: None = None,
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -182,7 +182,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         input_schema: type[NodeInputT],
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -198,7 +198,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         input_schema: Any = None,
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self:
@@ -217,7 +217,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             retry_policy: When to try again; the first of several that matches an error applies.
             destinations: Where the node may go by `Command` or `Send`, for validation and drawing; as a
                 mapping, with what drawings call the ways there.
-            timeout: Seconds that one attempt may take. Synchronous code is given up on when it expires.
+            timeout: How long one attempt may take: seconds, a `timedelta`, or a `TimeoutPolicy`. Synchronous
+                code is given up on when it expires.
             priority: Higher starts first when `max_concurrency` leaves a choice.
             inline: Runs a quick synchronous function on the event loop, without a worker thread.
 
@@ -238,7 +239,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             outline=outline_of(action, destinations),
             way_labels=dict(destinations) if isinstance(destinations, Mapping) else {},
             retry=None if retry_policy is None else _policies(retry_policy),
-            timeout=checked_seconds(f"the timeout of node {name!r}", timeout),
+            timeout=TimeoutPolicy.of(timeout, f"the timeout of node {name!r}"),
             graph=action.plan if isinstance(action, Pregel) else None,
             priority=priority,
             defer=defer,
@@ -278,11 +279,11 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self
 
     def set_node_defaults(
-        self, *, retry_policy: Policies | None = None, timeout: float | None = None
+        self, *, retry_policy: Policies | None = None, timeout: Timeout | None = None
     ) -> Self:
         """What nodes get that say nothing of their own, those added before included."""
         policies = () if retry_policy is None else _policies(retry_policy)
-        self._spec.defaults = NodeDefaults(retry=policies, timeout=checked_seconds("the timeout", timeout))
+        self._spec.defaults = NodeDefaults(retry=policies, timeout=TimeoutPolicy.of(timeout))
         return self
 
     # -- edges

@@ -6,12 +6,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from aiograph._context import TaskScope, current_task
+from aiograph._context import Pulse, TaskScope, current_task
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
-from aiograph.errors import NodeTimeoutError
 from aiograph.pregel._callable import settled
+from aiograph.pregel._deadline import Deadline
 from aiograph.pregel._plan import PlannedNode, Route, Write
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
@@ -39,7 +39,7 @@ class CarriedExit(BaseException):
 
 async def attempt(run: Run, task: Task, lane: Lane) -> None:
     """Runs a task to its end and sets its writes; what its last attempt raised is raised."""
-    once = _once if task.node.timeout is None else _once_in_time
+    once = _once if task.timeout is None else _once_in_time
     if not task.node.retry:
         return await once(run, task, lane, 1)
     return await _with_retries(run, task, lane, once)
@@ -85,27 +85,28 @@ def delay(policy: RetryPolicy, attempt: int) -> float:
 
 
 async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
-    seconds = task.node.timeout
-    assert seconds is not None
+    assert task.timeout is not None
     give_up = GiveUp()
+    deadline = Deadline(task.timeout, give_up, run.scope.pulse)
     try:
-        async with asyncio.timeout(seconds) as limit:
-            timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
-            try:
-                await _once(run, task, Lane(give_ups=(*lane.give_ups, give_up)), number)
-            finally:
-                timer.cancel()
-    except TimeoutError as error:
-        if limit.expired():
-            raise NodeTimeoutError(task.name, seconds) from error
+        async with deadline:
+            await _once(run, task, Lane(give_ups=(*lane.give_ups, give_up)), number, deadline)
+    except (Exception, Interrupted) as error:
+        if deadline.has_passed:
+            raise deadline.error(task.name) from error
         raise
+    if deadline.has_passed:  # the node has swallowed its cancellation
+        task.writes = None
+        raise deadline.error(task.name)
 
 
-async def _once(run: Run, task: Task, lane: Lane, number: int) -> None:
-    scope = _enter(run, task, number)
+async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | None = None) -> None:
+    scope = _enter(run, task, number, pulse)
     writes: list[Write] = []
     try:
         output = await _call(task.node, task.input, scope, lane)
+        if pulse is not None:
+            pulse.progress()
         if not scope.is_stopped:
             writes = await _writes(run, task.node, output, scope)
     except (SystemExit, KeyboardInterrupt) as error:
@@ -130,11 +131,20 @@ async def write_as(run: Run, task: Task, output: Any) -> list[Write]:
     return await _writes(run, task.node, output, _enter(run, task, 1))
 
 
-def _enter(run: Run, task: Task, number: int) -> TaskScope:
+def _enter(run: Run, task: Task, number: int, pulse: Pulse | None = None) -> TaskScope:
     """Makes the task the current one, in the context that was made for it."""
     node = task.node
     scope = TaskScope(
-        run.scope, node.name, task.path, task.step, task.triggers, task, node.tags, node.metadata, number
+        run.scope,
+        node.name,
+        task.path,
+        task.step,
+        task.triggers,
+        task,
+        node.tags,
+        node.metadata,
+        number,
+        pulse,
     )
     current_task.set(scope)
     return scope

@@ -11,7 +11,7 @@ from aiograph.errors import GraphValidationError
 from aiograph.pregel._callable import bind
 from aiograph.pregel._plan import Plan, PlannedNode, Values, Write, read_channels
 from aiograph.pregel._topology import channel_edges
-from aiograph.types import RetryPolicy, Send
+from aiograph.types import RetryPolicy, Send, Timeout, TimeoutPolicy
 
 
 class NodeBuilder:
@@ -30,6 +30,7 @@ class NodeBuilder:
         self._tags: list[str] = []
         self._metadata: dict[str, Any] = {}
         self._retry: list[RetryPolicy] = []
+        self._timeout: TimeoutPolicy | None = None
         self._inline = False
 
     def subscribe_only(self, channel: str) -> Self:
@@ -80,6 +81,11 @@ class NodeBuilder:
         self._retry += policies
         return self
 
+    def set_timeout(self, timeout: Timeout | None) -> Self:
+        """How long one attempt may take."""
+        self._timeout = TimeoutPolicy.of(timeout)
+        return self
+
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels that the node refers to."""
@@ -107,6 +113,7 @@ class NodeBuilder:
             tags=tuple(self._tags),
             metadata=dict(self._metadata),
             retry=tuple(self._retry),
+            timeout=self._timeout,
             graph=_plan_of(self._action),
         )
 

@@ -17,7 +17,7 @@ INJECTED: Mapping[str, Callable[[_context.TaskScope], Any]] = {
     "config": config_of,
     "runtime": runtime_of,
     "store": lambda scope: scope.run.store,
-    "writer": lambda scope: scope.run.writer,
+    "writer": lambda scope: scope.writer,
 }
 """What a parameter with this name receives."""
 

@@ -224,6 +224,8 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         task.questions = asked.questions
     except BaseException as error:
         task.error = error
+    if run.scope.pulse is not None:
+        run.scope.pulse.progress()
 
 
 def _is_cancelled() -> bool:

@@ -261,6 +261,7 @@ def _scope(
         depth=0 if run is None else run.depth + 1,
         resume=answers,
         nested=place.nested if place.saver is None else None,
+        pulse=None if outer is None else outer.pulse,
     )
 
 

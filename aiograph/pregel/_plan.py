@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from aiograph.channels.base import BaseChannel
 from aiograph.constants import JOIN_PREFIX, TAG_HIDDEN, TASKS
 from aiograph.drawing import Edge
-from aiograph.types import RetryPolicy
+from aiograph.types import RetryPolicy, TimeoutPolicy
 
 Write: TypeAlias = tuple[str, Any]
 """`(channel, value)`"""
@@ -62,8 +62,8 @@ class PlannedNode:
     """Writes that every run of the node makes: its plain edges."""
     routes: tuple[Route, ...] = ()
     retry: tuple[RetryPolicy, ...] = ()
-    timeout: float | None = None
-    """Seconds that one attempt may take."""
+    timeout: TimeoutPolicy | None = None
+    """How long one attempt may take; `None` for as long as it likes."""
     priority: int = 0
     """Higher goes first when `max_concurrency` leaves a choice."""
     tags: tuple[str, ...] = ()

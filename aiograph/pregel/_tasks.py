@@ -13,7 +13,7 @@ from aiograph.constants import PULL, PUSH, TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
-from aiograph.types import Interrupt, Send
+from aiograph.types import Interrupt, Send, TimeoutPolicy
 
 
 class Task:
@@ -34,6 +34,7 @@ class Task:
         "questions",
         "recorded",
         "step",
+        "timeout",
         "triggers",
         "writes",
     )
@@ -46,6 +47,7 @@ class Task:
         state: RunState,
         remaining: int = 0,
         arg: Any = None,
+        timeout: TimeoutPolicy | None = None,
     ) -> None:
         self.node = node
         self.path = path
@@ -54,6 +56,7 @@ class Task:
         self._state: RunState | None = state
         self._remaining = remaining
         self._arg = arg
+        self.timeout = timeout or node.timeout
         self._origin = state.origin
         self._checkpoint_id = state.checkpoint_id
         self._id: str | None = None
@@ -146,6 +149,7 @@ def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
             (PUSH,),
             state,
             arg=send.arg,
+            timeout=send.timeout,
         )
         for index, send in enumerate(due_sends(state))
     ]

@@ -15,6 +15,7 @@ from aiograph import _threads
 from aiograph.bridge import _seat as seat_module
 from aiograph.bridge import off_loop
 from aiograph.bridge._twins import blocking, blocking_iter
+from aiograph.types import TimeoutPolicy
 from tests.bridge.kit import Background, Graph, chain, fan, promptly, settled, until
 
 
@@ -137,7 +138,7 @@ def test_a_node_with_a_timeout_of_its_own_is_not_served() -> None:
 
     graph = chain(note, note, schema=Threads)
     nodes = dict(graph._plan.nodes)
-    nodes["node_1"] = replace(nodes["node_1"], timeout=60)
+    nodes["node_1"] = replace(nodes["node_1"], timeout=TimeoutPolicy(run_timeout=60))
     limited = graph.of(replace(graph._plan, nodes=nodes), graph._options)
     assert [thread == threading.get_ident() for thread in threads_of(limited)] == [True, False]
 

@@ -12,7 +12,7 @@ from aiograph._threads import thread_statistics
 from aiograph.bridge import blocking
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import NodeTimeoutError
-from aiograph.types import RunnableConfig
+from aiograph.types import RunnableConfig, TimeoutPolicy
 from tests.bridge.kit import Background, Graph, chain, promptly, settled
 
 SHORT = 0.2
@@ -42,7 +42,10 @@ def stuck() -> Iterator[Stuck]:
 
 
 def with_node_timeout(graph: Graph, seconds: float) -> Graph:
-    nodes = {name: replace(node, timeout=seconds) for name, node in graph._plan.nodes.items()}
+    nodes = {
+        name: replace(node, timeout=TimeoutPolicy(run_timeout=seconds))
+        for name, node in graph._plan.nodes.items()
+    }
     return graph.of(replace(graph._plan, nodes=nodes), graph._options)
 
 

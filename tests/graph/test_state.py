@@ -17,7 +17,7 @@ from aiograph.channels import (
 )
 from aiograph.graph import END, START, StateGraph
 from aiograph.pregel._plan import Plan
-from aiograph.types import RetryPolicy
+from aiograph.types import RetryPolicy, TimeoutPolicy
 
 
 class State(TypedDict, total=False):
@@ -120,8 +120,13 @@ def test_options_of_a_node_reach_its_plan() -> None:
     )
     nodes = builder.add_edge(START, "plain").add_edge("plain", "own").compile().plan.nodes
     plain, own = nodes["plain"], nodes["own"]
-    assert (plain.retry, plain.timeout, plain.priority, plain.tags) == ((policy, policy), 9, 0, ())
-    assert (own.retry, own.timeout, own.priority) == ((policy,), 3, 5)
+    assert (plain.retry, plain.timeout, plain.priority, plain.tags) == (
+        (policy, policy),
+        TimeoutPolicy(run_timeout=9),
+        0,
+        (),
+    )
+    assert (own.retry, own.timeout, own.priority) == ((policy,), TimeoutPolicy(run_timeout=3), 5)
     assert (own.tags, own.metadata) == (("t",), {"m": 1})
 
 

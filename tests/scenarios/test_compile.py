@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypedDict
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import END, START, CompiledStateGraph, StateGraph
-from aiograph.types import RunnableConfig
+from aiograph.types import RunnableConfig, TimeoutPolicy
 
 
 class State(TypedDict, total=False):
@@ -61,7 +61,8 @@ async def test_the_builder_can_be_chained_from_schema_to_graph() -> None:
 async def test_node_defaults_reach_nodes_added_before_and_after_and_own_values_win() -> None:
     builder = builder_of("a").set_node_defaults(timeout=5).add_node("b", logs("b"), timeout=1)
     graph = builder.add_edge("a", "b").compile()
-    assert {name: node.timeout for name, node in graph.nodes.items()} == {"a": 5, "b": 1, START: None}
+    timeouts = {name: node.timeout for name, node in graph.nodes.items()}
+    assert timeouts == {"a": TimeoutPolicy(run_timeout=5), "b": TimeoutPolicy(run_timeout=1), START: None}
 
 
 def test_a_graph_has_the_name_it_was_given() -> None:

@@ -51,7 +51,7 @@ from aiograph.checkpoint.serde._kinds import Recipe, recipe_for, record, registe
 from aiograph.checkpoint.serde._reach import reachable
 from aiograph.checkpoint.serde.base import MAX_BYTES, UnstorableValueError
 from aiograph.errors import CheckpointDeserializationError
-from aiograph.types import Command, Interrupt, Overwrite, Send
+from aiograph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ _NATIVE = frozenset({type(None), bool, int, float, str, bytes, bytearray, list, 
 _ATOMS = frozenset({bool, int, float, str})
 """Types that need none of the machinery, as a rule."""
 
-_OWN = (Command, Interrupt, Overwrite, WaitForNames)
+_OWN = (Command, Interrupt, Overwrite, TimeoutPolicy, WaitForNames)
 """Our own dataclasses; always allowed, and stored under names that moving them does not change."""
 
 
@@ -103,7 +103,7 @@ class JsonPlusSerializer:
         self._seen: set[Any] = set()
         self._settled: set[type] = {*_BUILT_IN, *_OWN, Send}
         """Types that `allow` leaves alone."""
-        self._learn("aiograph:Send", record(Send, ("node", "arg"), {}))
+        self._learn("aiograph:Send", record(Send, ("node", "arg", "timeout"), {"timeout": lambda: None}))
         for cls in _OWN:
             self._learn(f"aiograph:{cls.__name__}", recipe_for(cls))
         self._seen.update(self._codecs)

@@ -80,6 +80,7 @@ class RunScope:
         "_namespace",
         "_nested",
         "checkpointer",
+        "collector",
         "config",
         "context",
         "depth",
@@ -107,6 +108,7 @@ class RunScope:
         durability: Durability,
         depth: int,
         resume: Mapping[str, Any],
+        collector: Any = None,
         nested: "NestedRun | None" = None,
         listeners: Sequence[Listener] = (),
         pulse: Pulse | None = None,
@@ -126,6 +128,8 @@ class RunScope:
         """How many runs this one is nested in."""
         self.resume = resume
         """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
+        self.collector = collector
+        """Told what this run does, and nested ones that have nobody of their own; `None` if nobody is."""
         self.listeners = listeners
         """Those who are shown what runs nested in this one do."""
         self.pulse = pulse

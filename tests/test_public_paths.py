@@ -51,6 +51,9 @@ PUBLIC_PATHS = {
     "aiograph.managed": "IsLastStep RemainingSteps",
     "aiograph.pregel": "NodeBuilder Pregel",
     "aiograph.runtime": "ExecutionInfo Runtime get_runtime",
+    "aiograph.stats": """
+        Collector Figures NodeStats OpenTelemetry RunInfo RunStats Statistics SuperstepStats TaskInfo Totals
+    """,
     "aiograph.testing.channels": "ChannelContract",
     "aiograph.testing.clock": "VirtualClockLoop run_virtual virtual_backend virtual_wall",
     "aiograph.testing.faults": "FaultySaver Mishap SaverCall delay delay_turns fail_at kill_at",

@@ -20,6 +20,7 @@ from aiograph.pregel._compiled import Pregel
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._options import Names
+from aiograph.pregel._options import collector as checked_collector
 from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_conflict as checked_on_conflict
 from aiograph.pregel._options import on_error as checked_on_error
@@ -27,6 +28,7 @@ from aiograph.pregel._options import retention as checked_retention
 from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._options import stops as checked_stops
 from aiograph.pregel._plan import Call
+from aiograph.stats import Collector
 from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
@@ -415,6 +417,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retention: Retention | None = None,
         interrupt_before: Names | None = None,
         interrupt_after: Names | None = None,
+        stats: bool | Collector | None = None,
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
 
@@ -434,10 +437,13 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_before: Runs stop before these nodes, or before any, `"*"`; `None` as input goes on.
             interrupt_after: Runs stop after these nodes, or after any, `"*"`.
             retention: What a thread keeps of its past. Applied at the end of each run that succeeds.
+            stats: Measures runs: `True` for a `Statistics` of its own, which is the graph's `stats`, or a
+                collector, such as `OpenTelemetry()`. `None` leaves it to a graph around this one, `False`
+                measures nothing.
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
-            TypeError: `checkpointer` is no saver, or `retention` no policy.
+            TypeError: `checkpointer` is no saver, `retention` no policy, or `stats` no collector.
             ValueError: An option has a value that does not exist.
         """
         schemas = self._schemas(strict)
@@ -451,6 +457,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             on_conflict=checked_on_conflict(on_conflict) or "raise",
             durability=checked_durability(durability),
             retention=checked_retention(retention),
+            stats=checked_collector(stats),
             build_context=_context_builder(spec.context_schema),
             storable=frozenset(_storable_types(spec, schemas)),
             interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),

@@ -55,6 +55,8 @@ async def _with_retries(run: Run, task: Task, lane: Lane, once: Callable[..., Aw
             if policy is None or number >= policy.max_attempts:
                 raise
             pause = delay(policy, number)
+            if run.meter is not None:
+                run.meter.retried(task, number, error)
         await asyncio.sleep(pause)
         number += 1
 

@@ -21,10 +21,12 @@ from aiograph.pregel._emit import View
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
+from aiograph.pregel._meter import measured
 from aiograph.pregel._open import Opened, Request, emitter_for, open_run
 from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._threads import ThreadVerbs
+from aiograph.stats import Collector
 from aiograph.types import (
     Command,
     Durability,
@@ -56,6 +58,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         step_timeout: Seconds that one superstep may take.
         retry_policy: For nodes that have none of their own.
         name: For messages and traces.
+        stats: As for `StateGraph.compile`.
 
     Raises:
         GraphValidationError: A node refers to a channel that does not exist.
@@ -74,12 +77,14 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         step_timeout: float | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
         name: str = "Pregel",
+        stats: bool | Collector | None = None,
     ) -> None:
         self._plan = planned(nodes, channels, input_channels, output_channels, retry_policy, name)
         self._options = Options(
             checkpointer=_options.checkpointer(checkpointer),
             store=store,
             step_timeout=_options.seconds("step_timeout", step_timeout),
+            stats=_options.collector(stats),
         )
 
     # -- running
@@ -227,8 +232,9 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             place = find_place(request.checkpointer, request.config, current_task.get())
             emitter = emitter_for(self._plan, request, place, view)
             async with turn_at(place, request.on_conflict):
-                opened: Opened = await open_run(self._plan, request, place, emitter)
-                output = await drive(*opened)
+                with measured(self._options.stats, self.name, place, emitter) as meter:
+                    opened: Opened = await open_run(self._plan, request, place, emitter, meter)
+                    output = await drive(*opened)
                 if self._options.retention is not None:
                     await forget_the_past(place, self._options.retention)
                 return output

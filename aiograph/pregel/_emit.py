@@ -1,7 +1,7 @@
 """What a run shows to those who listen: chunks per stream mode, built only for the modes asked for. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from aiograph import _ids
@@ -11,6 +11,7 @@ from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks
+from aiograph.stats import SuperstepStats
 from aiograph.types import Interrupt, RunnableConfig, StreamMode
 
 STREAM_MODES: tuple[StreamMode, ...] = ("values", "updates", "custom", "tasks", "checkpoints", "debug")
@@ -147,11 +148,19 @@ class Emitter:
         }
         self._push("checkpoints", payload, state.step - 1, "checkpoint")
 
+    def measured(self, stats: SuperstepStats) -> None:
+        """Shows what a superstep has taken."""
+        if "debug" in self._modes:
+            self._debug(stats.step, "stats", asdict(stats))
+
     def _push(self, mode: StreamMode, payload: Any, step: int = 0, kind: str = "") -> None:
         self._show(mode, payload)
         if kind and "debug" in self._modes:
-            event = {"step": step, "timestamp": _ids.now_iso(), "type": kind, "payload": payload}
-            self._show("debug", event)
+            self._debug(step, kind, payload)
+
+    def _debug(self, step: int, kind: str, payload: Any) -> None:
+        event = {"step": step, "timestamp": _ids.now_iso(), "type": kind, "payload": payload}
+        self._show("debug", event)
 
     def _update_of(self, task: Task) -> dict[str, Any]:
         update: dict[str, Any] = {task.name: self._written(task)}

@@ -212,7 +212,11 @@ async def _report(run: Run, task: Task) -> None:
 async def _settle(run: Run, task: Task, lane: Lane) -> None:
     """Runs one task; a failure or a question is recorded on it, a cancellation passes through."""
     try:
-        await attempt(run, task, lane)
+        if run.meter is None:
+            await attempt(run, task, lane)
+        else:
+            with run.meter.task(task):
+                await attempt(run, task, lane)
     except asyncio.CancelledError as cancelled:
         if _is_cancelled():
             raise

@@ -15,6 +15,7 @@ from aiograph.pregel._options import Choices
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._topology import topology
+from aiograph.stats import Collector, Statistics
 from aiograph.types import (
     Durability,
     OnConflict,
@@ -36,6 +37,8 @@ class Options:
     on_conflict: OnConflict = "raise"
     durability: Durability | None = None
     retention: Retention | None = None
+    stats: Collector | Literal[False] | None = None
+    """`None` leaves it to a graph around this one."""
     stops: Stops = NO_STOPS
     build_context: Callable[[dict[str, Any]], Any] | None = None
     """Makes a context of the type that the graph declares out of a dict."""
@@ -88,6 +91,17 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
         """The saver; `None` inherits that of a graph around this one, `False` keeps nothing."""
         return self._options.checkpointer
+
+    @property
+    def stats(self) -> Statistics:
+        """What runs did, and where their time went.
+
+        Raises:
+            AttributeError: The graph was compiled with neither `stats=True` nor `stats=Statistics()`.
+        """
+        if not isinstance(self._options.stats, Statistics):
+            raise AttributeError(f"graph {self.name!r} has no statistics: compile it with stats=True")
+        return self._options.stats
 
     def with_config(self, config: RunnableConfig | None = None, **entries: Any) -> Self:
         """The same graph with other defaults for the config of its runs.

@@ -14,12 +14,14 @@ from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
 from aiograph.errors import ErrorCode, GraphRecursionError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import execute
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_questions, restore_writes
+from aiograph.pregel._stages import Stages
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import RunnableConfig
 
@@ -34,17 +36,22 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
 
     However this ends, the journal is closed when it does: what was handed to it is stored.
     """
+    stages = STAGES if run.meter is None else run.meter.around(STAGES)
     try:
-        await _begin(run, took_input)
-        await _supersteps(run, pending)
+        await _begin(run, stages, took_input)
+        await _supersteps(run, stages, pending)
     except GeneratorExit:
         raise  # the loop is gone: nothing can be written any more
     except BaseException as error:
         await _close_after(run, error)
         raise
+    await stages.close(run)
+    return _result(run)
+
+
+async def _close(run: Run) -> None:
     if run.journal is not None:
         await run.journal.close()
-    return _result(run)
 
 
 def _result(run: Run) -> Any:
@@ -68,17 +75,17 @@ async def _close_after(run: Run, error: BaseException) -> None:
             note(error, f"in addition, the journal could not be closed: {lost!r}")
 
 
-async def _begin(run: Run, took_input: bool) -> None:
+async def _begin(run: Run, stages: Stages, took_input: bool) -> None:
     if took_input:
-        parent = await _keep(run, "input", ())
+        parent = await stages.keep(run, "input", ())
         _show_checkpoint(run, "input", parent)
     elif run.emitter is not None:
         run.emitter.values(run.state)
 
 
-async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
+async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite]) -> None:
     plan, state = run.plan, run.state
-    while tasks := due_tasks(plan, state, run.remaining):
+    while tasks := stages.plan(plan, state, run.remaining):
         if state.step > run.last_step:
             raise _too_many_steps(run)
         if pending:
@@ -87,7 +94,7 @@ async def _supersteps(run: Run, pending: Sequence[PendingWrite]) -> None:
         if _stops_at(run, tasks, run.stops.before):
             return
         try:
-            await _superstep(run, tasks)
+            await stages.superstep(run, stages, tasks)
         finally:
             for task in tasks:
                 task.let_go()
@@ -125,20 +132,18 @@ def _is_among(task: Task, names: frozenset[str]) -> bool:
     return task.name in names or ("*" in names and not task.node.is_hidden)
 
 
-async def _superstep(run: Run, tasks: Sequence[Task]) -> None:
+async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
-    await _execute(run, tasks)
+    await stages.execute(run, tasks)
     for task in tasks:
         if task.writes is None:
             return await _stop_to_ask(run, tasks)
-    await _apply(run, tasks)
+    await stages.apply(run, tasks)
     run.state.step += 1
-    parent = await _keep(run, "loop", tasks)
+    parent = await stages.keep(run, "loop", tasks)
     if run.emitter is not None:
-        run.emitter.stepped(run.state, tasks)
-        _show_checkpoint(run, "loop", parent)
-        await run.emitter.room()
+        await stages.show(run, run.emitter, tasks, parent)
 
 
 async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
@@ -248,6 +253,15 @@ async def _keep(run: Run, source: str, tasks: Sequence[Task]) -> RunnableConfig 
 def _show_checkpoint(run: Run, source: str, parent: RunnableConfig | None) -> None:
     if run.journal is not None and run.emitter is not None and run.emitter.wants_checkpoints:
         run.emitter.checkpoint(run.state, run.journal.config, parent, run.journal.metadata(source))
+
+
+async def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: RunnableConfig | None) -> None:
+    emitter.stepped(run.state, tasks)
+    _show_checkpoint(run, "loop", parent)
+    await emitter.room()
+
+
+STAGES = Stages(due_tasks, _superstep, _execute, _apply, _keep, _show, _close)
 
 
 def _too_many_steps(run: Run) -> GraphRecursionError:

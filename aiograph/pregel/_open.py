@@ -19,6 +19,7 @@ from aiograph.pregel._command import apply_command, command_writes, reapply_comm
 from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
+from aiograph.pregel._meter import Meter
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
@@ -68,7 +69,9 @@ def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -
     return Emitter(plan, request.output, views) if views else None
 
 
-async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter | None) -> Opened:
+async def open_run(
+    plan: Plan, request: Request, place: Place, emitter: Emitter | None, meter: Meter | None
+) -> Opened:
     """Loads the state that a run starts from, takes in the input, and makes the run whole.
 
     Raises:
@@ -83,7 +86,7 @@ async def open_run(plan: Plan, request: Request, place: Place, emitter: Emitter 
     is_kept_by_nobody = place.saver is None and place.is_inner and not is_answer(request.input)
     is_handed_on = is_resumed or is_kept_by_nobody
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
-    run = _whole_run(plan, request, place, found, emitter, answers)
+    run = _whole_run(plan, request, place, found, emitter, answers, meter)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
     # a superstep that only hands the input on to the state does not count
     run.last_step = run.state.step + run.recursion_limit - (START not in due_nodes(plan, run.state))
@@ -186,9 +189,10 @@ def _whole_run(
     found: _Found,
     emitter: Emitter | None,
     answers: Mapping[str, Any],
+    meter: Meter | None = None,
 ) -> Run:
     state, outer = found.state, current_task.get()
-    scope = _scope(request, place, outer, emitter, answers)
+    scope = _scope(request, place, outer, emitter, answers, meter)
     limits = limits_of(request.config)
     journal = _journal(plan, request, found, scope)  # first: it notes what the checkpoint holds
     reapply_commands(plan, state, found.pending)
@@ -199,6 +203,7 @@ def _whole_run(
         scope=scope,
         journal=journal,
         emitter=emitter,
+        meter=meter,
         on_error=request.on_error,
         step_timeout=request.step_timeout,
         max_concurrency=limits.concurrency,
@@ -240,6 +245,7 @@ def _scope(
     outer: TaskScope | None,
     emitter: Emitter | None,
     answers: Mapping[str, Any],
+    meter: Meter | None,
 ) -> RunScope:
     run = None if outer is None else outer.run
     context, store, durability = request.context, request.store, request.durability
@@ -262,6 +268,7 @@ def _scope(
         resume=answers,
         nested=place.nested if place.saver is None else None,
         pulse=None if outer is None else outer.pulse,
+        collector=None if meter is None else meter.collector,
     )
 
 

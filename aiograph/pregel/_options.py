@@ -9,6 +9,7 @@ from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Stops
+from aiograph.stats import Collector, Statistics
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
 
 T = TypeVar("T")
@@ -191,6 +192,19 @@ def retention(value: Retention | None) -> Retention | None:
     if not isinstance(value, Retention):
         raise TypeError(f"retention is a Retention, such as Retention(keep_last=10), not {value!r}")
     return value.checked()
+
+
+def collector(value: bool | Collector | None) -> Collector | Literal[False] | None:
+    """The value, checked; a new collector for `True`.
+
+    Raises:
+        TypeError: It is no collector.
+    """
+    if value is True:
+        return Statistics()
+    if value is None or value is False or isinstance(value, Collector):
+        return value
+    raise TypeError(f"stats is True, False, None or a subclass of aiograph.stats.Collector, not {value!r}")
 
 
 def seconds(what: str, value: float | None) -> float | None:

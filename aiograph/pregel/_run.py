@@ -8,6 +8,7 @@ from aiograph._cancel import Host
 from aiograph._context import RunScope
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
+from aiograph.pregel._meter import Meter
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._state import RunState
 from aiograph.types import Interrupt, OnError
@@ -36,6 +37,8 @@ class Run:
     """`None` without a saver."""
     emitter: Emitter | None
     """`None` when nobody listens."""
+    meter: Meter | None
+    """`None` when nobody measures."""
     on_error: OnError
     step_timeout: float | None
     """Seconds that one superstep may take."""

@@ -1,0 +1,21 @@
+"""The stages of a superstep, as the loop calls them: replaceable as a whole, for a run that is measured."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+
+class Stages(NamedTuple):
+    """What the loop does in each superstep, in this order."""
+
+    plan: Callable[..., Any]
+    """Which tasks are due."""
+    superstep: Callable[..., Awaitable[None]]
+    """The four stages below."""
+    execute: Callable[..., Awaitable[None]]
+    apply: Callable[..., Awaitable[None]]
+    keep: Callable[..., Awaitable[Any]]
+    """Hands a checkpoint to the journal."""
+    show: Callable[..., Awaitable[None]]
+    """Tells those who listen."""
+    close: Callable[..., Awaitable[None]]
+    """Once per run: what was handed to the journal is stored."""

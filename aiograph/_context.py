@@ -85,8 +85,10 @@ class RunScope:
         "context",
         "depth",
         "durability",
+        "graph",
         "listeners",
         "loop",
+        "outer",
         "pulse",
         "resume",
         "store",
@@ -106,7 +108,8 @@ class RunScope:
         thread_id: str | None,
         namespace: str,
         durability: Durability,
-        depth: int,
+        graph: str,
+        outer: "TaskScope | None",
         resume: Mapping[str, Any],
         collector: Any = None,
         nested: "NestedRun | None" = None,
@@ -124,7 +127,11 @@ class RunScope:
         self._nested = nested
         """For a run without a saver: its place in the run around it, which names it when somebody asks."""
         self.durability = durability
-        self.depth = depth
+        self.graph = graph
+        """The graph's name."""
+        self.outer = outer
+        """The task that the run is nested in."""
+        self.depth: int = 0 if outer is None else outer.run.depth + 1
         """How many runs this one is nested in."""
         self.resume = resume
         """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
@@ -151,7 +158,9 @@ class TaskScope:
         "_task",
         "attempt",
         "calls",
+        "commands",
         "is_stopped",
+        "is_waiting",
         "metadata",
         "name",
         "path",
@@ -192,8 +201,12 @@ class TaskScope:
         self._asked = 0
         self.questions: Sequence[Any] = ()
         """What this attempt, or a run nested in it, has asked without getting an answer."""
+        self.commands: Sequence[Any] = ()
+        """What graphs that run in this attempt have commanded graphs further out."""
         self.is_stopped = False
-        """Whether it must not finish, for these questions or because a run nested in it has stopped."""
+        """Whether it must not finish as its node would have it."""
+        self.is_waiting = False
+        """Whether it must not finish at all, as it has asked, or as a run nested in it has stopped."""
 
     @property
     def id(self) -> str:
@@ -241,8 +254,14 @@ class TaskScope:
     def stop(self, questions: Sequence[Any]) -> None:
         """Notes that the attempt cannot finish, and what it waits for."""
         with _ASKING:
-            self.is_stopped = True
+            self.is_stopped = self.is_waiting = True
             self.questions = (*self.questions, *questions)
+
+    def obey(self, commands: Sequence[Any]) -> None:
+        """Notes what a run nested in the attempt has ended with: that counts, whatever the node returns."""
+        with _ASKING:
+            self.is_stopped = True
+            self.commands = (*self.commands, *commands)
 
 
 class NestedRun(NamedTuple):

@@ -33,6 +33,12 @@ SCHEDULED: Final = "__scheduled__"
 NO_WRITES: Final = "__no_writes__"
 RETURN: Final = "__return__"
 
+LEAVE: Final = "__leave__"
+"""What a task writes whose node has left the graph, for a graph further out."""
+
+PARENT: Final = "__parent__"
+"""Addresses a command to the graph around the one it is made in."""
+
 OVERWRITE: Final = "__overwrite__"
 
 INPUT: Final = "__input__"
@@ -67,6 +73,8 @@ RESERVED_NAMES: Final = frozenset(
         SCHEDULED,
         NO_WRITES,
         RETURN,
+        LEAVE,
+        PARENT,
         OVERWRITE,
         INPUT,
         COPY,

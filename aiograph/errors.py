@@ -96,6 +96,18 @@ class EmptyChannelError(AiographError):
     """A channel was read that holds no value."""
 
 
+class ParentCommand(AiographError):
+    """A node commanded a graph around its own, by `Command(graph=...)`, but its graph was run by itself.
+
+    Attributes:
+        command: What it commanded.
+    """
+
+    def __init__(self, message: str, command: Any) -> None:
+        self.command = command
+        super().__init__(message)
+
+
 class UnknownInterruptError(AiographError):
     """An answer was given to a question that is not open. Raised before anything is written.
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from aiograph._config_types import Durability, RunnableConfig
 from aiograph._interrupt import Interrupt, interrupt
+from aiograph.constants import PARENT
 
 __all__ = [
     "All",
@@ -239,8 +240,17 @@ class Command(Generic[N]):
     """A dict, a list of `(key, value)` pairs, or an object with annotated fields."""
     goto: Send | Sequence[Send | N] | N = ()
     """A node name, a `Send`, or a sequence of both."""
+    graph: str | None = None
+    """From a node: the graph that is updated and goes on, in place of the node's own, which ends here.
+
+    `PARENT`, or the name of a graph further out: its own, that of the node which it is in the graph around
+    it, or its namespace.
+    """
     resume: Any = None
     """As input: the answer to the one question that is open, or a dict of answers by their questions' ids."""
+
+    PARENT: ClassVar[Literal["__parent__"]] = PARENT
+    """The graph around the one whose node commands."""
 
 
 @dataclass(frozen=True, slots=True)

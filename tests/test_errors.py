@@ -14,6 +14,7 @@ SAMPLES = [
     errors.NodeTimeoutError("fetch", 2.5),
     errors.NodeTimeoutError("fetch", 1.5, run_timeout=9.0, idle_timeout=1.5, elapsed=4.0, kind="idle"),
     errors.NodeCancelledError("fetch"),
+    errors.ParentCommand("no graph further out", None),
     errors.GraphRecursionError("too many supersteps"),
     errors.CheckpointQueryError("the config names no thread"),
     errors.SyncCallError("use `await ainvoke(...)`"),

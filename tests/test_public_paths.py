@@ -44,7 +44,7 @@ PUBLIC_PATHS = {
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
         GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError NodeCancelledError
-        NodeTimeoutError SyncCallError UnknownInterruptError
+        NodeTimeoutError ParentCommand SyncCallError UnknownInterruptError
     """,
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",

@@ -212,6 +212,7 @@ class _Weaver:
     def node(self, spec: NodeSpec) -> PlannedNode:
         # a graph does not know which of its keys the graph around it has, and the other way round
         writer = self._writer(spec.name, self._schemas.keys, "silence" if spec.graph else self._unknown)
+        obey = self._writer(spec.name, self._schemas.keys, self._unknown) if spec.graph else None
         defaults = self._spec.defaults
         return PlannedNode(
             name=spec.name,
@@ -219,6 +220,7 @@ class _Weaver:
             read=_shared(self._reader(spec.name, spec.input_schema), spec.graph),
             call=spec.call,
             write=writer,
+            obey=obey,
             after=tuple(self._edges_from(spec.name)),
             routes=self._routes_from(spec.name, writer),
             retry=defaults.retry if spec.retry is None else spec.retry,

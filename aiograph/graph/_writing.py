@@ -7,7 +7,7 @@ from typing import Any, Literal
 from aiograph.constants import BRANCH_PREFIX, END, ROOT, START, TASKS
 from aiograph.errors import ErrorCode, InvalidUpdateError
 from aiograph.graph._schema import values_of
-from aiograph.pregel._plan import Write
+from aiograph.pregel._plan import Leaving, Write
 from aiograph.types import Command, Send
 from aiograph.warnings import UnknownKeyWarning
 
@@ -48,16 +48,21 @@ class StateWriter:
 
         Raises:
             InvalidUpdateError: A node may not return that, or a key or target is unknown.
+            Leaving: It is for a graph further out.
         """
         if type(output) is dict and not self._is_root:
             return self._from_mapping(output)
         if output is None:
             return []
         if isinstance(output, Command):
+            if output.graph is not None:
+                raise Leaving((output,))
             return [*self._from_update(output.update), *self.goto(output.goto)]
         if isinstance(output, Send):
             return self.goto(output)
         if isinstance(output, list | tuple) and any(isinstance(item, Command | Send) for item in output):
+            if leaving := [item for item in output if isinstance(item, Command) and item.graph is not None]:
+                raise Leaving(leaving)  # it is only these that count: the graph ends here
             return [write for item in output for write in self(item)]
         return self._from_update(output)
 

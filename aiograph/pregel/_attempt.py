@@ -10,9 +10,11 @@ from aiograph._context import Pulse, TaskScope, current_task
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
+from aiograph.errors import InvalidUpdateError, ParentCommand
 from aiograph.pregel._callable import settled
 from aiograph.pregel._deadline import Deadline
-from aiograph.pregel._plan import PlannedNode, Route, Write
+from aiograph.pregel._leaving import Commands, leaving_writes, obeyed, split
+from aiograph.pregel._plan import Leaving, PlannedNode, Route, Write
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import fresh_values
@@ -61,8 +63,14 @@ async def _with_retries(run: Run, task: Task, lane: Lane, once: Callable[..., Aw
         number += 1
 
 
+_FINAL = (ParentCommand,)
+"""What would come again, however often one tries."""
+
+
 def matching_policy(policies: Sequence[RetryPolicy], error: Exception) -> RetryPolicy | None:
     """The first policy that wants this error retried."""
+    if isinstance(error, _FINAL):
+        return None
     return next((policy for policy in policies if _retries(policy, error)), None)
 
 
@@ -110,9 +118,11 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
         if pulse is not None:
             pulse.progress()
         if not scope.is_stopped:
-            writes = await _writes(run, task.node, output, scope)
+            writes = await _writes(run, task.node, task.node.write(output), scope)
     except (SystemExit, KeyboardInterrupt) as error:
         raise CarriedExit(error) from error
+    except Leaving as leaving:
+        writes = _leave(run, task, leaving.commands)
     except Interrupted:
         if not scope.is_stopped:
             raise  # asked in the name of another task
@@ -122,15 +132,36 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
             raise
         if failures is not None:
             raise failures from failures.__cause__
-    if scope.is_stopped:
+    if scope.is_waiting:
         # whatever the node has made of it: a question that was swallowed would be lost without a word
         raise Interrupted(scope.questions)
-    task.writes = writes
+    task.writes = await _obey(run, task, scope) if scope.is_stopped else writes
+
+
+def _leave(run: Run, task: Task, commands: Commands) -> list[Write]:
+    writes = leaving_writes(run.scope, task.name, commands)
+    run.is_left = True
+    return writes
+
+
+async def _obey(run: Run, task: Task, scope: TaskScope) -> list[Write]:
+    """What graphs within the node have commanded counts, in place of what the node returned."""
+    here, further = split(run.scope, task.name, scope.commands)
+    if further:
+        return _leave(run, task, further)
+    return await _writes(run, task.node, obeyed(run.plan, task.node, here), scope)
 
 
 async def write_as(run: Run, task: Task, output: Any) -> list[Write]:
-    """The writes that a task would make had its node returned `output`."""
-    return await _writes(run, task.node, output, _enter(run, task, 1))
+    """The writes that a task would make had its node returned `output`.
+
+    Raises:
+        InvalidUpdateError: Its node may not return that, or not without being run.
+    """
+    try:
+        return await _writes(run, task.node, task.node.write(output), _enter(run, task, 1))
+    except Leaving:
+        raise InvalidUpdateError("an update from outside is for its own graph: leave out graph=") from None
 
 
 def _enter(run: Run, task: Task, number: int, pulse: Pulse | None = None) -> TaskScope:
@@ -152,8 +183,9 @@ def _enter(run: Run, task: Task, number: int, pulse: Pulse | None = None) -> Tas
     return scope
 
 
-async def _writes(run: Run, node: PlannedNode, output: Any, scope: TaskScope) -> list[Write]:
-    writes = [*node.write(output), *node.after]
+async def _writes(run: Run, node: PlannedNode, written: Sequence[Write], scope: TaskScope) -> list[Write]:
+    """What a task writes: what its node returned, and what follows from the node's edges."""
+    writes = [*written, *node.after]
     for route in node.routes:
         writes += await _follow(run, route, writes, scope)
     return writes

@@ -9,9 +9,9 @@ from aiograph.channels.topic import Topic
 from aiograph.constants import TASKS
 from aiograph.errors import GraphValidationError
 from aiograph.pregel._callable import bind
-from aiograph.pregel._plan import Plan, PlannedNode, Values, Write, read_channels
+from aiograph.pregel._plan import Leaving, Plan, PlannedNode, Values, Write, read_channels
 from aiograph.pregel._topology import channel_edges
-from aiograph.types import RetryPolicy, Send, Timeout, TimeoutPolicy
+from aiograph.types import Command, RetryPolicy, Send, Timeout, TimeoutPolicy
 
 
 class NodeBuilder:
@@ -134,6 +134,8 @@ def _reader(single: str | None, names: tuple[str, ...]) -> Callable[[Values, int
 
 def _writer(entries: tuple[tuple[str, Any], ...]) -> Callable[[Any], list[Write]]:
     def write(output: Any) -> list[Write]:
+        if isinstance(output, Command) and output.graph is not None:
+            raise Leaving((output,))
         sends = [(TASKS, item) for item in _sends(output)]
         return [*sends, *_written(entries, output)] if not sends or entries else sends
 

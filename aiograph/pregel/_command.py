@@ -34,6 +34,18 @@ def by_caller(state: RunState, writes: Sequence[Write]) -> Task:
     return task
 
 
+def refuse_address(input: Any) -> None:
+    """Refuses a command of a caller for another graph than the one that is called.
+
+    Raises:
+        InvalidUpdateError: It is one.
+    """
+    if isinstance(input, Command) and input.graph is not None:
+        raise InvalidUpdateError(
+            f"a Command as input is for the graph that is called, not for {input.graph!r}: leave out graph="
+        )
+
+
 def goes_nowhere(command: Command[Any]) -> bool:
     """Whether a command names nobody who is to run, not even the end."""
     return isinstance(command.goto, list | tuple) and not command.goto
@@ -47,11 +59,15 @@ def command_writes(plan: Plan, input: Any) -> list[Write]:
     """
     if not isinstance(input, Command) or (input.update is None and goes_nowhere(input)):
         return []
-    return plan.command(input) if plan.command is not None else _channel_writes(plan, input)
+    return plan.command(input) if plan.command is not None else channel_writes(plan, input)
 
 
-def _channel_writes(plan: Plan, command: Command[Any]) -> list[Write]:
-    """For a graph made by hand, in which channels alone decide what runs."""
+def channel_writes(plan: Plan, command: Command[Any]) -> list[Write]:
+    """What a command writes to a graph made by hand, in which channels alone decide what runs.
+
+    Raises:
+        InvalidUpdateError: There is no such channel, or the command goes somewhere.
+    """
     if not goes_nowhere(command):
         raise InvalidUpdateError(
             f"graph {plan.name!r} has no edges for a goto to follow, as it was made of channels: "

@@ -17,13 +17,14 @@ from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._execute import execute
 from aiograph.pregel._journal import Journal
+from aiograph.pregel._leaving import commands_in
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
 from aiograph.pregel._tasks import Task, due_tasks
-from aiograph.types import RunnableConfig
+from aiograph.types import Command, RunnableConfig
 
 
 async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> Any:
@@ -56,6 +57,9 @@ async def _close(run: Run) -> None:
 
 def _result(run: Run) -> Any:
     """The output; with the questions that have stopped the run, unless they are asked further out."""
+    if run.commands:
+        require_task("a nested run").obey(run.commands)
+        raise Interrupted(())
     if run.is_stopped and run.is_inner:
         require_task("a nested run").stop(run.questions)
         raise Interrupted(run.questions)
@@ -108,6 +112,7 @@ async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWri
     New answers are stored before anything happens because of them: nobody likes to be asked twice.
     """
     restore_writes(tasks, pending)
+    run.is_left = bool(commands_in(tasks))
     answered = restore_questions(tasks, pending, run.scope.resume)
     if run.journal is not None:
         for task in answered:
@@ -139,6 +144,8 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if task.writes is None:
             return await _stop_to_ask(run, tasks)
+    if run.is_left and (commands := commands_in(tasks)):
+        return await _leave(run, tasks, commands)
     await stages.apply(run, tasks)
     run.state.step += 1
     parent = await stages.keep(run, "loop", tasks)
@@ -146,10 +153,23 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
         await stages.show(run, run.emitter, tasks, parent)
 
 
+async def _leave(run: Run, tasks: Sequence[Task], commands: Sequence[Command[Any]]) -> None:
+    """Ends the run with commands for graphs further out. They are kept, the superstep is not applied."""
+    run.commands = commands
+    await _stop_within(run, tasks)
+
+
 async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
-    run.is_stopped = True
     run.questions = [question for task in tasks for question in task.questions]
+    await _stop_within(run, tasks)
+    if run.emitter is not None:
+        run.emitter.interrupted(run.questions)
+
+
+async def _stop_within(run: Run, tasks: Sequence[Task]) -> None:
+    """Stops in the middle of a superstep; what its tasks have done and asked is kept, and shown."""
+    run.is_stopped = True
     if run.journal is not None:
         for task in tasks:
             if task.questions:
@@ -162,7 +182,6 @@ async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
         await run.journal.flush()
     for task in tasks:
         run.emitter.finished(task)
-    run.emitter.interrupted(run.questions)
 
 
 async def _execute(run: Run, tasks: Sequence[Task]) -> None:

@@ -15,7 +15,13 @@ from aiograph.checkpoint.base import (
 )
 from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
 from aiograph.pregel._answers import answers_in, is_answer, require_saver
-from aiograph.pregel._command import apply_command, command_writes, reapply_commands, stored_command
+from aiograph.pregel._command import (
+    apply_command,
+    command_writes,
+    reapply_commands,
+    refuse_address,
+    stored_command,
+)
 from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
@@ -78,6 +84,7 @@ async def open_run(
         EmptyInputError: There is neither input nor anything to resume.
         ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
+    refuse_address(request.input)
     found = await _find(plan, place)
     if found.storage is None:
         require_saver(request.input, plan.name)
@@ -192,7 +199,7 @@ def _whole_run(
     meter: Meter | None = None,
 ) -> Run:
     state, outer = found.state, current_task.get()
-    scope = _scope(request, place, outer, emitter, answers, meter)
+    scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
     limits = limits_of(request.config)
     journal = _journal(plan, request, found, scope)  # first: it notes what the checkpoint holds
     reapply_commands(plan, state, found.pending)
@@ -240,6 +247,7 @@ def _restored(plan: Plan, saved: CheckpointTuple, place: Place) -> RunState:
 
 
 def _scope(
+    graph: str,
     request: Request,
     place: Place,
     outer: TaskScope | None,
@@ -264,7 +272,8 @@ def _scope(
         thread_id=place.thread_id,
         namespace=place.namespace,
         durability=durability or "async",
-        depth=0 if run is None else run.depth + 1,
+        graph=graph,
+        outer=outer,
         resume=answers,
         nested=place.nested if place.saver is None else None,
         pulse=None if outer is None else outer.pulse,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from aiograph.channels.base import BaseChannel
 from aiograph.constants import JOIN_PREFIX, TAG_HIDDEN, TASKS
 from aiograph.drawing import Edge
-from aiograph.types import RetryPolicy, TimeoutPolicy
+from aiograph.types import Command, RetryPolicy, TimeoutPolicy
 
 Write: TypeAlias = tuple[str, Any]
 """`(channel, value)`"""
@@ -23,7 +23,19 @@ Reader: TypeAlias = Callable[[Values, int], Any]
 """Makes a node's input from the values and the number of supersteps that remain."""
 
 Writer: TypeAlias = Callable[[Any], list[Write]]
-"""Turns a node's output into writes; raises `InvalidUpdateError` for what a node may not return."""
+"""Turns a node's output into writes; raises `InvalidUpdateError` for what a node may not return, and
+`Leaving` for what is meant for a graph further out."""
+
+
+class Leaving(Exception):
+    """Raised by a writer: the output is for a graph further out.
+
+    It never passes through user code.
+    """
+
+    def __init__(self, commands: Sequence[Command[Any]]) -> None:
+        self.commands = commands
+        super().__init__(commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,8 @@ class PlannedNode:
     call: Call | None
     """`None` hands the input on as the output."""
     write: Writer
+    obey: Writer | None = None
+    """Turns commands from a graph within the node into writes, where `write` does not."""
     after: tuple[Write, ...] = ()
     """Writes that every run of the node makes: its plain edges."""
     routes: tuple[Route, ...] = ()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiograph._cancel import Host
 from aiograph._context import RunScope
@@ -11,7 +11,7 @@ from aiograph.pregel._journal import Journal
 from aiograph.pregel._meter import Meter
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._state import RunState
-from aiograph.types import Interrupt, OnError
+from aiograph.types import Command, Interrupt, OnError
 
 
 class Stops(NamedTuple):
@@ -54,6 +54,10 @@ class Run:
     """Whether it is nested in a run that asks its questions on."""
     is_stopped: bool = False
     """Whether it has stopped before its end, to ask or where it was told to."""
+    is_left: bool = False
+    """Whether a task commands a graph further out: it is the last superstep."""
+    commands: Sequence[Command[Any]] = ()
+    """What it ends with, for the task around it."""
     questions: Sequence[Interrupt] = ()
     """What it has stopped to ask."""
 

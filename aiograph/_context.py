@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from aiograph import _ids
@@ -23,6 +24,16 @@ class Answerable(Protocol):
     @property
     def id(self) -> str:
         """Made when it is first asked for."""
+        ...
+
+    @property
+    def checkpoint_id(self) -> str | None:
+        """The checkpoint that it has started from, if there is a saver."""
+        ...
+
+    @property
+    def positions(self) -> Mapping[str, str]:
+        """Where stateful graphs stood when it started: namespace → checkpoint."""
         ...
 
 
@@ -69,6 +80,8 @@ class Pulse(Protocol):
         ...
 
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 _ASKING = Lock()
 """Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
@@ -80,6 +93,7 @@ class RunScope:
         "_namespace",
         "_nested",
         "checkpointer",
+        "claims",
         "collector",
         "config",
         "context",
@@ -89,6 +103,8 @@ class RunScope:
         "listeners",
         "loop",
         "outer",
+        "parents",
+        "positions",
         "pulse",
         "resume",
         "store",
@@ -115,6 +131,7 @@ class RunScope:
         nested: "NestedRun | None" = None,
         listeners: Sequence[Listener] = (),
         pulse: Pulse | None = None,
+        parents: Mapping[str, str] = NOTHING,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -124,7 +141,7 @@ class RunScope:
         self.checkpointer = checkpointer
         self.thread_id = thread_id
         self._namespace = namespace
-        self._nested = nested
+        self._nested = nested if checkpointer is None else None
         """For a run without a saver: its place in the run around it, which names it when somebody asks."""
         self.durability = durability
         self.graph = graph
@@ -141,6 +158,12 @@ class RunScope:
         """Those who are shown what runs nested in this one do."""
         self.pulse = pulse
         """Those who wait for the task that this run is nested in; `None` if its time is not limited."""
+        self.parents = parents
+        """The checkpoints that the tasks around started from, by namespace."""
+        self.positions: Mapping[str, str] = NOTHING if nested is None else nested.task.positions
+        """Where stateful graphs stood when it started, as far as the runs around it know."""
+        self.claims: dict[str, Any] = {} if nested is None else nested.task.run.claims
+        """Who has called a stateful graph last, by namespace; one for all runs that are nested in another."""
 
     @property
     def namespace(self) -> str:
@@ -163,6 +186,7 @@ class TaskScope:
         "is_waiting",
         "metadata",
         "name",
+        "noted",
         "path",
         "pulse",
         "questions",
@@ -207,11 +231,24 @@ class TaskScope:
         """Whether it must not finish as its node would have it."""
         self.is_waiting = False
         """Whether it must not finish at all, as it has asked, or as a run nested in it has stopped."""
+        """Whether it must not finish, for these questions or because a run nested in it has stopped."""
+        self.noted: Mapping[str, str] = NOTHING
+        """Where stateful graphs that it has called stand now."""
 
     @property
     def id(self) -> str:
         """The task's id; made when first asked for, as most runs never ask."""
         return self._task.id
+
+    @property
+    def checkpoint_id(self) -> str | None:
+        """The checkpoint that the task has started from, if there is a saver."""
+        return self._task.checkpoint_id
+
+    @property
+    def positions(self) -> Mapping[str, str]:
+        """Where stateful graphs stand, as far as the task knows: namespace → checkpoint."""
+        return {**self.run.positions, **self._task.positions, **self.noted}
 
     @property
     def namespace(self) -> str:

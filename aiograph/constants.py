@@ -20,6 +20,9 @@ ROOT: Final = "__root__"
 TASKS: Final = "__pregel_tasks"
 """The channel that carries `Send`s to the next superstep."""
 
+POSITIONS: Final = "__positions__"
+"""The channel that holds where graphs inside nodes stand that remember: namespace → checkpoint."""
+
 PULL: Final = "__pregel_pull"
 """First element of the path of a task that a channel triggered."""
 
@@ -65,6 +68,7 @@ RESERVED_NAMES: Final = frozenset(
         END,
         ROOT,
         TASKS,
+        POSITIONS,
         PULL,
         PUSH,
         ERROR,

@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     GRAPH_RECURSION_LIMIT = "GRAPH_RECURSION_LIMIT"
     INVALID_CONCURRENT_GRAPH_UPDATE = "INVALID_CONCURRENT_GRAPH_UPDATE"
     INVALID_GRAPH_NODE_RETURN_VALUE = "INVALID_GRAPH_NODE_RETURN_VALUE"
+    MULTIPLE_SUBGRAPHS = "MULTIPLE_SUBGRAPHS"
 
 
 class AiographError(Exception):
@@ -137,6 +138,14 @@ class InvalidResumeError(AiographError, ValueError):
     def __init__(self, message: str, interrupt_ids: Sequence[str]) -> None:
         self.interrupt_ids = tuple(interrupt_ids)
         super().__init__(message)
+
+
+class MultipleSubgraphsError(AiographError):
+    """Two tasks of one superstep call a graph that remembers, and which would go on from the other is open.
+
+    Compile the graph with `checkpointer=None`, which gives each call a state of its own, call it from nodes
+    with different names, or in different supersteps.
+    """
 
 
 class EmptyInputError(AiographError):

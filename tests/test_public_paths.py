@@ -43,8 +43,9 @@ PUBLIC_PATHS = {
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
-        GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError NodeCancelledError
-        NodeTimeoutError ParentCommand SyncCallError UnknownInterruptError
+        GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError
+        MultipleSubgraphsError NodeCancelledError NodeTimeoutError ParentCommand SyncCallError
+        UnknownInterruptError
     """,
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Concatenate, Generic, Literal, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
 
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.constants import END, NAMESPACE_END, NAMESPACE_SEPARATOR, RESERVED_NAMES, START
@@ -404,7 +404,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
     def compile(
         self,
-        checkpointer: BaseCheckpointSaver | Literal[False] | None = None,
+        checkpointer: BaseCheckpointSaver | bool | None = None,
         *,
         store: Any = None,
         name: str | None = None,
@@ -422,8 +422,9 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
 
         Args:
-            checkpointer: Keeps the state of threads. `None` inherits that of a graph around this one,
-                `False` keeps nothing.
+            checkpointer: Keeps the state of threads. In a node of another graph, `None` takes the saver of
+                that and has each call start afresh; `True` takes it and goes on where the call before has
+                ended; `False` keeps nothing.
             store: Handed to nodes that ask for it.
             name: For messages and traces.
             strict: Makes errors of unknown keys in updates and of suspicious structures.

@@ -10,6 +10,7 @@ from aiograph._context import Pulse, TaskScope, current_task
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
+from aiograph.constants import POSITIONS
 from aiograph.errors import InvalidUpdateError, ParentCommand
 from aiograph.pregel._callable import settled
 from aiograph.pregel._deadline import Deadline
@@ -135,7 +136,9 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
     if scope.is_waiting:
         # whatever the node has made of it: a question that was swallowed would be lost without a word
         raise Interrupted(scope.questions)
-    task.writes = await _obey(run, task, scope) if scope.is_stopped else writes
+    if scope.is_stopped:
+        writes = await _obey(run, task, scope)
+    task.writes = [*writes, (POSITIONS, scope.noted)] if scope.noted else writes
 
 
 def _leave(run: Run, task: Task, commands: Commands) -> list[Write]:

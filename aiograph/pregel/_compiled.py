@@ -7,7 +7,7 @@ engine; each synchronous twin is derived from one of them.
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import copy_context
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
 from aiograph._context import current_task
@@ -25,6 +25,7 @@ from aiograph.pregel._meter import measured
 from aiograph.pregel._open import Opened, Request, emitter_for, open_run
 from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
+from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs
 from aiograph.stats import Collector
 from aiograph.types import (
@@ -72,7 +73,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         channels: Mapping[str, BaseChannel[Any, Any, Any]],
         input_channels: str | Sequence[str],
         output_channels: str | Sequence[str],
-        checkpointer: BaseCheckpointSaver | Literal[False] | None = None,
+        checkpointer: BaseCheckpointSaver | bool | None = None,
         store: Any = None,
         step_timeout: float | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
@@ -234,7 +235,10 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             async with turn_at(place, request.on_conflict):
                 with measured(self._options.stats, self.name, place, emitter) as meter:
                     opened: Opened = await open_run(self._plan, request, place, emitter, meter)
-                    output = await drive(*opened)
+                    try:
+                        output = await drive(*opened)
+                    finally:
+                        hand_on(opened.run, place)
                 if self._options.retention is not None:
                     await forget_the_past(place, self._options.retention)
                 return output

@@ -29,7 +29,7 @@ from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 class Options:
     """What `compile` fixes for all runs of a graph."""
 
-    checkpointer: BaseCheckpointSaver | Literal[False] | None = None
+    checkpointer: BaseCheckpointSaver | bool | None = None
     store: Any = None
     config: RunnableConfig | None = None
     step_timeout: float | None = None
@@ -88,8 +88,8 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self._plan.output
 
     @property
-    def checkpointer(self) -> BaseCheckpointSaver | Literal[False] | None:
-        """The saver; `None` inherits that of a graph around this one, `False` keeps nothing."""
+    def checkpointer(self) -> BaseCheckpointSaver | bool | None:
+        """The saver; `None` and `True` take that of a graph around this one, `False` keeps nothing."""
         return self._options.checkpointer
 
     @property
@@ -112,7 +112,7 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         merged = _options.merge_configs(self._options.config, config, cast(RunnableConfig, entries))
         return self.of(self._plan, replace(self._options, config=merged))
 
-    def with_checkpointer(self, checkpointer: BaseCheckpointSaver | Literal[False] | None) -> Self:
+    def with_checkpointer(self, checkpointer: BaseCheckpointSaver | bool | None) -> Self:
         """The same graph with another saver for its threads.
 
         Args:

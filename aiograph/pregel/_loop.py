@@ -23,6 +23,7 @@ from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
+from aiograph.pregel._stateful import positions_in
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import Command, RunnableConfig
 
@@ -156,6 +157,7 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
 async def _leave(run: Run, tasks: Sequence[Task], commands: Sequence[Command[Any]]) -> None:
     """Ends the run with commands for graphs further out. They are kept, the superstep is not applied."""
     run.commands = commands
+    run.positions = positions_in(tasks)
     await _stop_within(run, tasks)
 
 

@@ -30,9 +30,10 @@ from aiograph.pregel._options import limits_of
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._run import NO_STOPS, Run, Stops
-from aiograph.pregel._snapshot import open_questions, run_metadata
+from aiograph.pregel._snapshot import CALLER, open_questions, run_metadata
 from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
+from aiograph.pregel._stateful import look_up
 from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
@@ -89,7 +90,7 @@ async def open_run(
     if found.storage is None:
         require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
-    is_resumed = found.saved is not None and place.is_of_call
+    is_resumed = found.is_resumed
     is_kept_by_nobody = place.saver is None and place.is_inner and not is_answer(request.input)
     is_handed_on = is_resumed or is_kept_by_nobody
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
@@ -159,6 +160,8 @@ class _Found(NamedTuple):
     saved: CheckpointTuple | None
     state: RunState
     storage: Storage | None
+    is_resumed: bool = False
+    """Whether a nested run was broken off here, or has ended, and the same task asks for it again."""
 
     @property
     def kept(self) -> Sequence[PendingWrite]:
@@ -184,9 +187,13 @@ class _Found(NamedTuple):
 async def _find(plan: Plan, place: Place) -> _Found:
     if place.saver is None or place.thread_id is None:
         return _Found(None, fresh_state(plan, place.namespace, place.nested), None)
-    saved, hold = await place.saver.ahold(place.config)
+    if place.caller is not None:
+        saved, hold, is_resumed = await look_up(place, place.saver, place.caller)
+    else:
+        saved, hold = await place.saver.ahold(place.config)
+        is_resumed = saved is not None and place.is_of_call
     state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
-    return _Found(saved, state, Storage(place.saver, hold, place.thread_id))
+    return _Found(saved, state, Storage(place.saver, hold, place.thread_id), is_resumed)
 
 
 def _whole_run(
@@ -201,7 +208,7 @@ def _whole_run(
     state, outer = found.state, current_task.get()
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
     limits = limits_of(request.config)
-    journal = _journal(plan, request, found, scope)  # first: it notes what the checkpoint holds
+    journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds
     reapply_commands(plan, state, found.pending)
     return Run(
         host=Host(),
@@ -275,9 +282,10 @@ def _scope(
         graph=graph,
         outer=outer,
         resume=answers,
-        nested=place.nested if place.saver is None else None,
         pulse=None if outer is None else outer.pulse,
         collector=None if meter is None else meter.collector,
+        nested=place.nested if place.is_inner else None,
+        parents=place.parents,
     )
 
 
@@ -285,7 +293,7 @@ def _nobody_listens(value: Any) -> None:
     """The stream writer of a run without a listener."""
 
 
-def _journal(plan: Plan, request: Request, found: _Found, scope: RunScope) -> Journal | None:
+def _journal(plan: Plan, request: Request, place: Place, found: _Found, scope: RunScope) -> Journal | None:
     if found.storage is None:
         if request.durability is not None and scope.depth == 0:
             warnings.warn(
@@ -294,4 +302,9 @@ def _journal(plan: Plan, request: Request, found: _Found, scope: RunScope) -> Jo
                 stacklevel=2,
             )
         return None
-    return Journal(found.storage, plan, found.state, scope.durability, run_metadata(request.config))
+    parents, caller = place.parents, None if place.caller is None else place.caller.id
+    if place.namespace and not place.is_inner and found.saved is not None:  # changed from outside
+        known: Mapping[str, Any] = found.saved.metadata
+        parents, caller = known.get("parents", {}), known.get(CALLER)
+    metadata = run_metadata(request.config, parents, caller)
+    return Journal(found.storage, plan, found.state, scope.durability, metadata)

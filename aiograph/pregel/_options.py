@@ -164,20 +164,17 @@ def on_conflict(value: OnConflict | None) -> OnConflict | None:
     return None if value is None else one_of("on_conflict", value, _ON_CONFLICT)
 
 
-def checkpointer(value: Any) -> BaseCheckpointSaver | Literal[False] | None:
+def checkpointer(value: Any) -> BaseCheckpointSaver | bool | None:
     """The value, checked.
 
     Raises:
-        TypeError: It is neither a saver nor `False` nor `None`.
-        ValueError: It is `True`.
+        TypeError: It is neither a saver nor a bool nor `None`.
     """
-    if value is True:
-        raise ValueError("checkpointer=True is not supported yet: pass a saver, False or None")
-    if value is None or value is False or isinstance(value, BaseCheckpointSaver):
+    if value is None or value is True or value is False or isinstance(value, BaseCheckpointSaver):
         return value
     is_manager = any(hasattr(value, name) for name in ("__enter__", "__aenter__"))
     hint = "; enter the context manager and pass what it yields" if is_manager else ""
-    raise TypeError(f"a checkpointer is a saver, False or None, not {value!r}{hint}")
+    raise TypeError(f"a checkpointer is a saver, True, False or None, not {value!r}{hint}")
 
 
 def retention(value: Retention | None) -> Retention | None:

@@ -1,11 +1,13 @@
 """Where a run keeps its state: saver, thread and namespace, and who may use the thread."""
 
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple
 
-from aiograph._context import NestedRun, TaskScope
+from aiograph._context import NOTHING, NestedRun, TaskScope
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention, config_for, thread_of
+from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import CheckpointError, CheckpointQueryError
 from aiograph.pregel._turns import TURNS
 from aiograph.types import OnConflict, RunnableConfig
@@ -25,6 +27,10 @@ class Place(NamedTuple):
     """Whether it is part of the run around it: its questions are asked there, and it is resumed with it."""
     is_of_call: bool = False
     """Whether what is kept there is this one call's, and nobody else's."""
+    caller: TaskScope | None = None
+    """For a graph that remembers from call to call: the task that calls it."""
+    parents: Mapping[str, str] = NOTHING
+    """The checkpoints that the tasks around started from, by namespace."""
 
     @property
     def config(self) -> RunnableConfig:
@@ -40,19 +46,38 @@ def find_place(
     One that is nested in a run on the same thread gets a namespace of its own there.
 
     Raises:
-        CheckpointQueryError: There is a saver, but the config names no thread.
+        CheckpointQueryError: There is a saver, but the config names no thread; or it is to be that of a
+            run around, and there is none.
     """
     saver = _saver(checkpointer, outer)
     if outer is None:
         return Place(None, None, "", None) if saver is None else _named(saver, config)
-    nested, thread_id = NestedRun(outer, _number_of_call(outer)), outer.run.thread_id
-    if saver is None:
-        return Place(None, thread_id, "", None, nested, is_inner=True)
-    if _names_another_thread(config, outer):
+    nested = NestedRun(outer, _number_of_call(outer))
+    if saver is not None and _names_another_thread(config, outer):
         return _named(saver, config)._replace(nested=nested)
-    if thread_id is None:  # nothing around it is kept: it is the outermost that is
+    around = _around(nested)
+    if saver is None:
+        return around
+    if outer.run.thread_id is None:  # nothing around it is kept: it is the outermost that is
         return _named(saver, config)._replace(nested=nested, is_inner=True)
-    return Place(saver, thread_id, nested.namespace, None, nested, is_inner=True, is_of_call=True)
+    if checkpointer is True:
+        return around._replace(saver=saver, namespace=_stateful_namespace(nested), caller=outer)
+    return around._replace(saver=saver, namespace=nested.namespace, is_of_call=True)
+
+
+def _around(nested: NestedRun) -> Place:
+    """What all runs nested here have in common."""
+    task = nested.task
+    run, parents = task.run, task.run.parents
+    if task.checkpoint_id is not None:
+        parents = {**parents, run.namespace: task.checkpoint_id}
+    return Place(None, run.thread_id, "", None, nested, is_inner=True, parents=parents)
+
+
+def _stateful_namespace(nested: NestedRun) -> str:
+    """A namespace that is the same whichever tasks lead there: their ids are left out."""
+    segments = nested.namespace.split(NAMESPACE_SEPARATOR)
+    return NAMESPACE_SEPARATOR.join(each.partition(NAMESPACE_END)[0] for each in segments)
 
 
 def saved_place(
@@ -61,7 +86,8 @@ def saved_place(
     """What a config names, wherever the code that asks runs; without a saver if there is none.
 
     Raises:
-        CheckpointQueryError: There is a saver, but the config names no thread.
+        CheckpointQueryError: There is a saver, but the config names no thread; or it is to be that of a
+            run around, and there is none.
     """
     saver = _saver(checkpointer, outer)
     return Place(None, None, "", None) if saver is None else _named(saver, config)
@@ -72,6 +98,11 @@ def _saver(
 ) -> BaseCheckpointSaver | None:
     if isinstance(checkpointer, BaseCheckpointSaver):
         return checkpointer
+    if checkpointer is True and outer is None:
+        raise CheckpointQueryError(
+            "checkpointer=True takes the saver of a graph around this one, and there is none: run the graph "
+            "around it, look at its state through that graph, or give this one a saver"
+        )
     return None if checkpointer is False or outer is None else outer.run.checkpointer
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from aiograph.channels.base import BaseChannel
-from aiograph.constants import JOIN_PREFIX, TAG_HIDDEN, TASKS
+from aiograph.channels.dict_merge import DictMerge
+from aiograph.constants import JOIN_PREFIX, POSITIONS, TAG_HIDDEN, TASKS
 from aiograph.drawing import Edge
 from aiograph.types import Command, RetryPolicy, TimeoutPolicy
 
@@ -99,7 +100,7 @@ class Plan:
     name: str
     nodes: Mapping[str, PlannedNode]
     channels: Mapping[str, BaseChannel[Any, Any, Any]]
-    """A prototype per channel; live channels are copies."""
+    """A prototype per channel; live channels are copies. Every plan has one for `POSITIONS`."""
     input: str | tuple[str, ...]
     """The channel that takes the input, or several that take the input's keys."""
     output: str | tuple[str, ...]
@@ -121,11 +122,12 @@ class Plan:
     """Channels that hold a value before anybody has written to them."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", {**self.channels, POSITIONS: DictMerge(dict, POSITIONS)})
         object.__setattr__(self, "state", self.state or self.output)
         object.__setattr__(self, "subscribers", _subscribers(self.nodes.values()))
         object.__setattr__(self, "readable", _readable(self.channels))
-        born = tuple(name for name, channel in self.channels.items() if channel.is_available())
-        object.__setattr__(self, "born", born)
+        born = (name for name, channel in self.channels.items() if channel.is_available())
+        object.__setattr__(self, "born", tuple(name for name in born if name != POSITIONS))
 
     @property
     def output_channels(self) -> tuple[str, ...]:
@@ -144,7 +146,8 @@ _CONTROL = ("branch:", JOIN_PREFIX)
 
 
 def _readable(channels: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(name for name in channels if name != TASKS and not name.startswith(_CONTROL))
+    engine = (TASKS, POSITIONS)
+    return frozenset(name for name in channels if name not in engine and not name.startswith(_CONTROL))
 
 
 def read_channels(values: Values, channels: str | Sequence[str]) -> Any:

@@ -1,7 +1,7 @@
 """One run, whole: what it executes, where it stands, and to whom it reports."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aiograph._cancel import Host
@@ -58,6 +58,8 @@ class Run:
     """Whether a task commands a graph further out: it is the last superstep."""
     commands: Sequence[Command[Any]] = ()
     """What it ends with, for the task around it."""
+    positions: Mapping[str, str] = field(default_factory=dict)
+    """Where stateful graphs stand that the tasks which end it have called."""
     questions: Sequence[Interrupt] = ()
     """What it has stopped to ask."""
 

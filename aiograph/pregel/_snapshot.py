@@ -18,6 +18,9 @@ from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
 from aiograph.types import Interrupt, RunnableConfig
 
+CALLER = "called_by"
+"""In the metadata of a stateful graph's checkpoints: the id of the task that called it."""
+
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -45,20 +48,27 @@ def changed_versions(before: Mapping[str, int], state: RunState) -> ChannelVersi
     return {name: version for name, version in state.versions.items() if before.get(name) != version}
 
 
-def run_metadata(config: RunnableConfig) -> dict[str, Any]:
-    """What a run's config contributes to the metadata of its checkpoints."""
+def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str | None) -> dict[str, Any]:
+    """What stands in the metadata of all checkpoints of a run.
+
+    Args:
+        config: The run's; its metadata and the plain entries of its `configurable` are kept.
+        parents: The checkpoints that the tasks around it started from, by namespace.
+        caller: The task that calls a stateful graph.
+    """
     configurable = config.get("configurable") or {}
     plain = {
         key: value
         for key, value in configurable.items()
         if isinstance(value, _SCALARS) and not key.startswith("__") and key not in EXCLUDED_METADATA_KEYS
     }
-    return {**plain, **(config.get("metadata") or {})}
+    own = {"parents": dict(parents)} if caller is None else {"parents": dict(parents), CALLER: caller}
+    return {**plain, **(config.get("metadata") or {}), **own}
 
 
 def checkpoint_metadata(source: str, step: int, extra: Mapping[str, Any]) -> CheckpointMetadata:
     """The metadata of one checkpoint; what the engine knows wins over what the user passed."""
-    own = CheckpointMetadata(source=source, step=step, parents={})
+    own = CheckpointMetadata(source=source, step=step)
     return cast(CheckpointMetadata, {**extra, **own})
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiograph import _ids
-from aiograph.constants import PULL, PUSH, TASKS
+from aiograph.constants import POSITIONS, PULL, PUSH, TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
@@ -96,6 +96,16 @@ class Task:
             )
         return self._id
 
+    @property
+    def checkpoint_id(self) -> str | None:
+        """The checkpoint that it starts from."""
+        return self._checkpoint_id
+
+    @property
+    def positions(self) -> Mapping[str, str]:
+        """Where stateful graphs inside nodes stand at that checkpoint."""
+        return {} if self._state is None else positions_at(self._state)
+
     def let_go(self) -> None:
         """Keeps the id alone. What a node has left running keeps its context alive, and that the task."""
         self._state = self._arg = self.writes = self.error = None
@@ -105,6 +115,12 @@ class Task:
         """The path as text that sorts in task order."""
         kind, place = self.path[0], self.path[1]
         return f"~{kind}, {place:010d}" if kind == PUSH else f"~{kind}, {place}"
+
+
+def positions_at(state: RunState) -> Mapping[str, str]:
+    """Where stateful graphs inside nodes stand: namespace → checkpoint."""
+    channel = state.channels.get(POSITIONS)
+    return {} if channel is None else channel.get()
 
 
 def due_nodes(plan: Plan, state: RunState) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from aiograph.channels import (
     BinaryOperatorAggregate,
+    DictMerge,
     DynamicBarrierValue,
     EphemeralValue,
     LastValue,
@@ -55,6 +56,7 @@ def test_the_names_and_kinds_of_channels_are_part_of_the_stored_format(builder: 
     assert kinds == {
         "__start__": EphemeralValue,
         "__pregel_tasks": Topic,
+        "__positions__": DictMerge,
         "n": LastValue,
         "log": BinaryOperatorAggregate,
         "secret": LastValue,

@@ -79,13 +79,14 @@ def test_metadata_of_a_run_are_plain_entries_of_configurable_and_all_of_metadata
         "configurable": {"thread_id": "t", "checkpoint_id": "c", "user": "ada", "n": 1, "deep": {}, "__x": 1},
         "metadata": {"user": "bob", "list": [1]},
     }
-    assert run_metadata(config) == {"user": "bob", "n": 1, "list": [1]}
-    assert run_metadata({}) == {}
+    assert run_metadata(config, {}, None) == {"user": "bob", "n": 1, "list": [1], "parents": {}}
+    assert run_metadata({}, {"": "p"}, "task") == {"parents": {"": "p"}, "called_by": "task"}
 
 
 def test_what_the_engine_knows_wins_over_what_the_user_passed() -> None:
     found = checkpoint_metadata("loop", 3, {"source": "user", "step": 99, "mine": 1})
-    assert found == {"source": "loop", "step": 3, "parents": {}, "mine": 1}
+    assert found == {"source": "loop", "step": 3, "mine": 1}
+    assert run_metadata({"metadata": {"parents": "mine"}}, {}, None) == {"parents": {}}
 
 
 # -- writes of tasks -----------------------------------------------------------------------------------

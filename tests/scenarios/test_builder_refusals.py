@@ -133,12 +133,12 @@ def test_a_sequence_with_a_name_that_is_taken_adds_nothing(builder: StateGraph[S
 
 @pytest.mark.parametrize("saver", ["memory", object(), dict])
 def test_a_checkpointer_that_is_none(builder: StateGraph[State], saver: Any) -> None:
-    with pytest.raises(TypeError, match="a checkpointer is a saver, False or None, not"):
+    with pytest.raises(TypeError, match="a checkpointer is a saver, True, False or None, not"):
         builder.add_edge(START, "one").compile(saver)
 
 
 def test_a_checkpointer_that_is_none_by_hand() -> None:
-    with pytest.raises(TypeError, match="a checkpointer is a saver, False or None, not"):
+    with pytest.raises(TypeError, match="a checkpointer is a saver, True, False or None, not"):
         Pregel(nodes={}, channels={}, input_channels=[], output_channels=[], checkpointer="memory")  # type: ignore[arg-type]
 
 

@@ -72,7 +72,8 @@ def test_a_graph_has_the_name_it_was_given() -> None:
 def test_a_compiled_graph_tells_its_nodes_and_channels() -> None:
     graph = builder_of("a", "b").add_edge("b", END).compile()
     assert set(graph.nodes) == {START, "a", "b"}
-    assert set(graph.channels) == {START, "log", "branch:to:a", "branch:to:b", "__pregel_tasks"}
+    engine = {START, "__pregel_tasks", "__positions__"}
+    assert set(graph.channels) == {*engine, "log", "branch:to:a", "branch:to:b"}
 
 
 def test_with_config_gives_other_defaults_and_leaves_the_graph_alone() -> None:

@@ -7,6 +7,7 @@
 - `_call`: one synchronous call, which is an errand and a seat
 - `_iterate`: synchronous iteration over an asynchronous iterator
 - `_twins`: `blocking`, `blocking_iter`, `blocking_cm`, which derive a synchronous verb
+- `_colours`: completing classes that define one colour of a verb
 - `_home`: `at_home`, which takes work to the loop that an object is tied to
 
 What would hang raises `SyncCallError`. A call hangs if the loop that would have to do the work, or
@@ -16,6 +17,7 @@ still travels with each call, through any number of threads and loops.
 
 from aiograph.bridge._admit import running_loop
 from aiograph.bridge._call import current_call, off_loop, run
+from aiograph.bridge._colours import complete_verb, defines_neither
 from aiograph.bridge._home import HasHome, at_home
 from aiograph.bridge._iterate import BlockingIterator
 from aiograph.bridge._loop import bridge_loop, shutdown
@@ -30,7 +32,9 @@ __all__ = [
     "blocking_cm",
     "blocking_iter",
     "bridge_loop",
+    "complete_verb",
     "current_call",
+    "defines_neither",
     "off_loop",
     "run",
     "running_loop",

@@ -46,15 +46,26 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> Syn
     """The synchronous twin of an asynchronous method.
 
     The method is looked up by name at each call, so a subclass that overrides it need not override
-    the twin.
+    the twin. Of an object whose `needs_no_loop` is true the work never waits, and is done on the spot.
     """
     name = method.__name__
 
     def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         work = functools.partial(_verb_of(self, method, twin), *args, **kwargs)
+        if getattr(self, "needs_no_loop", False):
+            return _at_once(work(), name)
         return run(work, verb=name, timeout=timeout)
 
     return cast(SyncMethod[S, P, R], _with_timeout(_dress(twin, method, Verb(name))))
+
+
+def _at_once(work: Coroutine[Any, Any, T], verb: str) -> T:
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return cast(T, end.value)
+    work.close()
+    raise RuntimeError(f"{verb} waits, although its object says that it needs no loop")
 
 
 def blocking_iter(

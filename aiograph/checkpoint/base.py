@@ -6,12 +6,10 @@ may define either colour of a verb, and the other works.
 """
 
 import copy
-import functools
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
-from aiograph.bridge import blocking, blocking_iter, off_loop
+from aiograph.bridge import blocking, blocking_iter, complete_verb, defines_neither
 from aiograph.checkpoint._hold import Head, Hold
 from aiograph.checkpoint._model import (
     EXCLUDED_METADATA_KEYS,
@@ -42,8 +40,6 @@ from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import SCHEDULED
 from aiograph.errors import CheckpointSerializationError
 from aiograph.types import RunnableConfig
-
-T = TypeVar("T")
 
 __all__ = [
     "EXCLUDED_METADATA_KEYS",
@@ -99,7 +95,7 @@ class BaseCheckpointSaver:
     serde: SerializerProtocol
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        missing = [verb for verb in cls.VERBS if _defines_neither(cls, verb)]
+        missing = [verb for verb in cls.VERBS if defines_neither(cls, BaseCheckpointSaver, verb)]
         if missing:
             names = ", ".join(f"{verb} (or a{verb})" for verb in missing)
             raise TypeError(f"{cls.__name__} is not a complete saver; it lacks {names}")
@@ -115,7 +111,7 @@ class BaseCheckpointSaver:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for verb in _OVERRIDABLE:
-            _complete(cls, verb)
+            complete_verb(cls, verb, is_iterated=verb in _ITERATED)
 
     # -- reading
 
@@ -407,9 +403,6 @@ _OVERRIDABLE = (
     "get_delta_channel_history",
 )
 
-_ITERATED_AT_ONCE = 64
-"""Items that a plain `list` yields per visit to its worker thread."""
-
 
 def _trace_back(history: DeltaChannelHistory, ancestor: CheckpointTuple, channel: str) -> bool:
     """Adds what an ancestor knows of a channel; whether that completes its history."""
@@ -428,40 +421,3 @@ def _detached(channel: str, value: Any) -> Any:
         raise CheckpointSerializationError(
             f"channel {channel!r}: the value cannot be copied: {error}"
         ) from error
-
-
-def _defines_neither(cls: type, verb: str) -> bool:
-    return all(getattr(cls, name) is getattr(BaseCheckpointSaver, name) for name in (verb, f"a{verb}"))
-
-
-def _complete(cls: type, verb: str) -> None:
-    """Gives a class that defines one colour of a verb the other one."""
-    own = vars(cls)
-    if f"a{verb}" in own and verb not in own:
-        derive = blocking_iter if verb in _ITERATED else blocking
-        setattr(cls, verb, derive(own[f"a{verb}"]))
-    elif verb in own and f"a{verb}" not in own:
-        derive_async = _iterate_off_loop if verb in _ITERATED else _call_off_loop
-        setattr(cls, f"a{verb}", derive_async(own[verb]))
-
-
-def _call_off_loop(method: Callable[..., T]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    async def averb(self: Any, *args: Any, **kwargs: Any) -> T:
-        # not asyncio's pool: a saver that hands on to another one may need a thread to free this one
-        return await off_loop(functools.partial(method, self, *args, **kwargs))
-
-    averb.__name__ = f"a{method.__name__}"
-    return averb
-
-
-def _iterate_off_loop(method: Callable[..., Iterable[T]]) -> Callable[..., AsyncIterator[T]]:
-    @functools.wraps(method)
-    async def averb(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[T]:
-        items = await off_loop(lambda: iter(method(self, *args, **kwargs)))
-        while batch := await off_loop(lambda: list(islice(items, _ITERATED_AT_ONCE))):
-            for item in batch:
-                yield item
-
-    averb.__name__ = f"a{method.__name__}"
-    return averb

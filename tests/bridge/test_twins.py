@@ -250,3 +250,38 @@ def test_a_context_manager_may_swallow_the_error_of_the_block() -> None:
 def test_the_twin_of_a_context_manager_bears_the_name_without_its_a() -> None:
     assert opened.__name__ == "opened"
     assert list(inspect.signature(opened).parameters) == ["log", "fails"]
+
+
+class Ready:
+    """Its verbs never wait, or so it says."""
+
+    needs_no_loop = True
+
+    async def aecho(self, word: str) -> str:
+        return f"{word} on {threading.current_thread().name}"
+
+    async def await_turn(self) -> None:
+        await asyncio.sleep(0)
+
+    async def afail(self) -> None:
+        raise LookupError("nothing")
+
+    echo = blocking(aecho)
+    wait_turn = blocking(await_turn)
+    fail = blocking(afail)
+
+
+def test_what_needs_no_loop_is_done_on_the_spot() -> None:
+    here = f"x on {threading.current_thread().name}"
+    assert Ready().echo("x") == here
+    with pytest.raises(LookupError, match="nothing"):
+        Ready().fail()
+
+
+async def test_what_needs_no_loop_may_be_called_on_one() -> None:
+    assert Ready().echo("x", timeout=1).startswith("x on")
+
+
+def test_who_wrongly_says_that_it_needs_no_loop_is_found_out() -> None:
+    with pytest.raises(RuntimeError, match="await_turn waits"):
+        Ready().wait_turn()

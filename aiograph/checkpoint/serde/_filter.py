@@ -28,7 +28,7 @@ _AFTER, _BEFORE = "created_after", "created_before"
 _ESCAPE = "metadata."
 """Before the name of a metadata entry that would otherwise mean something else."""
 
-_MOST_KEYS = 1_000
+MOST_KEYS = 1_000
 """Keys that a filter may name, each as often as a condition is about it. PostgreSQL plans in time that grows
 with the square of their number, and cannot be interrupted then."""
 
@@ -83,8 +83,8 @@ class Filter(NamedTuple):
             for name, wanted in entries.items()
             for condition in _conditions((name.removeprefix(_ESCAPE),), wanted)
         )
-        if sum(len(condition.path) for condition in conditions) > _MOST_KEYS:
-            raise CheckpointQueryError(f"the filter names more than {_MOST_KEYS:,} keys")
+        if sum(len(condition.path) for condition in conditions) > MOST_KEYS:
+            raise CheckpointQueryError(f"the filter names more than {MOST_KEYS:,} keys")
         return cls(conditions, times.get(_AFTER), times.get(_BEFORE))
 
     def matches(self, metadata: Mapping[str, Any], created_at: int) -> bool:
@@ -97,7 +97,7 @@ class Filter(NamedTuple):
         return (
             (self.created_after is None or created_at > self.created_after)
             and (self.created_before is None or created_at < self.created_before)
-            and all(_fulfils(metadata, condition) for condition in self.conditions)
+            and all(fulfils(metadata, condition) for condition in self.conditions)
         )
 
     def dump(self) -> str:
@@ -191,8 +191,9 @@ def _load(text: str) -> tuple[tuple[Condition, ...], int | None, int | None]:
 # -- matching
 
 
-def _fulfils(metadata: Any, condition: Condition) -> bool:
-    value = metadata
+def fulfils(document: Any, condition: Condition) -> bool:
+    """Whether a condition is true of a JSON value."""
+    value = document
     for key in condition.path:
         if not isinstance(value, dict) or key not in value:
             return False

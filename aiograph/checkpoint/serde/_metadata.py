@@ -1,4 +1,4 @@
-"""Metadata as JSON, within what every saver can keep."""
+"""Metadata as JSON, within what every saver and store can keep."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,19 +15,28 @@ _OPTIONS = (
 
 
 def dump_metadata(metadata: Mapping[str, Any]) -> bytes:
-    """Metadata as JSON text; UUIDs and enums become their text or value, tuples become lists.
+    """Metadata as JSON text, as `dump_json` makes it."""
+    return dump_json(metadata, "metadata")
+
+
+def dump_json(value: Any, name: str) -> bytes:
+    """A value as JSON text; UUIDs and enums become their text or value, tuples become lists.
+
+    Args:
+        value: The value.
+        name: What it is; the path to a fault begins with it.
 
     Raises:
-        CheckpointSerializationError: There is something that not every saver can hold; its path is given.
+        UnstorableValueError: There is something that not every database can hold; its path is given.
     """
     try:
-        text = orjson.dumps(metadata, option=_OPTIONS)
+        text = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
-        raise _fault(metadata) from None
-    if b"null" in text and (path := _path_of(metadata, _is_replaced_by_null)):
+        raise _fault(value, name) from None
+    if b"null" in text and (path := _path_of(value, _is_replaced_by_null, name)):
         raise UnstorableValueError(path, "JSON knows neither NaN nor infinity")
-    if b"\\u0000" in text and (path := _path_of(metadata, _has_nul)):
-        raise UnstorableValueError(path, "metadata is text, and PostgreSQL's has no NUL character")
+    if b"\\u0000" in text and (path := _path_of(value, _has_nul, name)):
+        raise UnstorableValueError(path, f"{name} is text, and PostgreSQL's has no NUL character")
     return text
 
 
@@ -46,22 +55,25 @@ def load_metadata(text: bytes | str) -> dict[str, Any]:
 # -- faults, with the path to them
 
 
-def _fault(metadata: Any) -> UnstorableValueError:
-    path, value = "metadata", metadata
+def _fault(value: Any, name: str) -> UnstorableValueError:
+    path, outer = name, set[int]()
     while True:
+        outer.add(id(value))
         for step, child in _children(value):
+            if id(child) in outer:
+                return UnstorableValueError(path + step, "it contains itself")
             if _refused(child) is not None:
                 path, value = path + step, child
                 break
         else:
-            return UnstorableValueError(path, _refused(value) or "it is not JSON")
+            return UnstorableValueError(path, f"{name} is kept as JSON: {_refused(value)}")
 
 
 def _refused(value: Any) -> str | None:
     try:
         orjson.dumps(value, option=_OPTIONS)
     except TypeError as error:
-        return f"metadata is kept as JSON: {error}"
+        return str(error)
     return None
 
 
@@ -73,7 +85,7 @@ def _children(value: Any) -> list[tuple[str, Any]]:
     return []
 
 
-def _path_of(value: Any, is_fault: Callable[[Any], bool], path: str = "metadata") -> str | None:
+def _path_of(value: Any, is_fault: Callable[[Any], bool], path: str) -> str | None:
     if isinstance(value, Enum):
         value = value.value
     if is_fault(value):

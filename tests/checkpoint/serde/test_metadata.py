@@ -87,3 +87,11 @@ def test_what_json_would_silently_replace_is_refused_within_enums_too(value: Any
 def test_what_is_no_json_is_refused(metadata: Any) -> None:
     with pytest.raises(UnstorableValueError, match="metadata is kept as JSON"):
         dump_metadata(metadata)
+
+
+def test_what_contains_itself_is_refused_with_the_path_to_it() -> None:
+    circle: dict[str, Any] = {"list": [1]}
+    circle["list"].append(circle)
+    with pytest.raises(UnstorableValueError, match="contains itself") as caught:
+        dump_metadata(circle)
+    assert caught.value.path == "metadata.list[1]"

@@ -1,8 +1,7 @@
 """What code inside a run can ask for by function call: its config, store and stream writer."""
 
-from typing import Any
-
 from aiograph import _context
+from aiograph.store.base import BaseStore
 from aiograph.types import RunnableConfig, StreamWriter
 
 __all__ = ["RunnableConfig", "get_config", "get_store", "get_stream_writer"]
@@ -37,13 +36,14 @@ def get_config() -> RunnableConfig:
     return config_of(_context.require_task("get_config()"))
 
 
-def get_store() -> Any:
-    """The store that the graph was compiled with.
+def get_store() -> BaseStore | None:
+    """The store that the graph, or the one around it, was compiled with; `None` if there is none.
 
     Raises:
         RuntimeError: Called outside of a run.
     """
-    return _context.require_task("get_store()").run.store
+    store: BaseStore | None = _context.require_task("get_store()").run.store
+    return store
 
 
 def get_stream_writer() -> StreamWriter:

@@ -228,3 +228,19 @@ class CheckpointDeserializationError(CheckpointError):
 
 class CheckpointQueryError(CheckpointError, ValueError):
     """A saver was asked for something malformed: an unknown operator, a config without `thread_id`."""
+
+
+class StoreError(AiographError):
+    """Root of the errors of stores; the message names namespace and key."""
+
+
+class InvalidNamespaceError(StoreError, ValueError):
+    """A namespace that no store can keep; the message names the label. Raised before anything is done."""
+
+
+class StoreValueError(StoreError, ValueError):
+    """A value cannot be stored; the message gives the path to it. Raised before anything is written."""
+
+
+class StoreQueryError(StoreError, ValueError):
+    """A store was asked for something malformed: an unknown operator, a query without an index."""

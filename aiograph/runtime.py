@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aiograph import _context
+from aiograph.store.base import BaseStore
 
 C = TypeVar("C")
 
@@ -36,8 +37,8 @@ class Runtime(Generic[C]):
 
     context: C
     """What the caller passed as `context=`."""
-    store: Any
-    """The store that the graph was compiled with, or `None`."""
+    store: BaseStore | None
+    """The store that the graph, or the one around it, was compiled with; `None` if there is none."""
     stream_writer: Callable[[Any], None]
     """Puts a value on the `"custom"` stream."""
     execution_info: ExecutionInfo

@@ -20,7 +20,9 @@ ROOMS = {
     "_config_types _interrupt stats bridge channels messages drawing",
     "contract": "checkpoint.base checkpoint.serde checkpoint._filter_sql checkpoint._hold "
     "checkpoint._model checkpoint._retention checkpoint._statistics "
-    "store.base cache.base",
+    "store.base store._batch store._checks store._embeddings store._filter store._index store._model "
+    "store._nearness store._paths "
+    "cache.base",
     "backend": "_sql checkpoint.memory checkpoint._relational checkpoint.sqlite checkpoint.postgres "
     "store.memory store.sqlite store.postgres cache.memory cache.sqlite",
     "face": "runtime config",

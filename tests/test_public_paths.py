@@ -46,6 +46,7 @@ PUBLIC_PATHS = {
         GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError
         MultipleSubgraphsError NodeCancelledError NodeTimeoutError ParentCommand SyncCallError
         UnknownInterruptError
+        InvalidNamespaceError StoreError StoreQueryError StoreValueError
     """,
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
@@ -55,11 +56,18 @@ PUBLIC_PATHS = {
     "aiograph.stats": """
         Collector Figures NodeStats OpenTelemetry RunInfo RunStats Statistics SuperstepStats TaskInfo Totals
     """,
+    "aiograph.store.base": """
+        AEmbeddingsFunc BaseStore Embeddings EmbeddingsFunc GetOp IndexConfig InvalidNamespaceError Item
+        ListNamespacesOp MatchCondition NOT_PROVIDED NamespaceMatchType NamespacePath NotProvided Op PutOp
+        Result SearchItem SearchOp TTLConfig ensure_embeddings get_text_at_path tokenize_path
+    """,
+    "aiograph.store.memory": "InMemoryStore",
     "aiograph.testing.channels": "ChannelContract",
     "aiograph.testing.clock": "VirtualClockLoop run_virtual virtual_backend virtual_wall",
     "aiograph.testing.faults": "FaultySaver Mishap SaverCall delay delay_turns fail_at kill_at",
     "aiograph.testing.postgres": "PostgresServer PostgresUnavailableError postgres_server",
     "aiograph.testing.savers": "SaverContract",
+    "aiograph.testing.stores": "StoreContract",
     "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send

@@ -27,8 +27,10 @@ from aiograph.pregel._options import on_error as checked_on_error
 from aiograph.pregel._options import retention as checked_retention
 from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._options import stops as checked_stops
+from aiograph.pregel._options import store as checked_store
 from aiograph.pregel._plan import Call
 from aiograph.stats import Collector
+from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
@@ -406,7 +408,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self,
         checkpointer: BaseCheckpointSaver | bool | None = None,
         *,
-        store: Any = None,
+        store: BaseStore | None = None,
         name: str | None = None,
         strict: bool = False,
         step_timeout: float | None = None,
@@ -425,7 +427,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             checkpointer: Keeps the state of threads. In a node of another graph, `None` takes the saver of
                 that and has each call start afresh; `True` takes it and goes on where the call before has
                 ended; `False` keeps nothing.
-            store: Handed to nodes that ask for it.
+            store: Handed to nodes that ask for it, and to graphs nested in them that have none of their own.
             name: For messages and traces.
             strict: Makes errors of unknown keys in updates and of suspicious structures.
             step_timeout: Seconds that one superstep may take.
@@ -444,7 +446,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
-            TypeError: `checkpointer` is no saver, `retention` no policy, or `stats` no collector.
+            TypeError: `checkpointer` is no saver, `store` no store, `retention` no policy, or `stats` no
+                collector.
             ValueError: An option has a value that does not exist.
         """
         schemas = self._schemas(strict)
@@ -452,7 +455,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         if retry_policy is not None and not spec.defaults.retry:
             spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
         options = Options(
-            store=store,
+            store=checked_store(store),
             step_timeout=checked_seconds("step_timeout", step_timeout),
             on_error=checked_on_error(on_error) or "cancel",
             on_conflict=checked_on_conflict(on_conflict) or "raise",

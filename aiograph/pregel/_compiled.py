@@ -28,6 +28,7 @@ from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs
 from aiograph.stats import Collector
+from aiograph.store.base import BaseStore
 from aiograph.types import (
     Command,
     Durability,
@@ -55,7 +56,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         input_channels: The channel, or channels, that the input is written to.
         output_channels: The channel, or channels, that the output is read from.
         checkpointer: Keeps the state of threads.
-        store: Handed to nodes that ask for it.
+        store: Handed to nodes that ask for it, and to graphs nested in them that have none of their own.
         step_timeout: Seconds that one superstep may take.
         retry_policy: For nodes that have none of their own.
         name: For messages and traces.
@@ -63,7 +64,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     Raises:
         GraphValidationError: A node refers to a channel that does not exist.
-        TypeError: `checkpointer` is no saver.
+        TypeError: `checkpointer` is no saver, or `store` no store.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         input_channels: str | Sequence[str],
         output_channels: str | Sequence[str],
         checkpointer: BaseCheckpointSaver | bool | None = None,
-        store: Any = None,
+        store: BaseStore | None = None,
         step_timeout: float | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
         name: str = "Pregel",
@@ -83,7 +84,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         self._plan = planned(nodes, channels, input_channels, output_channels, retry_policy, name)
         self._options = Options(
             checkpointer=_options.checkpointer(checkpointer),
-            store=store,
+            store=_options.store(store),
             step_timeout=_options.seconds("step_timeout", step_timeout),
             stats=_options.collector(stats),
         )

@@ -16,6 +16,7 @@ from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._topology import topology
 from aiograph.stats import Collector, Statistics
+from aiograph.store.base import BaseStore
 from aiograph.types import (
     Durability,
     OnConflict,
@@ -30,7 +31,7 @@ class Options:
     """What `compile` fixes for all runs of a graph."""
 
     checkpointer: BaseCheckpointSaver | bool | None = None
-    store: Any = None
+    store: BaseStore | None = None
     config: RunnableConfig | None = None
     step_timeout: float | None = None
     on_error: OnError = "cancel"

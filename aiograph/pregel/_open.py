@@ -35,6 +35,7 @@ from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
 from aiograph.pregel._stateful import look_up
 from aiograph.pregel._tasks import due_nodes, due_tasks
+from aiograph.store.base import BaseStore
 from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
@@ -50,7 +51,7 @@ class Request:
     durability: Durability | None
     on_error: OnError
     step_timeout: float | None
-    store: Any
+    store: BaseStore | None
     on_conflict: OnConflict
     stops: Stops
     checkpointer: BaseCheckpointSaver | bool | None

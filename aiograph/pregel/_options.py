@@ -10,6 +10,7 @@ from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.stats import Collector, Statistics
+from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
 
 T = TypeVar("T")
@@ -172,9 +173,24 @@ def checkpointer(value: Any) -> BaseCheckpointSaver | bool | None:
     """
     if value is None or value is True or value is False or isinstance(value, BaseCheckpointSaver):
         return value
+    raise TypeError(f"a checkpointer is a saver, True, False or None, not {value!r}{_entering(value)}")
+
+
+def _entering(value: Any) -> str:
+    """What to do with a context manager that was passed in place of what it yields."""
     is_manager = any(hasattr(value, name) for name in ("__enter__", "__aenter__"))
-    hint = "; enter the context manager and pass what it yields" if is_manager else ""
-    raise TypeError(f"a checkpointer is a saver, True, False or None, not {value!r}{hint}")
+    return "; enter the context manager and pass what it yields" if is_manager else ""
+
+
+def store(value: Any) -> BaseStore | None:
+    """The value, checked.
+
+    Raises:
+        TypeError: It is neither a store nor `None`.
+    """
+    if value is None or isinstance(value, BaseStore):
+        return value
+    raise TypeError(f"a store is an aiograph.store.base.BaseStore or None, not {value!r}{_entering(value)}")
 
 
 def retention(value: Retention | None) -> Retention | None:

@@ -12,6 +12,7 @@ from aiograph.config import get_config, get_store, get_stream_writer
 from aiograph.errors import InvalidUpdateError
 from aiograph.graph import START, StateGraph
 from aiograph.runtime import Runtime, get_runtime
+from aiograph.store.memory import InMemoryStore
 from aiograph.types import RunnableConfig, StreamWriter
 
 
@@ -98,7 +99,8 @@ async def test_parameters_are_filled_in_by_name_in_any_order_and_kind() -> None:
         assert runtime.stream_writer == writer
         return {"seen": (store, runtime.store)}
 
-    assert await answer(asking(node, store="the store")) == ("the store", "the store")
+    store = InMemoryStore()
+    assert await answer(asking(node, store=store)) == (store, store)
 
 
 async def test_parameters_with_defaults_and_other_names_keep_their_defaults() -> None:
@@ -132,10 +134,11 @@ async def test_the_functions_work_in_asynchronous_and_synchronous_nodes() -> Non
         await asyncio.sleep(0)
         return ask(state)
 
+    store = InMemoryStore()
     for node in (ask, ask_async):
-        graph = asking(node, Person, store="s")
+        graph = asking(node, Person, store=store)
         seen = await answer(graph, {"configurable": {"x": 1}}, context={"name": "ada"})
-        assert seen == (1, "s", "ada")
+        assert seen == (1, store, "ada")
 
 
 async def test_they_work_in_what_a_node_calls_and_in_tasks_it_makes() -> None:

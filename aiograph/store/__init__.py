@@ -1,0 +1,1 @@
+"""Long-term stores: `base` holds the contract, `memory` a store in this process."""

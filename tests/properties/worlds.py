@@ -1,0 +1,272 @@
+"""Random small graphs with everything in them: edges, joins, routes, `Send`s, commands, deferred nodes,
+reducers, questions, retries, failures and nested graphs.
+
+A `Shape` says what a graph is made of, and what its nodes do is a function of what they see, told once, in
+`Doing`: so the engine and a model of it can be made to run the same graph. Cycles end because what leads
+back stops when the log that a node sees has `ENOUGH` entries.
+"""
+
+import operator
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+
+from hypothesis import strategies as st
+
+from aiograph.channels.topic import Topic
+from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.graph import START, StateGraph
+from aiograph.graph.state import CompiledStateGraph
+from aiograph.runtime import Runtime
+from aiograph.types import Command, RetryPolicy, Send, interrupt
+from aiograph.warnings import GraphWarning
+
+ENOUGH = 5
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+class State(TypedDict, total=False):
+    log: Annotated[list[str], operator.add]
+    total: Annotated[int, operator.add]
+    news: Annotated[list[str], Topic(str)]
+    last: str
+
+
+Key = Literal["total", "news", "last"]
+
+
+class Target(NamedTuple):
+    """Where a route or a command leads."""
+
+    node: int
+    by_send: bool
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A nested graph: a chain of nodes that ask so many questions each."""
+
+    asks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node. Its targets are those of its route; if it commands, they are the command's."""
+
+    writes: frozenset[Key] = frozenset()
+    asks: int = 0
+    flaky: int = 0
+    """Attempts that fail before one succeeds; there are enough of them."""
+    breaks: int = 0
+    """Runs of the node that fail for good, before one succeeds."""
+    defer: bool = False
+    commands: bool = False
+    targets: tuple[Target, ...] = ()
+    edges: tuple[int, ...] = ()
+    inner: Inner | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A graph; nodes are known by their numbers."""
+
+    nodes: tuple[Node, ...]
+    starts: tuple[int, ...]
+    joins: tuple[tuple[tuple[int, ...], int], ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [f"n{number}" for number in range(len(self.nodes))]
+
+
+class Failure(Exception):
+    """What a node raises that breaks."""
+
+
+class Hiccup(Exception):
+    """What a node raises that is tried again."""
+
+
+RETRIES = RetryPolicy(max_attempts=3, initial_interval=0, jitter=False, retry_on=Hiccup)
+
+
+def answer_to(question: str) -> str:
+    return f"<{question}>"
+
+
+@dataclass
+class Doing:
+    """What the nodes of a graph do, and how often each has broken."""
+
+    shape: Shape
+    broken: Counter[str] = field(default_factory=Counter)
+
+    def questions(self, number: int) -> list[str]:
+        return [f"n{number}?{place}" for place in range(self.shape.nodes[number].asks)]
+
+    def breaks(self, number: int) -> bool:
+        """Whether the node breaks this time."""
+        if self.broken[f"n{number}"] >= self.shape.nodes[number].breaks:
+            return False
+        self.broken[f"n{number}"] += 1
+        return True
+
+    def update(self, number: int, seen: State, answers: Sequence[str]) -> State:
+        """What a node writes that sees this."""
+        log = seen.get("log", [])
+        news = "+".join(seen.get("news", []))
+        mark = f"n{number}:{len(log)}:{seen.get('total', 0)}:{news}:{seen.get('last', '')}"
+        update: State = {"log": [mark, *answers]}
+        writes = self.shape.nodes[number].writes
+        if "total" in writes:
+            update["total"] = len(log) + 1
+        if "news" in writes:
+            update["news"] = [f"n{number}"]
+        if "last" in writes:
+            update["last"] = f"n{number}"
+        return update
+
+    def leads_to(self, number: int, log: Sequence[str]) -> list[Target]:
+        """Where a node's route or command leads after this log: to none of its targets, some, or all."""
+        targets = self.shape.nodes[number].targets
+        return (
+            []
+            if len(log) >= ENOUGH
+            else [each for place, each in enumerate(targets) if (len(log) + place) % 3]
+        )
+
+    def argument(self, number: int, log: Sequence[str]) -> State:
+        """What a `Send` of this node carries."""
+        return {"log": [*log, f"sent by n{number}"]}
+
+
+def build(doing: Doing, saver: BaseCheckpointSaver | None, **options: Any) -> Graph:
+    """The graph, for the engine."""
+    shape = doing.shape
+    builder: Any = StateGraph(State)
+    for number, (name, node) in enumerate(zip(shape.names, shape.nodes, strict=True)):
+        action = _inner(name, node.inner) if node.inner else _action(doing, number)
+        goto = [shape.names[target.node] for target in node.targets]
+        retry = RETRIES if node.flaky else None
+        builder.add_node(name, action, defer=node.defer, retry_policy=retry, destinations=tuple(goto))
+        for edge in node.edges:
+            builder.add_edge(name, shape.names[edge])
+        if node.targets and not node.commands:
+            builder.add_conditional_edges(name, _route(doing, number), [*goto, "__end__"])
+    for start in shape.starts:
+        builder.add_edge(START, shape.names[start])
+    for starts, end in shape.joins:
+        builder.add_edge([shape.names[each] for each in starts], shape.names[end])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        graph: Graph = builder.compile(saver, **options)
+    return graph
+
+
+def _action(doing: Doing, number: int) -> Any:
+    node = doing.shape.nodes[number]
+
+    async def work(state: State, runtime: Runtime[Any]) -> Any:
+        if runtime.execution_info.node_attempt <= node.flaky:
+            raise Hiccup(f"n{number}")
+        if doing.breaks(number):
+            raise Failure(f"n{number}")
+        answers = [interrupt(question) for question in doing.questions(number)]
+        update = doing.update(number, state, answers)
+        if not node.commands:
+            return update
+        log = state.get("log", [])
+        return Command(update=update, goto=_goto(doing, number, log))
+
+    return work
+
+
+def _route(doing: Doing, number: int) -> Any:
+    def route(state: State) -> Any:
+        return _goto(doing, number, state["log"])
+
+    return route
+
+
+def _goto(doing: Doing, number: int, log: Sequence[str]) -> Any:
+    names = doing.shape.names
+    goto = [
+        Send(names[node], doing.argument(number, log)) if by_send else names[node]
+        for node, by_send in doing.leads_to(number, log)
+    ]
+    return goto or "__end__"
+
+
+def inner_shape(inner: Inner) -> Shape:
+    """A nested graph as a shape of its own."""
+    nodes = tuple(
+        Node(asks=asks, edges=(number + 1,) if number + 1 < len(inner.asks) else ())
+        for number, asks in enumerate(inner.asks)
+    )
+    return Shape(nodes, (0,))
+
+
+def _inner(name: str, inner: Inner) -> Graph:
+    return build(Doing(inner_shape(inner)), None)
+
+
+# -- strategies ----------------------------------------------------------------------------------------
+
+
+@st.composite
+def shapes(draw: st.DrawFn, *, breaking: bool = False) -> Shape:
+    """Graphs of up to five nodes. Edges and joins lead on, routes and commands anywhere."""
+    size = draw(st.integers(1, 5))
+    nodes = tuple(draw(_nodes(number, size, breaking)) for number in range(size))
+    joins = draw(_joins(size))
+    led_to = {0, *(end for _, end in joins)}
+    starts = {0}
+    for number, node in enumerate(nodes):
+        # a join that waits for a node which nothing leads to would be refused
+        if number not in led_to:
+            starts.add(number)
+        led_to |= {*node.edges, *(target.node for target in node.targets)}
+    return Shape(nodes, tuple(sorted(starts)), joins)
+
+
+@st.composite
+def _nodes(draw: st.DrawFn, number: int, size: int, breaking: bool) -> Node:
+    after = range(number + 1, size)
+    edges = draw(st.sets(st.sampled_from(after), max_size=2)) if after else set()
+    targets = draw(st.lists(st.builds(Target, st.integers(0, size - 1), st.booleans()), max_size=2))
+    inner = draw(
+        _rarely(st.builds(Inner, st.lists(st.integers(0, 1), min_size=1, max_size=2).map(tuple)), None)
+    )
+    return Node(
+        writes=draw(_writes(number)),
+        asks=draw(_rarely(st.integers(1, 2), 0)),
+        flaky=draw(_rarely(st.integers(1, 2), 0)),
+        breaks=draw(_rarely(st.integers(1, 2), 0)) if breaking else 0,
+        defer=draw(_rarely(st.just(True), False)),
+        commands=draw(st.booleans()),
+        targets=tuple(targets),
+        edges=tuple(sorted(edges)),
+        inner=inner,
+    )
+
+
+def _writes(number: int) -> st.SearchStrategy[frozenset[Key]]:
+    """Of all nodes one writes the key that takes one value: mostly it is alone, but there may be `Send`s."""
+    keys: list[Key] = ["total", "news", "last"]
+    return st.frozensets(st.sampled_from(keys if number == 1 else keys[:2]), max_size=2)
+
+
+def _rarely(strategy: Any, otherwise: Any) -> Any:
+    return st.one_of(st.just(otherwise), st.just(otherwise), strategy)
+
+
+@st.composite
+def _joins(draw: st.DrawFn, size: int) -> tuple[tuple[tuple[int, ...], int], ...]:
+    if size < 3 or draw(st.booleans()):
+        return ()
+    end = draw(st.integers(2, size - 1))
+    starts = draw(st.sets(st.integers(0, end - 1), min_size=2, max_size=3))
+    return ((tuple(sorted(starts)), end),)

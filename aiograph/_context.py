@@ -20,6 +20,8 @@ class Answerable(Protocol):
 
     answers: Mapping[str, Any]
     """Answers that it has had, by the questions' ids."""
+    failure: Any
+    """What it has to handle, if it is an error handler's."""
 
     @property
     def id(self) -> str:
@@ -260,6 +262,11 @@ class TaskScope:
     def label(self) -> str:
         """Names the task within its run."""
         return f"{self.name}{NAMESPACE_END}{self.id}"
+
+    @property
+    def failure(self) -> Any:
+        """What an error handler has to handle; `None` in a node."""
+        return self._task.failure
 
     @property
     def answers(self) -> Mapping[str, Any]:

@@ -30,6 +30,16 @@ PUSH: Final = "__pregel_push"
 """First element of the path of a task that a `Send` asked for."""
 
 ERROR: Final = "__error__"
+
+ERROR_SOURCE_NODE: Final = "__error_source_node__"
+"""What is kept of a task that its node's error handler has taken over: the node, and what it raised."""
+
+ERROR_HANDLER_PREFIX: Final = "__error_handler__"
+"""How the names of error handlers begin that one node has to itself."""
+
+DEFAULT_ERROR_HANDLER: Final = "__default_error_handler__"
+"""The name of the error handler of nodes that have none of their own."""
+
 INTERRUPT: Final = "__interrupt__"
 RESUME: Final = "__resume__"
 SCHEDULED: Final = "__scheduled__"
@@ -71,7 +81,9 @@ RESERVED_NAMES: Final = frozenset(
         POSITIONS,
         PULL,
         PUSH,
+        DEFAULT_ERROR_HANDLER,
         ERROR,
+        ERROR_SOURCE_NODE,
         INTERRUPT,
         RESUME,
         SCHEDULED,

@@ -10,6 +10,7 @@ the caller as it was raised, with a note that names node, step and task.
 
 from asyncio import InvalidStateError
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -150,6 +151,19 @@ class MultipleSubgraphsError(AiographError):
 
 class EmptyInputError(AiographError):
     """The input is empty and there is nothing to resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeError:
+    """What an error handler is told: which node has failed, and how. Not an exception itself."""
+
+    node: str
+    error: Exception
+    """What the node raised last; a `RecordedError` in a run that goes on where another was broken off."""
+
+
+class RecordedError(AiographError):
+    """Stands for what a node raised before its run was broken off: only its `repr` was stored."""
 
 
 class NodeTimeoutError(AiographError):

@@ -12,6 +12,7 @@ SAMPLES = [
     errors.GraphValidationError(["no entry point", "node 'a' is unreachable"]),
     errors.MissingExtraError("string conditions", "expr"),
     errors.NodeTimeoutError("fetch", 2.5),
+    errors.RecordedError("ValueError('broken')"),
     errors.NodeTimeoutError("fetch", 1.5, run_timeout=9.0, idle_timeout=1.5, elapsed=4.0, kind="idle"),
     errors.NodeCancelledError("fetch"),
     errors.ParentCommand("no graph further out", None),

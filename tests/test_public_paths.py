@@ -44,9 +44,9 @@ PUBLIC_PATHS = {
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
         GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError
-        MultipleSubgraphsError NodeCancelledError NodeTimeoutError ParentCommand SyncCallError
-        UnknownInterruptError
         InvalidNamespaceError StoreError StoreQueryError StoreValueError
+        MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError ParentCommand
+        RecordedError SyncCallError UnknownInterruptError
     """,
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 from aiograph import _ids
 from aiograph.channels.base import MISSING, BaseChannel
 from aiograph.checkpoint._hold import Step
-from aiograph.constants import ERROR, INTERRUPT, RESUME, SCHEDULED
+from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SCHEDULED
 from aiograph.errors import CheckpointQueryError
 from aiograph.types import RunnableConfig
 
@@ -19,7 +19,13 @@ PendingWrite: TypeAlias = tuple[str, str, Any]
 FORMAT_VERSION = 1
 """Version of the stored checkpoint."""
 
-WRITES_IDX_MAP: Mapping[str, int] = {ERROR: -1, SCHEDULED: -2, INTERRUPT: -3, RESUME: -4}
+WRITES_IDX_MAP: Mapping[str, int] = {
+    ERROR: -1,
+    SCHEDULED: -2,
+    INTERRUPT: -3,
+    RESUME: -4,
+    ERROR_SOURCE_NODE: -5,
+}
 """Writes to these channels have a fixed position within a task's writes and replace each other."""
 
 EXCLUDED_METADATA_KEYS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})

@@ -54,6 +54,12 @@ class NodeOutline:
     may_interrupt: bool = True
     """Whether the node's code could call `interrupt()`."""
 
+    def handled_by(self, handler: "NodeOutline") -> "NodeOutline":
+        """The outline of a node with its error handler, after which a path ends unless that leads on."""
+        routes: Routes = "unknown" if "unknown" in (self.routes, handler.routes) else "declared"
+        destinations = self.destinations | handler.destinations | {END}
+        return NodeOutline(routes, destinations, self.may_interrupt or handler.may_interrupt)
+
 
 @dataclass(frozen=True, slots=True)
 class BranchOutline:

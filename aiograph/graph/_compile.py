@@ -214,22 +214,41 @@ class _Weaver:
         writer = self._writer(spec.name, self._schemas.keys, "silence" if spec.graph else self._unknown)
         obey = self._writer(spec.name, self._schemas.keys, self._unknown) if spec.graph else None
         defaults = self._spec.defaults
+        read = _shared(self._reader(spec.name, spec.input_schema), spec.graph)
         return PlannedNode(
             name=spec.name,
             triggers=tuple(self._triggers_of(spec.name)),
-            read=_shared(self._reader(spec.name, spec.input_schema), spec.graph),
+            read=read,
             call=spec.call,
             write=writer,
             obey=obey,
             after=tuple(self._edges_from(spec.name)),
             routes=self._routes_from(spec.name, writer),
             retry=defaults.retry if spec.retry is None else spec.retry,
+            handler=self._handler(spec, read),
             timeout=defaults.timeout if spec.timeout is None else spec.timeout,
             priority=spec.priority,
             tags=spec.tags,
             metadata=spec.metadata,
             defer=spec.defer,
             graph=spec.graph,
+        )
+
+    def _handler(self, spec: NodeSpec, read: Reader) -> PlannedNode | None:
+        """A node's error handler, as a node that nothing triggers and nothing follows."""
+        handler, defaults = self._spec.handler_of(spec), self._spec.defaults
+        if handler is None:
+            return None
+        return PlannedNode(
+            name=handler.name,
+            triggers=(),
+            read=read,
+            call=handler.call,
+            write=self._writer(handler.name, self._schemas.keys, self._unknown),
+            retry=defaults.retry,
+            timeout=defaults.timeout,
+            tags=spec.tags,
+            metadata=spec.metadata,
         )
 
     def _writer(self, node: str, keys: frozenset[str], unknown: UnknownKeys) -> StateWriter:

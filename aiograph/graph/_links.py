@@ -6,12 +6,12 @@ plain edge says what follows it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from aiograph.constants import END, START
 from aiograph.drawing import Edge
 from aiograph.graph._analysis import roaming
-from aiograph.graph._spec import BranchSpec, GraphSpec
+from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec
 
 
 def links(spec: GraphSpec) -> tuple[Edge, ...]:
@@ -20,7 +20,10 @@ def links(spec: GraphSpec) -> tuple[Edge, ...]:
     known += _roamed(spec, known)
     leaving = {edge.source for edge in known}
     known += [Edge(name, END) for name in spec.nodes if name not in leaving]
-    positions = {name: position for position, name in enumerate((START, *spec.nodes, END))}
+    handlers = {name: handler for name in spec.nodes if (handler := spec.handler_of(spec.nodes[name]))}
+    known += _handled(handlers)
+    names = (START, *spec.nodes, *dict.fromkeys(handler.name for handler in handlers.values()), END)
+    positions = {name: position for position, name in enumerate(names)}
     return tuple(sorted(known, key=lambda edge: (positions[edge.source], positions[edge.target])))
 
 
@@ -36,6 +39,15 @@ def _declared(spec: GraphSpec) -> Iterator[Edge]:
             for target in sorted(node.outline.destinations):
                 label = node.way_labels.get(target, target)
                 yield Edge(node.name, target, None if label == target else label, conditional=True)
+
+
+def _handled(handlers: Mapping[str, HandlerSpec]) -> Iterator[Edge]:
+    """The ways to error handlers, by node, and on from there."""
+    for name, handler in handlers.items():
+        yield Edge(name, handler.name, "error", conditional=True)
+    for handler in {each.name: each for each in handlers.values()}.values():
+        targets = sorted(handler.outline.destinations) or [END]
+        yield from (Edge(handler.name, target, conditional=targets != [END]) for target in targets)
 
 
 def _of_branch(branch: BranchSpec) -> Iterator[Edge]:

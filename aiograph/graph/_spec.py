@@ -10,6 +10,15 @@ from aiograph.types import RetryPolicy, TimeoutPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerSpec:
+    """An error handler, of one node or of all that have none of their own."""
+
+    name: str
+    call: Call
+    outline: NodeOutline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
     """One node, as added."""
 
@@ -21,6 +30,7 @@ class NodeSpec:
     """Destination → what to call the way there in drawings."""
     retry: tuple[RetryPolicy, ...] | None
     timeout: TimeoutPolicy | None
+    handler: HandlerSpec | None
     graph: Plan | None
     """Set if the node is a compiled graph: the two share the keys that both have."""
     priority: int
@@ -53,6 +63,7 @@ class NodeDefaults:
 
     retry: tuple[RetryPolicy, ...] = ()
     timeout: TimeoutPolicy | None = None
+    handler: HandlerSpec | None = None
 
 
 @dataclass(slots=True)
@@ -70,11 +81,19 @@ class GraphSpec:
     branches: dict[tuple[str, str], BranchSpec] = field(default_factory=dict)
     defaults: NodeDefaults = field(default_factory=NodeDefaults)
 
+    def handler_of(self, node: NodeSpec) -> HandlerSpec | None:
+        """The error handler that a node has, or shares."""
+        return node.handler or self.defaults.handler
+
+    def _outline_of(self, node: NodeSpec) -> NodeOutline:
+        handler = self.handler_of(node)
+        return node.outline if handler is None else node.outline.handled_by(handler.outline)
+
     @property
     def outline(self) -> Outline:
         """The graph reduced to names."""
         return Outline(
-            nodes={name: node.outline for name, node in self.nodes.items()},
+            nodes={name: self._outline_of(node) for name, node in self.nodes.items()},
             edges=frozenset(self.edges),
             joins=frozenset(self.joins),
             branches=tuple(branch.outline for branch in self.branches.values()),

@@ -7,15 +7,23 @@ from itertools import pairwise
 from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
 
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
-from aiograph.constants import END, NAMESPACE_END, NAMESPACE_SEPARATOR, RESERVED_NAMES, START
+from aiograph.constants import (
+    DEFAULT_ERROR_HANDLER,
+    END,
+    ERROR_HANDLER_PREFIX,
+    NAMESPACE_END,
+    NAMESPACE_SEPARATOR,
+    RESERVED_NAMES,
+    START,
+)
 from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
 from aiograph.graph._compile import Schemas, compile_plan, join_faults, read_schemas
 from aiograph.graph._expression import compile_condition
 from aiograph.graph._schema import read_schema, types_in
 from aiograph.graph._signature import answers_of, input_schema_of, outline_of
-from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
-from aiograph.pregel._callable import bind
+from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec, NodeDefaults, NodeSpec
+from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
 from aiograph.pregel._compiled import Pregel
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
@@ -138,6 +146,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
+        error_handler: Any = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -155,6 +164,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
+        error_handler: Any = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -171,6 +181,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
+        error_handler: Any = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -187,6 +198,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
+        error_handler: Any = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -203,6 +215,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retry_policy: Policies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
+        error_handler: Any = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self:
@@ -223,6 +236,10 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 mapping, with what drawings call the ways there.
             timeout: How long one attempt may take: seconds, a `timedelta`, or a `TimeoutPolicy`. Synchronous
                 code is given up on when it expires.
+            error_handler: A function, sync or async, that takes over when the node has failed for good. It
+                gets what the node got, and by name `error`, a `NodeError`, and what nodes can ask for. What
+                it returns counts in place of the node's update; the node's own edges do not fire, and only a
+                `Command` goes on.
             priority: Higher starts first when `max_concurrency` leaves a choice.
             inline: Runs a quick synchronous function on the event loop, without a worker thread.
 
@@ -244,6 +261,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             way_labels=dict(destinations) if isinstance(destinations, Mapping) else {},
             retry=None if retry_policy is None else _policies(retry_policy),
             timeout=TimeoutPolicy.of(timeout, f"the timeout of node {name!r}"),
+            handler=_handler(error_handler, f"{ERROR_HANDLER_PREFIX}{name}"),
             graph=action.plan if isinstance(action, Pregel) else None,
             priority=priority,
             defer=defer,
@@ -257,6 +275,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             raise ValueError(f"there is a node {name!r} already: give this one another name")
         if name in RESERVED_NAMES or not name:
             raise ValueError(f"a node cannot be named {name!r}: the name is reserved")
+        if name.startswith(ERROR_HANDLER_PREFIX):
+            raise ValueError(f"a node cannot be named {name!r}: error handlers are named like that")
         for character in (NAMESPACE_SEPARATOR, NAMESPACE_END):
             if character in name:
                 raise ValueError(
@@ -283,11 +303,27 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self
 
     def set_node_defaults(
-        self, *, retry_policy: Policies | None = None, timeout: Timeout | None = None
+        self,
+        *,
+        retry_policy: Policies | None = None,
+        timeout: Timeout | None = None,
+        error_handler: Any = None,
     ) -> Self:
-        """What nodes get that say nothing of their own, those added before included."""
-        policies = () if retry_policy is None else _policies(retry_policy)
-        self._spec.defaults = NodeDefaults(retry=policies, timeout=TimeoutPolicy.of(timeout))
+        """What nodes get that say nothing of their own, those added before included.
+
+        Args:
+            retry_policy: When to try again. Error handlers are tried again alike.
+            timeout: How long an attempt may take, also one of an error handler.
+            error_handler: Takes over when a node has failed for good; see `add_node`.
+
+        Raises:
+            ValueError: The timeout is no time, or the handler requires what cannot be passed.
+        """
+        self._spec.defaults = NodeDefaults(
+            retry=() if retry_policy is None else _policies(retry_policy),
+            timeout=TimeoutPolicy.of(timeout),
+            handler=_handler(error_handler, DEFAULT_ERROR_HANDLER),
+        )
         return self
 
     # -- edges
@@ -483,6 +519,13 @@ def _named(node: Any, action: Any) -> tuple[str, Any]:
     if not isinstance(name, str) or name == "<lambda>":
         raise ValueError(f"{node!r} has no name of its own: use add_node('name', ...)")
     return name, node
+
+
+def _handler(action: Any, name: str) -> HandlerSpec | None:
+    if action is None:
+        return None
+    call = bind(action, name, injected=INJECTED_IN_HANDLERS)
+    return HandlerSpec(name=name, call=call, outline=outline_of(action, None))
 
 
 def _policies(policy: Policies) -> tuple[RetryPolicy, ...]:

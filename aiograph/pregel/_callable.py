@@ -21,11 +21,23 @@ INJECTED: Mapping[str, Callable[[_context.TaskScope], Any]] = {
 }
 """What a parameter with this name receives."""
 
+INJECTED_IN_HANDLERS: Mapping[str, Callable[[_context.TaskScope], Any]] = {
+    **INJECTED,
+    "error": lambda scope: scope.failure,
+}
+"""What a parameter of an error handler with this name receives."""
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def bind(action: Any, name: str, *, inline: bool = False) -> Call:
+def bind(
+    action: Any,
+    name: str,
+    *,
+    inline: bool = False,
+    injected: Mapping[str, Callable[[_context.TaskScope], Any]] = INJECTED,
+) -> Call:
     """Makes a function, a callable object, or an object with `ainvoke` or `invoke` callable by the engine.
 
     Raises:
@@ -37,7 +49,7 @@ def bind(action: Any, name: str, *, inline: bool = False) -> Call:
     is_async = _is_async(fn)
     if inline and is_async:
         raise ValueError(f"node {name!r} is asynchronous: inline=True is for quick synchronous functions")
-    return Call(_with_injection(fn, name), is_async, inline)
+    return Call(_with_injection(fn, name, injected), is_async, inline)
 
 
 def _entry(action: Any, name: str) -> Callable[..., Any]:
@@ -74,15 +86,17 @@ def _is_async(fn: Any) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004  # a coroutine function is asked for, not callability
 
 
-def _with_injection(fn: Callable[..., Any], name: str) -> Callable[[Any, _context.TaskScope], Any]:
-    names = _injected_names(fn, name)
+def _with_injection(
+    fn: Callable[..., Any], name: str, injected: Mapping[str, Callable[[_context.TaskScope], Any]]
+) -> Callable[[Any, _context.TaskScope], Any]:
+    names = _injected_names(fn, name, injected.keys())
     if not names:
         return lambda input, scope: fn(input)
-    makers = tuple((parameter, INJECTED[parameter]) for parameter in names)
+    makers = tuple((parameter, injected[parameter]) for parameter in names)
     return lambda input, scope: fn(input, **{parameter: make(scope) for parameter, make in makers})
 
 
-def _injected_names(fn: Callable[..., Any], name: str) -> tuple[str, ...]:
+def _injected_names(fn: Callable[..., Any], name: str, known: Set[str]) -> tuple[str, ...]:
     try:
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):
@@ -91,9 +105,9 @@ def _injected_names(fn: Callable[..., Any], name: str) -> tuple[str, ...]:
         raise ValueError(f"node {name!r} must take the state as its first parameter; {fn!r} does not")
     rest = [parameter for parameter in parameters[1:] if parameter.kind not in _VARIADIC]
     for parameter in rest:
-        _check(parameter, name)
+        _check(parameter, name, known)
     bound = _bound_names(fn)
-    return tuple(parameter.name for parameter in rest if parameter.name in INJECTED.keys() - bound)
+    return tuple(parameter.name for parameter in rest if parameter.name in known - bound)
 
 
 def _bound_names(fn: Any) -> Set[str]:
@@ -101,14 +115,14 @@ def _bound_names(fn: Any) -> Set[str]:
     return fn.keywords.keys() if isinstance(fn, functools.partial) else frozenset()
 
 
-def _check(parameter: inspect.Parameter, name: str) -> None:
-    known = parameter.name in INJECTED
-    if known and parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+def _check(parameter: inspect.Parameter, name: str, known: Set[str]) -> None:
+    is_known = parameter.name in known
+    if is_known and parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
         raise ValueError(f"parameter {parameter.name!r} of node {name!r} must not be positional-only")
-    if not known and parameter.default is inspect.Parameter.empty:
+    if not is_known and parameter.default is inspect.Parameter.empty:
         raise ValueError(
             f"node {name!r} requires a parameter {parameter.name!r}, which a run cannot pass; "
-            f"besides the state it may ask for {', '.join(sorted(INJECTED))}"
+            f"besides the state it may ask for {', '.join(sorted(known))}"
         )
 
 

@@ -98,11 +98,24 @@ class Emitter:
         for task in tasks:
             if task.cached:
                 self.finished(task)
-            elif shows_start and not task.node.is_hidden:
-                self._push("tasks", _start_of(task), task.step, "task")
+            elif shows_start:
+                self._started(task.handler or task)
+
+    def _started(self, task: Task) -> None:
+        if not task.node.is_hidden:
+            self._push("tasks", _start_of(task), task.step, "task")
+
+    def handed_over(self, task: Task, error: Exception) -> None:
+        """Shows that a node has failed, and that its error handler takes over."""
+        if self._modes & {"tasks", "debug"} and not task.node.is_hidden and task.handler is not None:
+            self._push("tasks", {**self._result_of(task), "error": error}, task.step, "task_result")
+            self._started(task.handler)
 
     def finished(self, task: Task) -> None:
-        """Shows what one task has done, once."""
+        """Shows what one task, or the error handler that has taken over, has done, once."""
+        self._finished(task.handler or task)
+
+    def _finished(self, task: Task) -> None:
         if not self.wants_tasks or id(task) in self._shown or task.node.is_hidden:
             return
         self._shown.add(id(task))

@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar, cast
 from aiograph._cancel import until_done
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
-from aiograph.errors import NodeCancelledError
+from aiograph.errors import NodeCancelledError, NodeError
 from aiograph.pregel._attempt import Lane, attempt
+from aiograph.pregel._handlers import blame, is_for_handler
 from aiograph.pregel._notes import note, shown
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
@@ -210,7 +211,13 @@ async def _report(run: Run, task: Task) -> None:
 
 
 async def _settle(run: Run, task: Task, lane: Lane) -> None:
-    """Runs one task; a failure or a question is recorded on it, a cancellation passes through."""
+    """Runs one task; a failure or a question is recorded on it, a cancellation passes through.
+
+    A failure that the node's error handler is for is left to it, and so is a task that was left to it in a
+    run that was broken off.
+    """
+    if task.handler is not None:
+        return await _handle(run, task, lane)
     try:
         if run.meter is None:
             await attempt(run, task, lane)
@@ -228,8 +235,37 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         task.questions = asked.questions
     except BaseException as error:
         task.error = error
+    if task.error is not None and task.node.handler is not None and is_for_handler(task.error):
+        await _hand_over(run, task, task.error, lane)
     if run.scope.pulse is not None:
         run.scope.pulse.progress()
+
+
+async def _hand_over(run: Run, task: Task, error: Exception, lane: Lane) -> None:
+    """Leaves a task to its node's error handler. That is kept first, so that the node never runs again."""
+    task.hand_over(error)
+    try:
+        if run.journal is not None:
+            run.journal.record_hand_over(task)
+            await run.journal.flush()
+    except Exception as lost:
+        task.error, task.handler = lost, None
+        blame(lost, NodeError(task.name, error))
+        return
+    if run.emitter is not None:
+        run.emitter.handed_over(task, error)
+    await _handle(run, task, lane)
+
+
+async def _handle(run: Run, task: Task, lane: Lane) -> None:
+    handler = task.handler
+    assert handler is not None
+    assert handler.failure is not None
+    handler.answers = task.answers
+    await _settle(run, handler, lane)
+    task.adopt()
+    if task.error is not None:
+        blame(task.error, handler.failure)
 
 
 def _is_cancelled() -> bool:

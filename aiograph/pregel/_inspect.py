@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
-from aiograph.constants import ERROR, INTERRUPT
+from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import written
@@ -67,7 +67,8 @@ def _apply_finished(plan: Plan, state: Any, tasks: Sequence[Task]) -> None:
 def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite], *, live: bool) -> PregelTask:
     errors = [value for task_id, channel, value in pending if channel == ERROR and task_id == task.id]
     result = None if task.writes is None else written(task, plan.state)
-    error = errors[-1] if errors and task.writes is None else None
+    is_handled = any(channel == ERROR_SOURCE_NODE and task_id == task.id for task_id, channel, _ in pending)
+    error = errors[-1] if errors and (task.writes is None or is_handled) else None
     questions = task.questions if live else _asked(task, pending)
     return PregelTask(task.id, task.name, task.path, error, tuple(questions), None, result)
 

@@ -15,7 +15,7 @@ from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
-from aiograph.constants import ERROR, INTERRUPT, RESUME
+from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
@@ -210,6 +210,15 @@ class Journal:
         assert task.error is not None
         writes = TaskWrites(task.id, task.path_text, [(ERROR, shown(task.error))])
         self._record(task, self._saver.encode_writes(writes, self._hold))
+
+    def record_hand_over(self, task: Task) -> None:
+        """Keeps what a node raised, and that its error handler takes over: the node does not run again."""
+        assert task.handler is not None
+        failure = task.handler.failure
+        assert failure is not None
+        text = shown(failure.error)
+        marks = [(ERROR, text), (ERROR_SOURCE_NODE, (failure.node, text))]
+        self._record(task, self._saver.encode_writes(TaskWrites(task.id, task.path_text, marks), self._hold))
 
     def record_questions(self, task: Task) -> None:
         """Keeps what a task asks; answers that it has had are kept already."""

@@ -21,7 +21,7 @@ from aiograph.pregel._leaving import commands_in
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
-from aiograph.pregel._snapshot import restore_questions, restore_writes
+from aiograph.pregel._snapshot import restore_handlers, restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
 from aiograph.pregel._stateful import positions_in
 from aiograph.pregel._tasks import Task, due_tasks
@@ -114,6 +114,7 @@ async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWri
     """
     restore_writes(tasks, pending)
     run.is_left = bool(commands_in(tasks))
+    restore_handlers(tasks, pending)
     answered = restore_questions(tasks, pending, run.scope.resume)
     if run.journal is not None:
         for task in answered:
@@ -245,7 +246,7 @@ async def _forget(run: Run, outdated: Sequence[Task]) -> None:
     if run.journal is not None:
         await run.journal.withdraw(outdated)
     for task in outdated:
-        task.writes = None
+        task.writes = task.handler = None
         task.cached = task.recorded = False
 
 

@@ -77,6 +77,8 @@ class PlannedNode:
     """Writes that every run of the node makes: its plain edges."""
     routes: tuple[Route, ...] = ()
     retry: tuple[RetryPolicy, ...] = ()
+    handler: "PlannedNode | None" = None
+    """What takes over, with the same input, when the node has failed for good."""
     timeout: TimeoutPolicy | None = None
     """How long one attempt may take; `None` for as long as it likes."""
     priority: int = 0

@@ -12,7 +12,8 @@ from aiograph.checkpoint.base import (
     CheckpointMetadata,
     PendingWrite,
 )
-from aiograph.constants import ERROR, INTERRUPT, NO_WRITES, RESUME, SCHEDULED
+from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, NO_WRITES, RESUME, SCHEDULED
+from aiograph.errors import RecordedError
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
@@ -20,6 +21,9 @@ from aiograph.types import Interrupt, RunnableConfig
 
 CALLER = "called_by"
 """In the metadata of a stateful graph's checkpoints: the id of the task that called it."""
+
+_NOTES = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME)
+"""What is kept of tasks that have not finished."""
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -86,7 +90,7 @@ def restore_writes(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> No
     """Gives tasks that had finished before their writes back, so that they do not run again."""
     kept: dict[str, list[Write]] = {}
     for task_id, channel, value in pending:
-        if channel not in (ERROR, INTERRUPT, RESUME):
+        if channel not in _NOTES:
             kept.setdefault(task_id, []).append((channel, value))
     if not kept:
         return
@@ -95,6 +99,17 @@ def restore_writes(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> No
         if task.id in kept and task.id not in to_run_again:
             task.writes = kept[task.id]
             task.cached = task.recorded = True
+
+
+def restore_handlers(tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:
+    """Leaves tasks to their error handlers again that had been left to them before."""
+    to_run_again = {task_id for task_id, channel, _ in pending if channel == SCHEDULED}
+    marks = {task_id: value for task_id, channel, value in pending if channel == ERROR_SOURCE_NODE}
+    for task in tasks:
+        if task.id in marks and task.id not in to_run_again and task.node.handler is not None:
+            _, text = marks[task.id]
+            handler = task.hand_over(RecordedError(text))
+            handler.writes, handler.cached = task.writes, task.cached
 
 
 def restore_questions(
@@ -131,7 +146,7 @@ def open_questions(pending: Sequence[PendingWrite], *, again: bool) -> list[Inte
         pending: The writes beside the checkpoint.
         again: Whether all tasks run again, so that all that was ever asked is open.
     """
-    finished = {task_id for task_id, channel, _ in pending if channel not in (ERROR, INTERRUPT, RESUME)}
+    finished = {task_id for task_id, channel, _ in pending if channel not in _NOTES}
     answers = [value for _, channel, value in pending if channel == RESUME]
     return [
         question

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiograph import _ids
 from aiograph.constants import POSITIONS, PULL, PUSH, TASKS
-from aiograph.errors import InvalidUpdateError
+from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.types import Interrupt, Send, TimeoutPolicy
@@ -29,6 +29,8 @@ class Task:
         "answers",
         "cached",
         "error",
+        "failure",
+        "handler",
         "node",
         "path",
         "questions",
@@ -67,6 +69,10 @@ class Task:
         """What the task asks, or asked in an earlier attempt, and nobody has answered: it must not run."""
         self.answers: Mapping[str, Any] = {}
         """Answers to what it asked before, by the questions' ids."""
+        self.failure: NodeError | None = None
+        """What it is to handle, if it is an error handler's."""
+        self.handler: Task | None = None
+        """The task of the node's error handler, once that has taken over: what comes of it counts."""
         self.cached = False
         """Whether the writes come from an earlier attempt at this superstep."""
         self.recorded = False
@@ -108,7 +114,29 @@ class Task:
 
     def let_go(self) -> None:
         """Keeps the id alone. What a node has left running keeps its context alive, and that the task."""
-        self._state = self._arg = self.writes = self.error = None
+        self._state = self._arg = self.writes = self.error = self.failure = None
+        if self.handler is not None:
+            self.handler.let_go()
+
+    def hand_over(self, error: Exception) -> "Task":
+        """Leaves it to the node's error handler, which gets the same input; returns its task.
+
+        The id of that depends on this one's alone, so what is asked and kept there is found again.
+        """
+        node, state = self.node.handler, self._state
+        assert node is not None
+        assert state is not None
+        task = Task(node, self.path, self.triggers, state, self._remaining, self._arg)
+        task._id = _ids.digest_id((self.id, node.name))
+        task.failure = NodeError(self.name, error)
+        self.handler, self.error = task, None
+        return task
+
+    def adopt(self) -> None:
+        """Takes over what has become of the error handler."""
+        assert self.handler is not None
+        self.writes, self.questions = self.handler.writes, self.handler.questions
+        self.error = self.handler.error
 
     @property
     def path_text(self) -> str:

@@ -37,7 +37,11 @@ def _nodes(plan: Plan) -> Iterator[Node]:
     used = {name for edge in plan.edges for name in (edge.source, edge.target)}
     if START in used:
         yield Node(id=START, name=START)
-    yield from (_node(node) for node in plan.nodes.values() if not node.is_hidden)
+    for node in plan.nodes.values():
+        if not node.is_hidden:
+            yield _node(node)
+            if node.handler is not None:
+                yield _node(node.handler)
     if END in used:
         yield Node(id=END, name=END)
 

@@ -99,6 +99,7 @@ class RunScope:
         "collector",
         "config",
         "context",
+        "control",
         "depth",
         "durability",
         "graph",
@@ -134,6 +135,7 @@ class RunScope:
         listeners: Sequence[Listener] = (),
         pulse: Pulse | None = None,
         parents: Mapping[str, str] = NOTHING,
+        control: Any = None,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -156,6 +158,8 @@ class RunScope:
         """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
         self.collector = collector
         """Told what this run does, and nested ones that have nobody of their own; `None` if nobody is."""
+        self.control = control
+        """The `RunControl` by which the run may be asked to stop; `None` if there is none."""
         self.listeners = listeners
         """Those who are shown what runs nested in this one do."""
         self.pulse = pulse
@@ -184,6 +188,7 @@ class TaskScope:
         "attempt",
         "calls",
         "commands",
+        "is_drained",
         "is_stopped",
         "is_waiting",
         "metadata",
@@ -231,9 +236,10 @@ class TaskScope:
         """What graphs that run in this attempt have commanded graphs further out."""
         self.is_stopped = False
         """Whether it must not finish as its node would have it."""
+        self.is_drained = False
+        """Whether it waits for nothing but to be gone on with after a drain."""
         self.is_waiting = False
         """Whether it must not finish at all, as it has asked, or as a run nested in it has stopped."""
-        """Whether it must not finish, for these questions or because a run nested in it has stopped."""
         self.noted: Mapping[str, str] = NOTHING
         """Where stateful graphs that it has called stand now."""
 
@@ -295,9 +301,10 @@ class TaskScope:
             self._asked += 1
             return self._asked - 1
 
-    def stop(self, questions: Sequence[Any]) -> None:
+    def stop(self, questions: Sequence[Any], *, is_drained: bool = False) -> None:
         """Notes that the attempt cannot finish, and what it waits for."""
         with _ASKING:
+            self.is_drained = is_drained and (self.is_drained or not self.is_waiting)
             self.is_stopped = self.is_waiting = True
             self.questions = (*self.questions, *questions)
 

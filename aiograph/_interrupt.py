@@ -30,8 +30,10 @@ class Interrupted(BaseException):
     Not an `Exception`, so that a node's `except Exception` does not swallow it.
     """
 
-    def __init__(self, questions: Sequence[Interrupt]) -> None:
+    def __init__(self, questions: Sequence[Interrupt], *, is_drained: bool = False) -> None:
         self.questions = tuple(questions)
+        self.is_drained = is_drained
+        """Whether it waits for nothing but to be gone on with after a drain."""
         super().__init__(self.questions)
 
 

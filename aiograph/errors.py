@@ -58,8 +58,31 @@ class MissingExtraError(AiographError, ImportError):
 class GraphRecursionError(AiographError, RecursionError):
     """The run used up its `recursion_limit` of supersteps and was not finished.
 
-    With a checkpointer the state is saved: `invoke(None, config)` goes on with a fresh budget.
+    With a checkpointer the state is saved: `invoke(None, error.config)` goes on with a fresh budget.
+
+    Attributes:
+        config: The config to go on with; `None` if nothing is kept.
     """
+
+    def __init__(self, message: str, config: Any = None) -> None:
+        self.config = config
+        super().__init__(message)
+
+
+class GraphDrained(AiographError):
+    """The run has stopped between two supersteps, as `RunControl.request_drain` asked it to.
+
+    With a checkpointer all is kept: `invoke(None, error.config)` goes on.
+
+    Attributes:
+        reason: What was given as the reason.
+        config: The config to go on with; `None` if nothing is kept.
+    """
+
+    def __init__(self, message: str, reason: str | None = None, config: Any = None) -> None:
+        self.reason = reason
+        self.config = config
+        super().__init__(message)
 
 
 class InvalidUpdateError(AiographError):

@@ -9,7 +9,41 @@ from aiograph.store.base import BaseStore
 
 C = TypeVar("C")
 
-__all__ = ["ExecutionInfo", "Runtime", "get_runtime"]
+__all__ = ["ExecutionInfo", "RunControl", "Runtime", "get_runtime"]
+
+
+class RunControl:
+    """Asks runs to stop at the next boundary between two supersteps; pass it to them as `control=`.
+
+    A run that stops there has stored all that it keeps, and raises `GraphDrained`; `invoke(None, config)`
+    goes on, with another control. Graphs inside nodes stop at boundaries of their own. A run that finishes
+    first finishes. One control may be given to any number of runs.
+
+    Example:
+        >>> control = RunControl()
+        >>> control.request_drain("a new release")
+        >>> control.drain_requested, control.drain_reason
+        (True, 'a new release')
+    """
+
+    __slots__ = ("_reason",)
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+
+    def request_drain(self, reason: str = "shutdown") -> None:
+        """Asks runs to stop. From any thread, and from signal handlers; the last reason counts."""
+        self._reason = reason
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether runs have been asked to stop."""
+        return self._reason is not None
+
+    @property
+    def drain_reason(self) -> str | None:
+        """Why; `None` if they have not been asked."""
+        return self._reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +79,25 @@ class Runtime(Generic[C]):
     heartbeat: Callable[[], None] = _nobody_waits
     """Says that the node is alive, so that its `idle_timeout` starts anew; from any thread, as often as
     one likes. Does nothing where no time is limited."""
+    control: RunControl | None = None
+    """What the caller passed as `control=`."""
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether the run was asked to stop, so that a long node may hurry."""
+        return self.control is not None and self.control.drain_requested
+
+    @property
+    def drain_reason(self) -> str | None:
+        """Why; `None` if it was not asked."""
+        return None if self.control is None else self.control.drain_reason
 
 
 def runtime_of(scope: _context.TaskScope) -> Runtime[Any]:
     """The runtime of one task."""
     run = scope.run
     info = ExecutionInfo(scope.id, scope.attempt, run.thread_id, run.namespace)
-    return Runtime(run.context, run.store, scope.writer, info, scope.heartbeat)
+    return Runtime(run.context, run.store, scope.writer, info, scope.heartbeat, run.control)
 
 
 def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:

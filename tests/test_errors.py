@@ -16,7 +16,8 @@ SAMPLES = [
     errors.NodeTimeoutError("fetch", 1.5, run_timeout=9.0, idle_timeout=1.5, elapsed=4.0, kind="idle"),
     errors.NodeCancelledError("fetch"),
     errors.ParentCommand("no graph further out", None),
-    errors.GraphRecursionError("too many supersteps"),
+    errors.GraphRecursionError("too many supersteps", {"configurable": {"thread_id": "1"}}),
+    errors.GraphDrained("stopped", "release", {"configurable": {"thread_id": "1"}}),
     errors.CheckpointQueryError("the config names no thread"),
     errors.SyncCallError("use `await ainvoke(...)`"),
 ]

@@ -42,7 +42,7 @@ PUBLIC_PATHS = {
     "aiograph.errors": """
         AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
-        EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphRecursionError
+        EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
         GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError
         InvalidNamespaceError StoreError StoreQueryError StoreValueError
         MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError ParentCommand
@@ -52,7 +52,7 @@ PUBLIC_PATHS = {
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
     "aiograph.managed": "IsLastStep RemainingSteps",
     "aiograph.pregel": "NodeBuilder Pregel",
-    "aiograph.runtime": "ExecutionInfo Runtime get_runtime",
+    "aiograph.runtime": "ExecutionInfo RunControl Runtime get_runtime",
     "aiograph.stats": """
         Collector Figures NodeStats OpenTelemetry RunInfo RunStats Statistics SuperstepStats TaskInfo Totals
     """,

@@ -27,6 +27,7 @@ from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs
+from aiograph.runtime import RunControl
 from aiograph.stats import Collector
 from aiograph.store.base import BaseStore
 from aiograph.types import (
@@ -104,6 +105,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         on_conflict: OnConflict | None = None,
         interrupt_before: _options.Names | None = None,
         interrupt_after: _options.Names | None = None,
+        control: RunControl | None = None,
     ) -> Any:
         """Runs the graph to its end and returns its output.
 
@@ -119,6 +121,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
             interrupt_before: Stop before these nodes run, or before any, `"*"`.
             interrupt_after: Stop after these nodes have run, or after any, `"*"`.
+            control: By which the run can be asked to stop between two supersteps.
 
         Returns:
             The values of the output channels, as a dict, or a single value for a graph with one.
@@ -126,6 +129,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         Raises:
             EmptyInputError: There is neither input nor anything to resume.
             GraphRecursionError: The run was not finished within its `recursion_limit`.
+            GraphDrained: The run has stopped as `control` was asked to.
             InvalidUpdateError: A node's update does not fit; the state is as before that superstep.
             ConcurrentUpdateError: Somebody else has written to the thread since this run read it.
             Exception: Whatever a node raised, with a note that names node, step and task.
@@ -145,9 +149,12 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
                 on_conflict=on_conflict,
                 interrupt_before=interrupt_before,
                 interrupt_after=interrupt_after,
+                control=control,
             )
             return [chunk async for chunk in chunks]
-        choices = _options.Choices(durability, on_error, on_conflict, interrupt_before, interrupt_after)
+        choices = _options.Choices(
+            durability, on_error, on_conflict, interrupt_before, interrupt_after, control
+        )
         request = self._request(input, config, choices, context, output_keys)
         run = self._run_to_end(request, None)
         try:
@@ -170,6 +177,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         on_conflict: OnConflict | None = None,
         interrupt_before: _options.Names | None = None,
         interrupt_after: _options.Names | None = None,
+        control: RunControl | None = None,
         subgraphs: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """Runs the graph and yields what it does, as it happens.
@@ -195,6 +203,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
             interrupt_before: Stop before these nodes run, or before any, `"*"`.
             interrupt_after: Stop after these nodes have run, or after any, `"*"`.
+            control: By which the run can be asked to stop between two supersteps.
             subgraphs: Whether to show what graphs inside nodes do as well, at any depth: `(path, payload)` or
                 `(path, mode, payload)`, where the path names the tasks that lead to the graph,
                 `("node:task_id", ...)`, and is empty for this one.
@@ -209,7 +218,9 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         default: StreamMode = "updates" if current_task.get() is None else "values"
         mode = default if stream_mode is None else stream_mode
         modes = _options.stream_modes(mode)
-        choices = _options.Choices(durability, on_error, on_conflict, interrupt_before, interrupt_after)
+        choices = _options.Choices(
+            durability, on_error, on_conflict, interrupt_before, interrupt_after, control
+        )
         request = self._request(input, config, choices, context, output_keys)
         sink = Sink(asyncio.get_running_loop())
         view = View(sink, frozenset(modes), not isinstance(mode, str), () if subgraphs else None)

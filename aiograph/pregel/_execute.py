@@ -233,6 +233,7 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         raise  # the loop is gone, and nothing may be awaited any more
     except Interrupted as asked:
         task.questions = asked.questions
+        run.drained_tasks += asked.is_drained
     except BaseException as error:
         task.error = error
     if task.error is not None and task.node.handler is not None and is_for_handler(task.error):

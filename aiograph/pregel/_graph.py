@@ -213,6 +213,7 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             on_error=_options.on_error(choices.on_error) or options.on_error,
             on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
             stops=self._stops(choices),
+            control=_options.control(choices.control),
             step_timeout=options.step_timeout,
             store=options.store,
             checkpointer=options.checkpointer,

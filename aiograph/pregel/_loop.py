@@ -12,9 +12,9 @@ from aiograph._context import require_task
 from aiograph._interrupt import Interrupted, refused_answers
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
-from aiograph.errors import ErrorCode, GraphRecursionError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._emit import Emitter
+from aiograph.pregel._endings import drained, too_many_steps
 from aiograph.pregel._execute import execute
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._leaving import commands_in
@@ -57,13 +57,21 @@ async def _close(run: Run) -> None:
 
 
 def _result(run: Run) -> Any:
-    """The output; with the questions that have stopped the run, unless they are asked further out."""
+    """The output; with the questions that have stopped the run, unless they are asked further out.
+
+    Raises:
+        Interrupted: The task around this run cannot finish either.
+        GraphDrained: The run was asked to stop, and there is none around it.
+    """
+    is_nested = run.scope.outer is not None
     if run.commands:
         require_task("a nested run").obey(run.commands)
         raise Interrupted(())
-    if run.is_stopped and run.is_inner:
-        require_task("a nested run").stop(run.questions)
+    if run.is_stopped and (run.is_inner or (run.is_drained and is_nested)):
+        require_task("a nested run").stop(run.questions, is_drained=run.is_drained)
         raise Interrupted(run.questions)
+    if run.is_drained:
+        raise drained(run)
     output = read_channels(run.state.values, run.output)
     if not run.questions:
         return output
@@ -92,11 +100,14 @@ async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite])
     plan, state = run.plan, run.state
     while tasks := stages.plan(plan, state, run.remaining):
         if state.step > run.last_step:
-            raise _too_many_steps(run)
+            raise too_many_steps(run)
         if pending:
             await _restore(run, tasks, pending)
             pending = ()
         if _stops_at(run, tasks, run.stops.before):
+            return
+        if run.scope.control is not None and run.scope.control.drain_requested:
+            run.is_stopped = run.is_drained = True
             return
         try:
             await stages.superstep(run, stages, tasks)
@@ -165,6 +176,7 @@ async def _leave(run: Run, tasks: Sequence[Task], commands: Sequence[Command[Any
 async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
     run.questions = [question for task in tasks for question in task.questions]
+    run.is_drained = run.drained_tasks == sum(task.writes is None for task in tasks)
     await _stop_within(run, tasks)
     if run.emitter is not None:
         run.emitter.interrupted(run.questions)
@@ -284,11 +296,3 @@ async def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: Runna
 
 
 STAGES = Stages(due_tasks, _superstep, _execute, _apply, _keep, _show, _close)
-
-
-def _too_many_steps(run: Run) -> GraphRecursionError:
-    return GraphRecursionError(
-        f"graph {run.plan.name!r} did not finish within its recursion_limit of {run.recursion_limit} "
-        f"supersteps (step {run.state.step}): raise the limit in the config, or look for a cycle that "
-        f"never takes its way out [{ErrorCode.GRAPH_RECURSION_LIMIT}]"
-    )

@@ -35,6 +35,7 @@ from aiograph.pregel._start import take_input
 from aiograph.pregel._state import RunState, fresh_state, restored_state
 from aiograph.pregel._stateful import look_up
 from aiograph.pregel._tasks import due_nodes, due_tasks
+from aiograph.runtime import RunControl
 from aiograph.store.base import BaseStore
 from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
@@ -55,6 +56,7 @@ class Request:
     on_conflict: OnConflict
     stops: Stops
     checkpointer: BaseCheckpointSaver | bool | None
+    control: RunControl | None
 
 
 class Opened(NamedTuple):
@@ -265,10 +267,12 @@ def _scope(
 ) -> RunScope:
     run = None if outer is None else outer.run
     context, store, durability = request.context, request.store, request.durability
+    control = request.control
     if run is not None:
         context = run.context if context is None else context
         store = run.store if store is None else store
         durability = run.durability if durability is None else durability
+        control = run.control if control is None else control
     return RunScope(
         loop=asyncio.get_running_loop(),
         config=request.config,
@@ -283,6 +287,7 @@ def _scope(
         graph=graph,
         outer=outer,
         resume=answers,
+        control=control,
         pulse=None if outer is None else outer.pulse,
         collector=None if meter is None else meter.collector,
         nested=place.nested if place.is_inner else None,

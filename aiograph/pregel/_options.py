@@ -9,6 +9,7 @@ from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Stops
+from aiograph.runtime import RunControl
 from aiograph.stats import Collector, Statistics
 from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
@@ -42,6 +43,7 @@ class Choices(NamedTuple):
     on_conflict: OnConflict | None = None
     interrupt_before: Names | None = None
     interrupt_after: Names | None = None
+    control: RunControl | None = None
 
 
 def default_recursion_limit() -> int:
@@ -134,6 +136,17 @@ def stream_modes(mode: StreamMode | Sequence[StreamMode]) -> tuple[StreamMode, .
 def durability(value: Durability | None) -> Durability | None:
     """The value, checked."""
     return None if value is None else one_of("durability", value, _DURABILITIES)
+
+
+def control(value: RunControl | None) -> RunControl | None:
+    """The value, checked.
+
+    Raises:
+        TypeError: It is no control.
+    """
+    if value is not None and not isinstance(value, RunControl):
+        raise TypeError(f"control is a RunControl, not {value!r}")
+    return value
 
 
 def on_error(value: OnError | None) -> OnError | None:

@@ -54,6 +54,10 @@ class Run:
     """Whether it is nested in a run that asks its questions on."""
     is_stopped: bool = False
     """Whether it has stopped before its end, to ask or where it was told to."""
+    is_drained: bool = False
+    """Whether it has stopped for no other reason than that it was asked to."""
+    drained_tasks: int = 0
+    """How many tasks cannot finish as runs nested in them were asked to stop."""
     is_left: bool = False
     """Whether a task commands a graph further out: it is the last superstep."""
     commands: Sequence[Command[Any]] = ()

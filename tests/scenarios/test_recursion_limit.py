@@ -47,6 +47,29 @@ async def test_the_state_is_kept_and_a_resume_has_a_fresh_budget() -> None:
     assert (await graph.ainvoke(None, on_thread(3)))["n"] == 6
 
 
+async def test_the_error_carries_the_config_to_go_on_with() -> None:
+    graph = counter(InMemorySaver())
+    with pytest.raises(GraphRecursionError) as caught:
+        await graph.ainvoke({"n": 0, "goal": 6}, on_thread(3))
+    assert caught.value.config == on_thread(3)
+    assert (await graph.ainvoke(None, caught.value.config))["n"] == 6
+
+
+async def test_the_config_of_a_nested_graphs_error_is_that_of_the_outermost() -> None:
+    child = counter().with_config(recursion_limit=3)
+    graph = StateGraph(State).add_node("sub", child).add_edge(START, "sub").compile(InMemorySaver())
+    with pytest.raises(GraphRecursionError, match="limit of 3") as caught:
+        await graph.ainvoke({"n": 0, "goal": 6}, on_thread(9))
+    assert caught.value.config == on_thread(9)
+    assert (await graph.ainvoke(None, caught.value.config))["n"] == 6
+
+
+async def test_without_a_saver_there_is_nothing_to_go_on_with() -> None:
+    with pytest.raises(GraphRecursionError) as caught:
+        await counter().ainvoke({"n": 0, "goal": 6}, {"recursion_limit": 3})
+    assert caught.value.config is None
+
+
 async def test_new_input_on_a_thread_has_a_fresh_budget() -> None:
     graph = counter(InMemorySaver())
     for _ in range(3):

@@ -257,7 +257,7 @@ class Journal:
         await self._backlog.flush()
 
     async def withdraw(self, tasks: Sequence[Task]) -> None:
-        """Takes back the stored writes of tasks that contradict each other.
+        """Takes back the stored writes of tasks that contradict each other; what they were answered stays.
 
         Raises:
             CheckpointError: They could not be taken back.
@@ -267,7 +267,10 @@ class Journal:
             self._held = {task: writes for task, writes in self._held.items() if task not in recorded}
         elif recorded:
             self._hand_over(_Withdrawal(self.config, recorded))
-            await self._backlog.flush()
+        for task in tasks:
+            if task.recorded and task.answers:
+                self.record_answers(task)
+        await self._backlog.flush()
 
     async def close(self) -> None:
         """Writes what is left. Must be awaited to its end, however the run ended.

@@ -154,12 +154,25 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
     await stages.execute(run, tasks)
-    for task in tasks:
+    while _have_finished(tasks):
+        if run.is_left and (commands := commands_in(tasks)):
+            return await _leave(run, tasks, commands)
+        outdated = await stages.apply(run, tasks)
+        if not outdated:
+            return await _conclude(run, stages, tasks)
+        await _forget(run, outdated)
+        await stages.execute(run, tasks)
+    await _stop_to_ask(run, tasks)
+
+
+def _have_finished(tasks: Sequence[Task]) -> bool:
+    for task in tasks:  # noqa: SIM110  # a generator would be a part of what a superstep costs
         if task.writes is None:
-            return await _stop_to_ask(run, tasks)
-    if run.is_left and (commands := commands_in(tasks)):
-        return await _leave(run, tasks, commands)
-    await stages.apply(run, tasks)
+            return False
+    return True
+
+
+async def _conclude(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     run.state.step += 1
     parent = await stages.keep(run, "loop", tasks)
     if run.emitter is not None:
@@ -235,23 +248,24 @@ def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
             run.emitter.finished(task)
 
 
-async def _apply(run: Run, tasks: Sequence[Task]) -> None:
+async def _apply(run: Run, tasks: Sequence[Task]) -> Sequence[Task]:
     """Applies the writes of all tasks.
 
-    Writes that are left from an earlier attempt may contradict others, if that attempt was broken off
-    before they could be taken back, or if the graph has been changed since. Then those tasks run again.
+    Writes that are left from an earlier attempt may contradict others: if that attempt was broken off before
+    they could be taken back, if a question was asked beside them, or if the graph has been changed since.
+
+    Returns:
+        If so, the tasks that made them: they have to run again before anything can be applied.
     """
-    while True:
-        try:
-            apply_writes(run.plan, run.state, tasks)
-            return
-        except ConflictingWrites as conflict:
-            outdated = [task for task in conflict.tasks if task.cached]
-            if not outdated:
-                await _keep_the_innocent(run, tasks, conflict)
-                raise conflict.error from conflict.error.__cause__
-        await _forget(run, outdated)
-        await _execute(run, tasks)
+    try:
+        apply_writes(run.plan, run.state, tasks)
+    except ConflictingWrites as conflict:
+        outdated = [task for task in conflict.tasks if task.cached]
+        if not outdated:
+            await _keep_the_innocent(run, tasks, conflict)
+            raise conflict.error from conflict.error.__cause__
+        return outdated
+    return ()
 
 
 async def _forget(run: Run, outdated: Sequence[Task]) -> None:

@@ -127,7 +127,10 @@ def restore_questions(
     answered = {task_id: value for task_id, channel, value in pending if channel == RESUME}
     renewed = []
     for task in tasks:
-        if task.writes is not None or (task.id not in asked and task.id not in answered):
+        if task.id not in asked and task.id not in answered:
+            continue
+        if task.writes is not None:
+            task.answers = answered.get(task.id, {})  # should it have to run again
             continue
         questions: Sequence[Interrupt] = asked.get(task.id, ())
         new = {question.id: answers[question.id] for question in questions if question.id in answers}

@@ -12,7 +12,8 @@ class Stages(NamedTuple):
     superstep: Callable[..., Awaitable[None]]
     """The four stages below."""
     execute: Callable[..., Awaitable[None]]
-    apply: Callable[..., Awaitable[None]]
+    apply: Callable[..., Awaitable[Any]]
+    """Tells which tasks have to run again before that can be done."""
     keep: Callable[..., Awaitable[Any]]
     """Hands a checkpoint to the journal."""
     show: Callable[..., Awaitable[None]]

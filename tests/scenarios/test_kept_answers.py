@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite import SqliteSaver
-from aiograph.errors import CheckpointError, UnknownInterruptError
+from aiograph.errors import CheckpointError, InvalidUpdateError, UnknownInterruptError
+from aiograph.graph import START, StateGraph
 from aiograph.testing.faults import FaultySaver, fail_at
 from aiograph.types import Command, Durability, interrupt
 from tests.scenarios.test_interrupts import THREAD, Runs, asked, one_node, side_by_side
@@ -135,3 +136,35 @@ async def test_a_past_may_be_answered_in_part() -> None:
         await graph.ainvoke(Command(resume={old["b 0"]: "y"}), THREAD)
     output: Any = await graph.ainvoke(Command(resume={new["b 0"]: "y"}), THREAD)
     assert output == {"log": ["a: other", "b: y", "c"]}
+
+
+class Choice(TypedDict, total=False):
+    chosen: str
+
+
+async def test_answers_of_tasks_that_contradict_each_other_are_not_lost() -> None:
+    """The first has finished beside the question of the second; it runs again, with its answer."""
+    asked_again: list[str] = []
+
+    def asking(name: str) -> Any:
+        async def ask(state: Choice) -> Choice:
+            asked_again.append(name)
+            return {"chosen": interrupt(name)}
+
+        return ask
+
+    graph = (
+        StateGraph(Choice)
+        .add_node("a", asking("a"))
+        .add_node("b", asking("b"))
+        .add_edge(START, "a")
+        .add_edge(START, "b")
+        .compile(InMemorySaver())
+    )
+    first, second = (await graph.ainvoke({}, THREAD))["__interrupt__"]
+    await graph.ainvoke(Command(resume={first.id: "left"}), THREAD)
+    for input in (Command(resume={second.id: "right"}), None):
+        with pytest.raises(InvalidUpdateError, match="'chosen'"):
+            await graph.ainvoke(input, THREAD)
+        assert (await graph.aget_state(THREAD)).interrupts == ()
+    assert asked_again == ["a", "b", "a", "b", "a", "a", "b"]

@@ -163,7 +163,8 @@ async def test_answers_of_tasks_that_contradict_each_other_are_not_lost() -> Non
     )
     first, second = (await graph.ainvoke({}, THREAD))["__interrupt__"]
     await graph.ainvoke(Command(resume={first.id: "left"}), THREAD)
-    for input in (Command(resume={second.id: "right"}), None):
+    inputs: list[Any] = [Command(resume={second.id: "right"}), None]
+    for input in inputs:
         with pytest.raises(InvalidUpdateError, match="'chosen'"):
             await graph.ainvoke(input, THREAD)
         assert (await graph.aget_state(THREAD)).interrupts == ()

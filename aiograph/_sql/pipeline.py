@@ -6,26 +6,29 @@ row divides by zero, which undoes everything, and is told from other errors by t
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
-from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, Error
+from psycopg import AsyncConnection, AsyncPipeline, AsyncRawCursor, Error
 from psycopg.rows import tuple_row
 
 from aiograph._sql.session import SHARE, Change, Guard, Query, Row
 from aiograph._sql.sqlstate import DIVISION_BY_ZERO
 
 Connection: TypeAlias = AsyncConnection[Any]
-Cursor: TypeAlias = AsyncCursor[Row]
+Cursor: TypeAlias = AsyncRawCursor[Row]
 
 
 class Statement(NamedTuple):
     """A statement as PostgreSQL wants it."""
 
     sql: bytes
+    """Parameters are numbered: `$1`."""
     rows: Sequence[Sequence[Any]]
     """At least one."""
     refusal: Callable[[], Exception] | None = None
@@ -50,7 +53,9 @@ def _statement(change: Change | Guard) -> Statement:
 
 @lru_cache(maxsize=512)
 def _translated(sql: str) -> bytes:
-    return sql.replace("?", "%s").replace(SHARE, "FOR SHARE").encode()
+    numbers = count(1)
+    numbered = re.sub(r"\?(\d*)", lambda found: f"${found[1] or next(numbers)}", sql)
+    return numbered.replace(SHARE, "FOR SHARE").encode()
 
 
 @lru_cache(maxsize=64)
@@ -84,9 +89,14 @@ async def run(connection: Connection, statements: Sequence[Statement]) -> list[C
     return cursors
 
 
+def new_cursor(connection: Connection) -> Cursor:
+    """What executes a `Statement` on a connection."""
+    return AsyncRawCursor(connection, row_factory=tuple_row)
+
+
 async def _send(connection: Connection, statements: Sequence[Statement], cursors: list[Cursor]) -> None:
     for statement in statements:
-        cursor = connection.cursor(row_factory=tuple_row)
+        cursor = new_cursor(connection)
         cursors.append(cursor)
         if len(statement.rows) == 1:
             await cursor.execute(statement.sql, statement.rows[0], binary=True)

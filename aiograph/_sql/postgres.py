@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from aiograph._sql.dispatch import Dispatcher, Limits, Request
 from aiograph._sql.migrate import POSTGRES, Component, is_current, migrate
-from aiograph._sql.pipeline import Connection, Statement, statement_of, statements_of
+from aiograph._sql.pipeline import Connection, Statement, new_cursor, statement_of, statements_of
 from aiograph._sql.session import Change, Counters, Guard, Plan, Query, Row
 from aiograph._sql.supply import ConnectionSupply, PoolOptions, PoolSupply, Supply, name_of
 from aiograph.bridge import at_home, bridge_loop
@@ -174,7 +174,7 @@ async def _follow(connection: Connection, plan: Plan[T]) -> T:
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         statement = statement_of(query)
-        cursor = await connection.execute(statement.sql, statement.rows[0] or None)
+        cursor = await new_cursor(connection).execute(statement.sql, statement.rows[0] or None)
         rows = await cursor.fetchall() if cursor.description else []
 
 

@@ -1,12 +1,14 @@
 """What a database can be asked for, whichever database it is.
 
-Statements are values, and their text is the same for every database: `?` stands for a parameter, and neither
-`?` nor `%` may occur otherwise. A session carries them out, from any thread and any event loop.
+Statements are values, and their text is the same for every database: `?` stands for the next parameter, or
+`?1` for the first one, `?2` for the second and so on, as often as a statement needs them. A statement does
+either, and `?` may not occur otherwise. A session carries them out, from any thread and any event loop.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from uuid import UUID
 
 T = TypeVar("T")
 
@@ -58,7 +60,7 @@ class Counters:
     rows_written: int = 0
     """Rows of parameters bound to changes and guards."""
     bytes_written: int = 0
-    """Their size: the length of text and bytes, 8 for a number."""
+    """Their size: the length of text and bytes, 16 for a UUID, 8 for a number."""
     seconds: float = 0.0
     """Spent by the database and on the way there, added up over connections."""
     retries: int = 0
@@ -70,11 +72,14 @@ class Counters:
 def size_of(rows: Iterable[Sequence[Any]]) -> int:
     """Bytes in rows of parameters, about."""
     return sum(
-        len(value) if isinstance(value, bytes | str) else 8
+        len(value) if isinstance(value, bytes | str) else _SIZES.get(type(value), 8)
         for row in rows
         for value in row
         if value is not None
     )
+
+
+_SIZES = {UUID: 16}
 
 
 class Session(Protocol):

@@ -6,10 +6,8 @@ cannot be asked, the connection is cut.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
-from itertools import count
 from typing import NamedTuple
 
 from psycopg import AsyncConnection, Error
@@ -92,7 +90,7 @@ class Watch:
         """What the server does, after it was told to give up what has waited for a lock for too long."""
         question = {
             "pid": self._connection.info.backend_pid,
-            "texts": [_as_sent(statement.sql)[:_COMPARED] for statement in self._statements],
+            "texts": [statement.sql.decode()[:_COMPARED] for statement in self._statements],
             "compared": _COMPARED,
             "silence": self._silence,
         }
@@ -123,9 +121,3 @@ async def _connect_beside(connection: Connection) -> Connection | None:
             return await AsyncConnection.connect(address, autocommit=True, prepare_threshold=None)
     except (Error, TimeoutError):
         return None
-
-
-def _as_sent(sql: bytes) -> str:
-    """A statement's text as the server knows it: parameters are numbered."""
-    numbers = count(1)
-    return re.sub("%s", lambda _: f"${next(numbers)}", sql.decode())

@@ -6,7 +6,8 @@ from typing import Any, TypedDict
 
 import psycopg
 
-from aiograph._sql.session import Change
+from aiograph._sql.pipeline import new_cursor, statements_of
+from aiograph._sql.session import Change, Guard
 from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
 from bench._case import Case, Setup, Work
 from bench._packages import OURS, Package
@@ -23,7 +24,7 @@ CHECKPOINTS = SUPERSTEPS + 1
 GROUP = 32
 """Checkpoints that share a transaction, which is what aiograph puts together at most."""
 
-Superstep = Sequence[tuple[str, list[Any]]]
+Superstep = Sequence[tuple[bytes, Sequence[Sequence[Any]]]]
 """Statements with their rows."""
 
 
@@ -93,7 +94,7 @@ async def send(connection: Any, left: list[Sequence[Superstep]]) -> None:
         group = left.pop(0)
         async with connection.pipeline():
             for sql, rows in (statement for superstep in group for statement in superstep):
-                await connection.cursor().executemany(sql, rows)
+                await new_cursor(connection).executemany(sql, rows)
 
 
 async def rehearsed(conninfo: str, runs: int) -> list[Superstep]:
@@ -105,12 +106,12 @@ async def rehearsed(conninfo: str, runs: int) -> list[Superstep]:
         write: Callable[..., Awaitable[None]] = session.write
 
         async def recorded(changes: Any, *rest: Any) -> None:
-            inserts = [
-                (change.sql.replace("?", "%s"), list(change.rows))
+            inserts: list[Change | Guard] = [
+                change
                 for change in changes
                 if isinstance(change, Change) and change.sql.lstrip().startswith("INSERT")
             ]
-            sent.append(inserts)
+            sent.append([(each.sql, each.rows) for each in statements_of(inserts)])
             await write(changes, *rest)
 
         session.write = recorded  # type: ignore[assignment, method-assign]  # to listen in

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiograph.checkpoint._filter_sql import conditions
+from aiograph.checkpoint._relational._ids import as_bytes, as_uuid
 from aiograph.checkpoint.serde._filter import Filter
 
 Condition = tuple[str, list[Any]]
@@ -18,6 +19,10 @@ class Dialect(NamedTuple):
     query `{sources}`, which yields `(thread_id, refs)`, lead to."""
     nothing: str
     """No bytes."""
+    compact: Callable[[str], Any]
+    """What is bound for an id, in few bytes."""
+    id_text: str
+    """The text of an id that was bound so, as the parameter `{}`."""
     run_id: str
     """The entry `run_id` of metadata, as text."""
     conditions: Callable[[Filter], list[Condition]]
@@ -70,6 +75,8 @@ def _by_function(filter: Filter) -> list[Condition]:
 SQLITE = Dialect(
     reach=_SQLITE_REACH,
     nothing="x''",
+    compact=as_bytes,
+    id_text="aiograph_id({})",
     run_id="(CASE WHEN json_valid(metadata) THEN CAST(json_extract(metadata, '$.run_id') AS TEXT) END)",
     conditions=_by_function,
     lock_shared=None,  # there is one writer at a time
@@ -80,9 +87,11 @@ SQLITE = Dialect(
 POSTGRES = Dialect(
     reach=_POSTGRES_REACH,
     nothing="''::bytea",
+    compact=as_uuid,
+    id_text="CAST({} AS text)",
     run_id="(metadata ->> 'run_id')",
     conditions=conditions,
-    lock_shared="SELECT pg_advisory_xact_lock_shared(hashtextextended(?, 0))",
+    lock_shared="SELECT pg_advisory_xact_lock_shared(hashtextextended(id(?1), 0))",
     lock=(
         "SELECT 1 FROM checkpoint_heads WHERE thread_id = ? ORDER BY checkpoint_ns FOR UPDATE",
         # what is done under the lock is not worth compiling either

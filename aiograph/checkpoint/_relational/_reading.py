@@ -241,18 +241,23 @@ class _Page:
         pending = [
             write
             for each in sorted(writes, key=lambda each: (each[6], each[4], each[7]))
-            for write in self._writes(sealer, key, each)
+            for write in self._writes(sealer, key, each, list(skeleton.channel_versions))
         ]
         return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, fetched.size)
 
-    def _writes(self, sealer: Sealer, key: Key, row: Row) -> Sequence[tuple[str, str, Cell]]:
-        """What stands in a row: one write, or without a channel several."""
+    def _writes(
+        self, sealer: Sealer, key: Key, row: Row, names: Sequence[str]
+    ) -> Sequence[tuple[str, str, Cell]]:
+        """What stands in a row: one write, or without a channel several, to channels named or numbered."""
         task_id, channel, position = row[4], row[5], str(row[7])
         stored = (row[8], bytes(row[9]), bytes(row[10]))
 
         def opened(stored: Any) -> Sequence[tuple[str, Cell]]:
             cell = sealer.open(stored, *key[1:], task_id, position, channel)
-            return [(channel, cell)] if channel else unpack_entries(cell)
+            if channel:
+                return [(channel, cell)]
+            entries = unpack_entries(cell)
+            return [(names[name] if isinstance(name, int) else name, each) for name, each in entries]
 
         about = f"task {task_id!r}, " + (f"channel {channel!r}" if channel else "its writes")
         return [(task_id, name, cell) for name, cell in reading(key, about, opened, stored)]

@@ -110,9 +110,15 @@ class SqlSaver(EncodingSaver):
         if commit.writes and parent_id is not None:
             cells.update(pair for task in commit.writes for pair in task.cells.items())
             parent = Key(thread_id, namespace, parent_id)
-            changes.append(statements.insert_writes(sealer, parent, commit.writes, whole=True))
+            names = checkpoint.parent_channels
+            insertion = statements.insert_writes(
+                self.dialect, sealer, parent, commit.writes, whole=True, channels=names
+            )
+            changes.append(insertion)
         changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)
-        changes.append(statements.insert_checkpoint(sealer, key, parent_id, checkpoint, commit.metadata))
+        changes.append(
+            statements.insert_checkpoint(self.dialect, sealer, key, parent_id, checkpoint, commit.metadata)
+        )
         await self._session.write(changes, key, key[:2])
         self._tally.put()
         if self._cache and commit.step is not None:
@@ -123,7 +129,9 @@ class SqlSaver(EncodingSaver):
         if commit.step is None:
             return [statements.push_head(key, lineage)]
         refusal = partial(overtaken, key)
-        admission: statements.Statements = [statements.take_head(key[:2], lineage, commit.step, refusal)]
+        admission: statements.Statements = [
+            statements.take_head(self.dialect, key[:2], lineage, commit.step, refusal)
+        ]
         if commit.required_parent is not None:
             admission.append(statements.has_checkpoint(Key(*key[:2], commit.required_parent), refusal))
         return admission
@@ -132,7 +140,9 @@ class SqlSaver(EncodingSaver):
         thread_id, namespace, _ = thread_of(config)
         sealer = await self._sealer(thread_id, hold.memory.lineage)
         refusal = partial(overtaken, Key(thread_id, namespace, str(hold.newest)))
-        guard = statements.take_head((thread_id, namespace), sealer.lineage, hold.claim(), refusal)
+        guard = statements.take_head(
+            self.dialect, (thread_id, namespace), sealer.lineage, hold.claim(), refusal
+        )
         await self._session.write([guard], place_text(thread_id, namespace), (thread_id, namespace))
 
     async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
@@ -141,7 +151,7 @@ class SqlSaver(EncodingSaver):
         changes = [
             *_ownership(key, hold),
             *statements.insert_cells(self.dialect, sealer, key.thread_id, cells),
-            statements.insert_writes(sealer, key, writes, whole=hold is not None),
+            statements.insert_writes(self.dialect, sealer, key, writes, whole=hold is not None),
         ]
         await self._session.write(changes, key, key[:2])
 

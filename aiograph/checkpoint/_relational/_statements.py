@@ -1,11 +1,13 @@
 """What a saver changes in its tables, as values."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiograph._sql.session import Change, Guard
 from aiograph.checkpoint._hold import Head, Step, new_epoch
 from aiograph.checkpoint._relational._dialect import Dialect
+from aiograph.checkpoint._relational._ids import told
 from aiograph.checkpoint._relational._sealing import Sealer
 from aiograph.checkpoint.serde._cells import Cells, pack_entries
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, EncodedWrite, EncodedWrites, Key
@@ -25,9 +27,17 @@ RETURNING 1
 """
 
 _TAKE_HEAD = """
-UPDATE checkpoint_heads SET checkpoint_id = ?, epoch = ?
-WHERE thread_id = ? AND checkpoint_ns = ?
-    AND (epoch = ? AND checkpoint_id = ? OR epoch = ? AND checkpoint_id = ?)
+UPDATE checkpoint_heads SET checkpoint_id = id(?3), epoch = ?4
+WHERE thread_id = id(?1) AND checkpoint_ns = ?2
+    AND (checkpoint_id = id(?5) AND epoch = ?6 OR checkpoint_id = id(?3) AND epoch = ?4)
+RETURNING 1
+"""
+
+# Who finds its own epoch there has put the checkpoint there as well. A write that was sent twice, as its
+# connection was lost, may arrive for the second time when others have followed: they are newer.
+_MOVE_HEAD = """
+UPDATE checkpoint_heads SET checkpoint_id = id(?3)
+WHERE thread_id = id(?1) AND checkpoint_ns = ?2 AND epoch = ?4 AND checkpoint_id <= id(?3)
 RETURNING 1
 """
 
@@ -48,13 +58,15 @@ SELECT 1 FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoi
 """
 
 
-def take_head(line: tuple[str, str], lineage: str, step: Step, refusal: Refusal) -> Guard:
+def take_head(dialect: Dialect, line: tuple[str, str], lineage: str, step: Step, refusal: Refusal) -> Guard:
     """Takes the head of a namespace, if it is as the step expects it."""
-    after = _row(step.after)
     if step.before is None:
-        return Guard(_TAKE_NEW_HEAD, (*line, *after, lineage), refusal)
-    before = _row(step.before)
-    return Guard(_TAKE_HEAD, (*after, *line, *before[::-1], *after[::-1]), refusal)
+        return Guard(_TAKE_NEW_HEAD, (*line, *_row(step.after), lineage), refusal)
+    thread_id, namespace = line
+    wanted = (dialect.compact(thread_id), namespace, *_compact_row(dialect, step.after))
+    if step.before.epoch == step.after.epoch:
+        return Guard(told(_MOVE_HEAD, dialect.id_text), wanted, refusal)
+    return Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, *_compact_row(dialect, step.before)), refusal)
 
 
 def push_head(key: Key, lineage: str) -> Change:
@@ -76,24 +88,31 @@ def _row(head: Head) -> tuple[str, int]:
     return head.checkpoint_id or "", head.epoch
 
 
+def _compact_row(dialect: Dialect, head: Head) -> tuple[Any, int]:
+    return dialect.compact(head.checkpoint_id or ""), head.epoch
+
+
 # -- checkpoints and writes
 
 _INSERT_CHECKPOINT = """
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, created_at,
     type, refs, checkpoint, metadata)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+VALUES (id(?1), ?2, id(?3), id(?4), ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING
 """
 
-_INSERT_BLOB = """
-INSERT INTO checkpoint_blobs (thread_id, address, type, refs, blob) VALUES (?, ?, ?, ?, ?)
+_INSERT_BLOBS = """
+INSERT INTO checkpoint_blobs (thread_id, address, type, refs, blob) VALUES {rows}
 ON CONFLICT DO NOTHING
 """
+
+_BLOBS_AT_ONCE = 16
+"""Cells that one statement inserts, at most: databases prepare one for each number of them."""
 
 # A position below 0 belongs to a channel whose writes replace each other.
 _INSERT_WRITE = """
 INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel,
     type, refs, blob)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (id(?1), ?2, id(?3), id(?4), ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE SET
     task_path = excluded.task_path, channel = excluded.channel,
     type = excluded.type, refs = excluded.refs, blob = excluded.blob
@@ -107,54 +126,101 @@ WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ? AND task_id = ?
 
 
 def insert_checkpoint(
-    sealer: Sealer, key: Key, parent_id: str | None, checkpoint: EncodedCheckpoint, metadata: bytes
+    dialect: Dialect,
+    sealer: Sealer,
+    key: Key,
+    parent_id: str | None,
+    checkpoint: EncodedCheckpoint,
+    metadata: bytes,
 ) -> Change:
     """Stores a checkpoint, unless it is there."""
     assert checkpoint.document is not None
+    parent = None if parent_id is None else dialect.compact(parent_id)
     stored = sealer.close(checkpoint.document, *key[1:])
-    return Change(_INSERT_CHECKPOINT, [(*key, parent_id, checkpoint.created_at, *stored, metadata.decode())])
+    row = (*_compact_key(dialect, key), parent, checkpoint.created_at, *stored, metadata.decode())
+    return Change(told(_INSERT_CHECKPOINT, dialect.id_text), [row])
+
+
+def _compact_key(dialect: Dialect, key: Key) -> tuple[Any, str, Any]:
+    return dialect.compact(key.thread_id), key.namespace, dialect.compact(key.checkpoint_id)
 
 
 def insert_cells(dialect: Dialect, sealer: Sealer, thread_id: str, cells: Cells) -> Statements:
     """Stores cells, where they are not there. A clean-up must not take them for left over meanwhile."""
     if not cells:
         return []
-    rows = [(thread_id, address, *sealer.close(cell)) for address, cell in sorted(cells.items())]
-    lock = [] if dialect.lock_shared is None else [Change(dialect.lock_shared, [(thread_id,)])]
-    return [*lock, Change(_INSERT_BLOB, rows)]
+    rows = [(address, *sealer.close(cell)) for address, cell in sorted(cells.items())]
+    thread = dialect.compact(thread_id)
+    lock = (
+        []
+        if dialect.lock_shared is None
+        else [Change(told(dialect.lock_shared, dialect.id_text), [(thread,)])]
+    )
+    return [*lock, *_insert_blobs(dialect, thread, rows)]
 
 
-def insert_writes(sealer: Sealer, key: Key, tasks: Iterable[EncodedWrites], *, whole: bool) -> Change:
+def _insert_blobs(dialect: Dialect, thread: Any, rows: Sequence[Sequence[Any]]) -> Statements:
+    """Rows of blobs in few statements, each of which is told once which thread they belong to."""
+    groups = [rows[start : start + _BLOBS_AT_ONCE] for start in range(0, len(rows), _BLOBS_AT_ONCE)]
+    parameters = [(thread, *(value for row in group for value in row)) for group in groups]
+    rest = len(rows) % _BLOBS_AT_ONCE
+    full = len(groups) - bool(rest)
+    changes = ((_BLOBS_AT_ONCE, parameters[:full]), (rest, parameters[full:]))
+    return [Change(told(_blobs(count), dialect.id_text), bound) for count, bound in changes if bound]
+
+
+@lru_cache(maxsize=_BLOBS_AT_ONCE)
+def _blobs(count: int) -> str:
+    """The statement that inserts so many blobs; the thread is its first parameter."""
+    numbers = range(2, 2 + 4 * count, 4)
+    rows = (f"(id(?1), ?{n}, ?{n + 1}, ?{n + 2}, ?{n + 3})" for n in numbers)
+    return _INSERT_BLOBS.format(rows=", ".join(rows))
+
+
+def insert_writes(
+    dialect: Dialect,
+    sealer: Sealer,
+    key: Key,
+    tasks: Iterable[EncodedWrites],
+    *,
+    whole: bool,
+    channels: Sequence[str] = (),
+) -> Change:
     """Stores the writes of tasks beside a checkpoint.
 
     Args:
+        dialect: The database's.
         sealer: Closes them.
         key: The checkpoint.
         tasks: The writes.
         whole: Whether these are all the ordinary writes of their tasks: then they share a row.
+        channels: The channels of the checkpoint, in order, if they are known. In a shared row they are told
+            by their places.
     """
+    place_of = dict(zip(channels, range(len(channels)), strict=True))
     rows = [
         (
-            *key,
-            task.task_id,
+            *_compact_key(dialect, key),
+            dialect.compact(task.task_id),
             position,
             task.task_path,
             channel,
             *sealer.close(cell, *key[1:], task.task_id, str(position), channel),
         )
         for task in tasks
-        for position, channel, cell in (_together(task.writes) if whole else task.writes)
+        for position, channel, cell in (_together(task.writes, place_of) if whole else task.writes)
     ]
-    return Change(_INSERT_WRITE, rows)
+    return Change(told(_INSERT_WRITE, dialect.id_text), rows)
 
 
-def _together(writes: Sequence[EncodedWrite]) -> Sequence[EncodedWrite]:
-    """The same writes in one, if there are several ordinary ones; see `separate`."""
+def _together(writes: Sequence[EncodedWrite], place_of: Mapping[str, int]) -> Sequence[EncodedWrite]:
+    """The same writes in one, if there are several ordinary ones; see `unpack_entries`."""
     ordinary = [write for write in writes if write.position >= 0]
     if len(ordinary) < 2:
         return writes
     special = [write for write in writes if write.position < 0]
-    return [EncodedWrite(0, "", pack_entries([(write.channel, write.cell) for write in ordinary])), *special]
+    entries = [(place_of.get(write.channel, write.channel), write.cell) for write in ordinary]
+    return [EncodedWrite(0, "", pack_entries(entries)), *special]
 
 
 def delete_writes(key: Key, task_ids: Sequence[str]) -> Change:

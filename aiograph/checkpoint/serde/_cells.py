@@ -3,7 +3,7 @@
 A cell is what a serializer makes of a value, or a node that puts other cells together. Whoever refers to a
 cell names it by its address, which is made of its content: what is equal is stored once, whoever wrote it.
 A long list becomes a row of segments, and a large dict one of smaller dicts. The references to them form a
-tree whose nodes end where the address of a child says so. So an item that is appended or changed leads to a
+tree whose nodes end where the address of a leaf says so. So an item that is appended or changed leads to a
 new segment and new nodes above it, and to nothing else. So does one that is inserted or removed, if the items
 are large enough to have segments of their own; smaller ones share them by the dozen, and those that follow
 move to other segments, which are stored again. (The same idea is known as prolly trees, from the database
@@ -31,7 +31,15 @@ from aiograph.checkpoint.serde._seal import ADDRESS_BYTES
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.errors import CheckpointDeserializationError
 
-_SHORT_TAGS: Mapping[str, int] = {"msgpack": 0, "msgpack-rich": 1, "null": 2, "bytes": 3, "@": 4}
+_SHORT_TAGS: Mapping[str, int] = {
+    "msgpack": 0,
+    "msgpack-rich": 1,
+    "null": 2,
+    "bytes": 3,
+    "@": 4,
+    "l+": 5,
+    "d+": 6,
+}
 """How frequent tags are written where cells stand side by side."""
 
 _LONG_TAGS = {short: tag for tag, short in _SHORT_TAGS.items()}
@@ -79,15 +87,15 @@ def reach(roots: Iterable[Cell], cells: Cells) -> set[bytes]:
 # -- cells side by side
 
 
-def pack_entries(entries: Iterable[tuple[str, Cell]]) -> Cell:
-    """Named cells, of which some may have the same name, as one."""
+def pack_entries(entries: Iterable[tuple[str | int, Cell]]) -> Cell:
+    """Named or numbered cells, of which some may have the same name, as one."""
     names, cells = zip(*entries, strict=True)
     data, refs = packed(cells)
     return Cell("n", msgpack.packb([names, data]), refs)
 
 
-def unpack_entries(cell: Cell) -> list[tuple[str, Cell]]:
-    """The named cells of `pack_entries`.
+def unpack_entries(cell: Cell) -> list[tuple[str | int, Cell]]:
+    """The cells of `pack_entries`.
 
     Raises:
         CheckpointDeserializationError: It is something else.
@@ -163,8 +171,7 @@ class CellReader:
 
     def mapping(self, cell: Cell) -> dict[Any, Cell]:
         """The entries of a dict, as cells."""
-        while cell.tag == "@":
-            cell = self._at(cell.refs)
+        cell = self._followed(cell)
         if cell.tag == "m":
             keys, *values = _unpacked(cell)
             return dict(zip(self._value(keys), values, strict=True))
@@ -177,8 +184,14 @@ class CellReader:
 
     def record(self, cell: Cell) -> list[Cell]:
         """The items of a list, as cells."""
+        cell = self._followed(cell)
         _expect(cell, "l")
         return _unpacked(cell)
+
+    def _followed(self, cell: Cell) -> Cell:
+        while cell.tag == "@":
+            cell = self._at(cell.refs)
+        return cell
 
     def _value(self, cell: Cell) -> Any:
         build = self._nodes.get(cell.tag)

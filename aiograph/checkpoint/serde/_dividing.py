@@ -17,6 +17,9 @@ T = TypeVar("T")
 INLINE = 256
 """Bytes up to which a cell stands where it is needed, instead of being referred to."""
 
+_SHARED_FROM = 48
+"""Bytes from which something that many checkpoints have in common is referred to."""
+
 _ENTRY_LIMIT = 512
 """Bytes of a dict from which it is divided. A value of that size in there has a cell of its own: it is likely
 to be the value of a channel, or a list whose parts are."""
@@ -31,9 +34,10 @@ _SEGMENT = 256
 _BLOCK = 64
 """Items whose segments have the same length."""
 
-_NEIGHBOURHOOD = 3
-"""A node ends at a child whose address is the smallest of so many children before and after it: about every
-seventh. Whether it is, nothing further away can change."""
+_NEIGHBOURHOOD = 2
+"""A node ends at a child whose rank is the smallest of so many children before and after it: about every
+fifth. Whether it is, nothing further away can change. Of the numbers from 1 to 4, this one and 1 write the
+fewest bytes when one of a thousand children changes, and this one needs half the nodes."""
 
 _FANOUT_LIMIT = 64
 """Children of a node, whatever their addresses are."""
@@ -130,6 +134,14 @@ class CellWriter:
         """The cell of a list whose items are encoded already."""
         return Cell("l", *packed(parts))
 
+    def shared(self, parts: Sequence[Root]) -> Root:
+        """A list that many checkpoints have in common, of items that are encoded already."""
+        self._start()
+        cell = self.record([part.cell for part in parts])
+        if len(cell.data) > _SHARED_FROM:
+            cell = Cell("@", b"", self._put(cell))
+        return Root(cell, frozenset(self._sizes).union(*(part.reach for part in parts)))
+
     def placed(self, cell: Cell) -> Cell:
         """The cell itself if it is small, else one that refers to it."""
         if len(cell.data) + len(cell.refs) <= INLINE:
@@ -224,17 +236,30 @@ class CellWriter:
         """The tree over some cells; a single one needs none."""
         return cells[0] if len(cells) == 1 else self._tree(tag, [self._put(cell) for cell in cells])
 
-    def _tree(self, tag: str, children: Sequence[bytes]) -> Cell:
+    def _tree(self, tag: str, addresses: Sequence[bytes]) -> Cell:
         """The root of the tree over two or more cells, given by their addresses."""
+        children = [_Child(address, address) for address in addresses]
         while True:
             groups = list(_groups(children))
-            nodes = [Cell(tag, b"", b"".join(group)) for group in groups]
             if len(groups) == 1:
-                return nodes[0]
+                return _node(tag, children)
             children = [
-                group[0] if len(group) == 1 else self._put(node)
-                for group, node in zip(groups, nodes, strict=True)
+                group[0] if len(group) == 1 else _Child(self._put(_node(tag, group)), group[-1].rank)
+                for group in groups
             ]
+
+
+class _Child(NamedTuple):
+    """What a node refers to."""
+
+    address: bytes
+    rank: bytes
+    """The address of the last cell below it that is no node. So most changes leave it, and with it where the
+    nodes above end, as they are."""
+
+
+def _node(tag: str, children: Sequence[_Child]) -> Cell:
+    return Cell(tag, b"", b"".join(child.address for child in children))
 
 
 class _Items(NamedTuple):
@@ -258,11 +283,13 @@ def _segment_length(count: int, size: int) -> int:
     return 1 << wanted.bit_length() if wanted else 1
 
 
-def _groups(children: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _groups(children: Sequence[_Child]) -> Iterator[Sequence[_Child]]:
+    """The children that share a node, those of one node after those of another."""
     start = 0
-    for place, address in enumerate(children, 1):
-        around = children[max(0, place - 1 - _NEIGHBOURHOOD) : place + _NEIGHBOURHOOD]
-        ends = address == min(around) or place - start == _FANOUT_LIMIT
+    ranks = [child.rank for child in children]
+    for place, rank in enumerate(ranks, 1):
+        around = ranks[max(0, place - 1 - _NEIGHBOURHOOD) : place + _NEIGHBOURHOOD]
+        ends = rank == min(around) or place - start == _FANOUT_LIMIT
         if ends and place - start > 1:
             yield children[start:place]
             start = place

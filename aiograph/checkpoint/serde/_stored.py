@@ -75,6 +75,8 @@ class EncodedCheckpoint(NamedTuple):
     """That of the thread, if it is known."""
     reached: Set[bytes]
     """Addresses of all cells that it leads to."""
+    parent_channels: Sequence[str] = ()
+    """The channels of its parent, in order, if they are known."""
 
 
 class StoredCheckpoint(NamedTuple):

@@ -82,10 +82,18 @@ class Sought(NamedTuple):
     """That of the thread, if it has one of its own and that matters."""
 
 
+class Labels(NamedTuple):
+    """The names that checkpoints of one graph have in common."""
+
+    channels: list[str]
+    nodes: list[str]
+    root: Root
+
+
 class Memory:
     """What a hold remembers, for a saver that stores cells."""
 
-    __slots__ = ("checkpoint_id", "known", "lineage", "values")
+    __slots__ = ("checkpoint_id", "known", "labels", "lineage", "values")
 
     def __init__(
         self,
@@ -93,6 +101,7 @@ class Memory:
         values: dict[str, Root],
         known: Iterable[bytes],
         lineage: str | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self.checkpoint_id = checkpoint_id
         """The newest checkpoint that was encoded, or the one that the run starts from."""
@@ -100,19 +109,26 @@ class Memory:
         """The values of that checkpoint."""
         self.known = set(known)
         """Addresses of what it leads to, or what is written beside it: no clean-up removes these."""
-
         self.lineage = lineage
         """That of the thread."""
+        self.labels = labels
+        """The names in the last document that was written."""
 
     @classmethod
     def of(cls, stored: StoredCheckpoint, decoded: "Decoded", memos: Memos, lineage: str | None) -> Self:
         """What there is to remember of what was read."""
-        *line, checkpoint_id = stored.key
+        line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
         values = {
-            name: memos.root((line[0], line[1]), checkpoint_id, name, cell) or Root(cell, decoded.reach[name])
+            name: memos.root(line, checkpoint_id, name, cell) or Root(cell, decoded.reach[name])
             for name, cell in stored.values.items()
         }
         return cls(checkpoint_id, values, decoded.known, lineage)
+
+    def channels_of(self, checkpoint_id: str | None) -> Sequence[str]:
+        """The channels in a checkpoint, in order, if it is the one that was encoded last."""
+        if self.labels is None or checkpoint_id != self.checkpoint_id:
+            return ()
+        return self.labels.channels
 
 
 class Decoded(NamedTuple):
@@ -164,25 +180,32 @@ def _encode_values(
     }
 
 
+def label(writer: CellWriter, skeleton: Skeleton, before: Labels | None = None) -> Labels:
+    """The names in a checkpoint; those of the last one, whose cells are stored, if they are the same."""
+    channels, nodes = list(skeleton.channel_versions), list(skeleton.versions_seen)
+    if before is not None and before.channels == channels and before.nodes == nodes:
+        return before
+    return Labels(channels, nodes, writer.shared([writer.root(channels), writer.root(nodes)]))
+
+
 def write_document(
-    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Root]
+    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Root], labels: Labels
 ) -> Root:
     """A checkpoint as one cell.
 
     Channels are told by their places among the versions, and its time only if it does not follow from
-    `created_at`.
+    `created_at`. The names of channels and nodes stand by themselves, as they stay the same.
     """
     ts = None if moment_of(created_at).isoformat() == skeleton.ts else skeleton.ts
-    names = list(skeleton.channel_versions)
-    place_of = dict(zip(names, range(len(names)), strict=True)).get
+    place_of = dict(zip(labels.channels, range(len(labels.channels)), strict=True)).get
     updated = skeleton.updated_channels
-    seen = {
-        node: [part for name, version in each.items() for part in (place_of(name, name), version)]
-        for node, each in skeleton.versions_seen.items()
-    }
+    seen = [
+        [part for name, version in each.items() for part in (place_of(name, name), version)]
+        for each in skeleton.versions_seen.values()
+    ]
     parts = [
         writer.root([skeleton.v, ts, updated and [place_of(name, name) for name in updated]]),
-        writer.root(names),
+        labels.root,
         writer.root(list(skeleton.channel_versions.values())),
         writer.root(seen),
         writer.mapping({place_of(name, name): root for name, root in values.items()}),
@@ -278,20 +301,21 @@ class EncodingSaver(BaseCheckpointSaver):
         writes: Sequence[Any],
         hold: Hold | None = None,
     ) -> Commit:
-        memory = Memory(None, {}, ()) if hold is None else hold.memory
-        checked_name(checkpoint["id"], "checkpoint_id")
+        before = Memory(None, {}, ()) if hold is None else hold.memory
+        thread_id, namespace, parent_id = thread_of(config)
+        key = Key(thread_id, namespace, checked_name(checkpoint["id"], "checkpoint_id"))
         try:
             text = dump_metadata(metadata)
-            encoded, memory = self._encode(checkpoint, new_versions, memory)
+            encoded, memory = self._encode(checkpoint, new_versions, before)
         except CheckpointSerializationError as error:
-            key = Key(*thread_of(config)[:2], checkpoint["id"])
             raise _owned(error, key) from error.__cause__
+        encoded = encoded._replace(parent_channels=before.channels_of(parent_id))
         commit = Commit(config, writes, encoded, text, new_versions)
         if hold is None:
             return commit
         hold.memory = memory
-        self._memos.note(thread_of(config)[:2], encoded.id, memory.values)
-        parent = hold.required_parent(thread_of(config)[2])
+        self._memos.note((thread_id, namespace), encoded.id, memory.values)
+        parent = hold.required_parent(parent_id)
         return commit._replace(step=hold.step(encoded.id), required_parent=parent)
 
     def _encode(
@@ -308,9 +332,10 @@ class EncodingSaver(BaseCheckpointSaver):
             checkpoint["updated_channels"],
         )
         reached = {address for root in values.values() if root.reach for address in root.reach}
-        document = None
+        document = labels = None
         if self.wants_document:
-            document, more, _ = write_document(writer, skeleton, created_at, values)
+            labels = label(writer, skeleton, memory.labels)
+            document, more, _ = write_document(writer, skeleton, created_at, values, labels)
             reached |= more
         cells = _unknown(writer.found, memory.known)
         encoded = EncodedCheckpoint(
@@ -323,7 +348,7 @@ class EncodingSaver(BaseCheckpointSaver):
             memory.lineage,
             reached,
         )
-        return encoded, Memory(encoded.id, values, reached, memory.lineage)
+        return encoded, Memory(encoded.id, values, reached, memory.lineage, labels)
 
     async def aput(
         self,
@@ -373,8 +398,10 @@ def read_document(
 
 
 def _document(reader: CellReader, document: Cell, created_at: int) -> tuple[Skeleton, dict[str, Cell]]:
-    *parts, values = reader.record(document)
-    (v, ts, updated), names, numbers, seen = map(reader.value, parts)
+    head, labels, *more, values = reader.record(document)
+    v, ts, updated = reader.value(head)
+    names, nodes = map(reader.value, reader.record(labels))
+    numbers, seen = map(reader.value, more)
     channel_versions = dict(zip(names, map(_version, numbers), strict=True))
 
     def name_of(place: Any) -> str:
@@ -389,7 +416,7 @@ def _document(reader: CellReader, document: Cell, created_at: int) -> tuple[Skel
                 name_of(place): _version(version)
                 for place, version in zip(each[::2], each[1::2], strict=True)
             }
-            for node, each in seen.items()
+            for node, each in zip(nodes, seen, strict=True)
         },
         updated if updated is None else [name_of(place) for place in updated],
     )

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from aiograph._sql.sqlite import Settings, SqliteDatabase, Synchronous
 from aiograph.checkpoint._relational._dialect import SQLITE, Dialect
+from aiograph.checkpoint._relational._ids import text_of
 from aiograph.checkpoint._relational._reading import is_there
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint.serde._filter import Filter
@@ -47,7 +48,7 @@ class SqliteSaverBase(SqlSaver):
             )
         settings = Settings(
             component=COMPONENT,
-            functions=[("aiograph_matches", 3, matches_json)],
+            functions=[("aiograph_matches", 3, matches_json), ("aiograph_id", 1, text_of)],
             synchronous=synchronous,
         )
         super().__init__(SqliteDatabase(path, settings), serde=serde, cached_threads=cached_threads)

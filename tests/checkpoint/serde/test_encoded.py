@@ -16,6 +16,7 @@ from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
 from aiograph.checkpoint.serde.encoded import (
     Memory,
+    label,
     moment_of,
     read_document,
     write_document,
@@ -176,7 +177,7 @@ skeletons = st.builds(
 def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> None:
     writer = CellWriter(SERDE, PLAIN)
     roots = {name: writer.root(value) for name, value in values.items()}
-    document = write_document(writer, skeleton, 0, roots)
+    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton))
     reader = CellReader(SERDE, writer.found)
     read, cells = read_document(reader, KEY, document.cell, 0)
     assert read == skeleton
@@ -186,7 +187,8 @@ def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> 
 def test_a_checkpoint_of_many_channels_comes_back_in_order() -> None:
     writer = CellWriter(SERDE, PLAIN)
     roots = {f"channel {number}": writer.root(number) for number in range(1200)}
-    document = write_document(writer, Skeleton(1, "", {}, {}, None), 0, roots)
+    skeleton = Skeleton(1, "", {}, {}, None)
+    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton))
     _, cells = read_document(CellReader(SERDE, writer.found), KEY, document.cell, 0)
     assert list(cells) == list(roots)
 
@@ -197,7 +199,8 @@ def test_a_time_that_follows_from_the_row_is_not_stored_twice() -> None:
     assert moment_of(created_at) == moment
     for ts in (moment.isoformat(), "2026-01-02 03:04:05.678901", "2026-01-02T03:04:05.678901Z"):
         writer = CellWriter(SERDE, PLAIN)
-        document = write_document(writer, Skeleton(1, ts, {}, {}, None), created_at, {})
+        skeleton = Skeleton(1, ts, {}, {}, None)
+        document = write_document(writer, skeleton, created_at, {}, label(writer, skeleton))
         read, _ = read_document(CellReader(SERDE, writer.found), KEY, document.cell, created_at)
         assert read.ts == ts
         assert (ts.encode() in document.cell.data) == (ts != moment.isoformat())

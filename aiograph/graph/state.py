@@ -482,8 +482,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
-            TypeError: `checkpointer` is no saver, `store` no store, `retention` no policy, or `stats` no
-                collector.
+            TypeError: `checkpointer` is no saver or cannot apply `retention`, `store` no store, `retention`
+                no policy, or `stats` no collector.
             ValueError: An option has a value that does not exist.
         """
         schemas = self._schemas(strict)

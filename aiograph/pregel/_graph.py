@@ -120,10 +120,11 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             checkpointer: As for `StateGraph.compile`.
 
         Raises:
-            TypeError: It is no saver.
+            TypeError: It is no saver, or one that cannot do what the graph's `retention` asks for.
         """
         saver = _options.checkpointer(checkpointer)
         if isinstance(saver, BaseCheckpointSaver):
+            _options.require_sweep(saver, self._options.retention)
             saver.allow_types(self._options.storable)
         return self.of(self._plan, replace(self._options, checkpointer=saver))
 

@@ -233,6 +233,19 @@ def collector(value: bool | Collector | None) -> Collector | Literal[False] | No
     raise TypeError(f"stats is True, False, None or a subclass of aiograph.stats.Collector, not {value!r}")
 
 
+def require_sweep(saver: BaseCheckpointSaver, policy: Retention | None) -> None:
+    """Refuses a policy that a saver cannot apply.
+
+    Raises:
+        TypeError: It defines no `sweep`.
+    """
+    if policy is not None and type(saver).asweep is BaseCheckpointSaver.asweep:
+        raise TypeError(
+            f"{type(saver).__name__} cannot apply {policy}, as it defines neither asweep nor sweep; "
+            "define one, or compile without retention and remove old checkpoints by other means"
+        )
+
+
 def seconds(what: str, value: float | None) -> float | None:
     """The value, checked.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 
-from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
+from aiograph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple, Retention
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.postgres import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver
@@ -101,3 +101,29 @@ async def test_a_run_that_could_not_clean_up_has_succeeded_all_the_same() -> Non
 def test_a_policy_that_makes_no_sense_is_refused(retention: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         graph(InMemorySaver(), retention)
+
+
+class FrugalSaver(BaseCheckpointSaver):
+    """Defines no more than it has to."""
+
+    async def aget_tuple(self, config: RunnableConfig) -> None:
+        return None
+
+    async def alist(self, config: RunnableConfig | None, **_: Any) -> AsyncIterator[CheckpointTuple]:
+        for each in list[CheckpointTuple]():
+            yield each
+
+    async def aput(self, config: RunnableConfig, *_: Any) -> RunnableConfig:
+        return config
+
+    async def aput_writes(self, config: RunnableConfig, *_: Any) -> None:
+        return None
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        return None
+
+
+def test_a_saver_that_cannot_sweep_is_refused_when_the_graph_is_compiled() -> None:
+    with pytest.raises(TypeError, match=r"FrugalSaver cannot apply .* without retention"):
+        graph(FrugalSaver(), Retention(keep_last=2))
+    graph(FrugalSaver(), None)

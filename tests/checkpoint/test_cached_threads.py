@@ -91,3 +91,12 @@ async def test_only_so_many_threads_are_remembered(savers: Savers) -> None:
     assert caching.statistics.cached_gets == 0
     await conversation(caching).ainvoke({"messages": ["question " * 100]}, config_for("c", ""))
     assert caching.statistics.cached_gets == 1
+
+
+async def test_a_saver_that_is_opened_by_its_address_can_have_a_cache(tmp_path: Path) -> None:
+    address = str(tmp_path / "opened.db")
+    async with AsyncSqliteSaver.from_conn_string(address, cached_threads=2) as saver:
+        graph = conversation(saver)
+        for _ in range(2):
+            await graph.ainvoke({"messages": ["question"]}, THREAD)
+        assert saver.statistics.cached_gets == 1

@@ -27,9 +27,12 @@ class PostgresSaver(PostgresSaverBase):
         pipeline: bool = False,
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
+        patience: float = 30.0,
+        cached_threads: int = 0,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block."""
-        return cls._opened(conn_string, {"serde": serde, "pool": pool})
+        options = {"serde": serde, "pool": pool, "patience": patience, "cached_threads": cached_threads}
+        return cls._opened(conn_string, options)
 
     @classmethod
     def from_conn_string(
@@ -39,6 +42,8 @@ class PostgresSaver(PostgresSaverBase):
         pipeline: bool = False,
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
+        patience: float = 30.0,
+        cached_threads: int = 0,
     ) -> AbstractContextManager[Self]:
         """Opens a saver for the length of a `with` block.
 
@@ -48,6 +53,8 @@ class PostgresSaver(PostgresSaverBase):
                 other savers runs.
             serde: How values become bytes.
             pool: How many connections there are, and for how long.
+            patience: Seconds for which something is tried again when connections break.
+            cached_threads: How many threads' newest values are kept in memory as well.
 
         Example:
             ```python
@@ -56,6 +63,7 @@ class PostgresSaver(PostgresSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return blocking_cm(cls.afrom_conn_string)(conn_string, pipeline=pipeline, serde=serde, pool=pool)
+        options = {"serde": serde, "pool": pool, "patience": patience, "cached_threads": cached_threads}
+        return blocking_cm(cls._opened)(conn_string, options)
 
     setup = blocking(PostgresSaverBase.asetup)

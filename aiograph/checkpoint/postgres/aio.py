@@ -21,6 +21,8 @@ class AsyncPostgresSaver(PostgresSaverBase):
         pipeline: bool = False,
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
+        patience: float = 30.0,
+        cached_threads: int = 0,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block.
 
@@ -30,6 +32,8 @@ class AsyncPostgresSaver(PostgresSaverBase):
                 other savers runs.
             serde: How values become bytes.
             pool: How many connections there are, and for how long.
+            patience: Seconds for which something is tried again when connections break.
+            cached_threads: How many threads' newest values are kept in memory as well.
 
         Example:
             ```python
@@ -38,7 +42,8 @@ class AsyncPostgresSaver(PostgresSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return cls._opened(conn_string, {"serde": serde, "pool": pool})
+        options = {"serde": serde, "pool": pool, "patience": patience, "cached_threads": cached_threads}
+        return cls._opened(conn_string, options)
 
     async def setup(self) -> None:
         """What `asetup` does, under the name that code written for LangGraph awaits."""

@@ -26,9 +26,10 @@ class SqliteSaver(SqliteSaverBase):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
+        cached_threads: int = 0,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block."""
-        return cls._opened(conn_string, serde=serde, synchronous=synchronous)
+        return cls._opened(conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads)
 
     @classmethod
     def from_conn_string(
@@ -37,8 +38,9 @@ class SqliteSaver(SqliteSaverBase):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
+        cached_threads: int = 0,
     ) -> AbstractContextManager[Self]:
-        """Opens a saver for the length of a `with` block.
+        """Opens a saver for the length of a `with` block; the arguments are those of the constructor.
 
         Example:
             ```python
@@ -46,6 +48,8 @@ class SqliteSaver(SqliteSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return blocking_cm(cls.afrom_conn_string)(conn_string, serde=serde, synchronous=synchronous)
+        return blocking_cm(cls.afrom_conn_string)(
+            conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads
+        )
 
     setup = blocking(SqliteSaverBase.asetup)

@@ -59,10 +59,12 @@ class SqliteSaverBase(SqlSaver):
         cls,
         conn_string: str,
         *,
-        serde: SerializerProtocol | None = None,
-        synchronous: Synchronous = "normal",
+        serde: SerializerProtocol | None,
+        synchronous: Synchronous,
+        cached_threads: int,
     ) -> AsyncIterator[Self]:
-        async with cls(conn_string, serde=serde, synchronous=synchronous) as saver:
+        opened = cls(conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads)
+        async with opened as saver:
             await saver.asetup()
             yield saver
 

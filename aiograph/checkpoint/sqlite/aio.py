@@ -20,8 +20,9 @@ class AsyncSqliteSaver(SqliteSaverBase):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
+        cached_threads: int = 0,
     ) -> AbstractAsyncContextManager[Self]:
-        """Opens a saver for the length of an `async with` block.
+        """Opens a saver for the length of an `async with` block; the arguments are those of the constructor.
 
         Example:
             ```python
@@ -29,7 +30,7 @@ class AsyncSqliteSaver(SqliteSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return cls._opened(conn_string, serde=serde, synchronous=synchronous)
+        return cls._opened(conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads)
 
     async def setup(self) -> None:
         """What `asetup` does, under the name that code written for LangGraph awaits."""

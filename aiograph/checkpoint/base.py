@@ -147,7 +147,9 @@ class BaseCheckpointSaver:
         Args:
             config: Names a thread and, where it has them, a namespace and a checkpoint; `None` lists all
                 threads.
-            filter: Metadata entries that must be equal.
+            filter: What metadata has to hold: for an entry a value, a nested filter, or comparisons such as
+                `{"step": {"gte": 3, "ne": 5}}` with `ne`, `gt`, `gte`, `lt`, `lte` and `in`. `created_after`
+                and `created_before` look at the time.
             before: Only checkpoints with a smaller id than this config's.
             limit: At most this many.
         """

@@ -18,6 +18,7 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cell, reach
+from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._metadata import load_metadata
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
@@ -33,7 +34,7 @@ from aiograph.checkpoint.serde._stored import (
     thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode, moment_of
+from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode
 from aiograph.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
@@ -305,7 +306,7 @@ class InMemorySaver(EncodingSaver):
         outdated = partial(_outdated, retention.checked())
         with _lock:
             for thread_id in list(self._threads) if thread_ids is None else thread_ids:
-                self._remove(str(thread_id), outdated)
+                self._remove(thread_name(thread_id), outdated)
 
     def _remove(self, thread_id: str, unwanted: Callable[[_Line], Sequence[str]]) -> None:
         """Removes checkpoints from a thread, and what only they have led to."""

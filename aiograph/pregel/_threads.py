@@ -58,7 +58,9 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
 
         Args:
             config: Names the thread.
-            filter: Metadata entries that must be equal.
+            filter: What metadata has to hold: for an entry a value, a nested filter, or comparisons such as
+                `{"step": {"gte": 3, "ne": 5}}` with `ne`, `gt`, `gte`, `lt`, `lte` and `in`. `created_after`
+                and `created_before` look at the time.
             before: Only checkpoints older than the one this config names.
             limit: At most this many.
 

@@ -64,7 +64,7 @@ _SELECT_THREADS = """
 WITH newest AS (
     SELECT thread_id, max(created_at) AS updated_at, count(*) AS checkpoints,
         sum(length(checkpoint) + length(refs) + length(CAST(metadata AS TEXT))) AS size
-    FROM checkpoints {condition} GROUP BY thread_id {having}
+    FROM checkpoints GROUP BY thread_id {having}
     ORDER BY updated_at DESC, thread_id DESC LIMIT ?
 )
 SELECT thread_id, updated_at, checkpoints, CAST(size
@@ -92,6 +92,11 @@ def lineage_of(thread_id: str) -> Query:
     return Query(_SELECT_LINEAGE, (thread_id,))
 
 
+def all_threads() -> Query:
+    """The threads that have checkpoints."""
+    return Query("SELECT DISTINCT thread_id FROM checkpoints")
+
+
 def threads_of_runs(condition: str, run_ids: Sequence[str]) -> Query:
     """The threads in which some runs have left checkpoints."""
     return Query(_SELECT_THREADS_OF_RUNS.format(condition=condition), run_ids)
@@ -100,7 +105,7 @@ def threads_of_runs(condition: str, run_ids: Sequence[str]) -> Query:
 def read_threads(limit: int, after: tuple[int, str] | None) -> Query:
     """Threads, those that changed last first; `after` is the last one of the page before."""
     having = "" if after is None else "HAVING (max(created_at), thread_id) < (?, ?)"
-    return Query(_SELECT_THREADS.format(condition="", having=having), (*(after or ()), limit))
+    return Query(_SELECT_THREADS.format(having=having), (*(after or ()), limit))
 
 
 class Wants(NamedTuple):

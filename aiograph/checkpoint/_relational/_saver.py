@@ -23,7 +23,7 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cells
-from aiograph.checkpoint.serde._filter import microseconds
+from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
@@ -39,7 +39,7 @@ from aiograph.checkpoint.serde._stored import (
     thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver, Sought, decode, moment_of
+from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver, Sought, decode
 from aiograph.errors import CheckpointDeserializationError
 from aiograph.types import RunnableConfig
 
@@ -195,10 +195,10 @@ class SqlSaver(EncodingSaver):
         oldest = retention.checked().oldest()
         before = None if oldest is None else microseconds(oldest)
         if thread_ids is None:
-            thread_ids = [thread.thread_id async for thread in self.alist_threads()]
-        for thread_id in map(str, thread_ids):
-            outdated = statements.delete_outdated(self.dialect, thread_id, retention.keep_last, before)
-            await self._change(thread_id, outdated)
+            thread_ids = [row[0] for row in await self._session.fetch(reading.all_threads(), "threads")]
+        for name in map(thread_name, thread_ids):
+            outdated = statements.delete_outdated(self.dialect, name, retention.keep_last, before)
+            await self._change(name, outdated)
 
     async def _change(self, thread_id: str, changes: statements.Statements) -> None:
         await self._session.write(changes, f"thread {thread_id!r}", (thread_id,))

@@ -115,6 +115,11 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def moment_of(created_at: int) -> datetime:
+    """The time that a number of microseconds since 1970 stands for."""
+    return _EPOCH + created_at * _MICROSECOND
+
+
 # -- parsing
 
 

@@ -5,7 +5,7 @@ run the hold on its thread remembers the encoded values, and what is known to be
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from aiograph.checkpoint._hold import Head, Hold
@@ -29,7 +29,7 @@ from aiograph.checkpoint.base import (
 )
 from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells
 from aiograph.checkpoint.serde._dividing import CellWriter, Root
-from aiograph.checkpoint.serde._filter import microseconds
+from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._memos import Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
@@ -47,9 +47,6 @@ from aiograph.types import RunnableConfig
 
 T = TypeVar("T")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 # -- encoding
 
 
@@ -66,11 +63,6 @@ def _created_at(checkpoint: Checkpoint) -> int:
             f"checkpoint {checkpoint['id']!r}: ts={checkpoint['ts']!r} is not a time in ISO 8601"
         ) from error
     return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def moment_of(created_at: int) -> datetime:
-    """The time that a number of microseconds since 1970 stands for."""
-    return _EPOCH + timedelta(microseconds=created_at)
 
 
 class Sought(NamedTuple):

@@ -12,12 +12,12 @@ from aiograph.checkpoint.base import Checkpoint, TaskWrites, config_for
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter
+from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
 from aiograph.checkpoint.serde.encoded import (
     Memory,
     label,
-    moment_of,
     read_document,
     write_document,
 )

@@ -69,6 +69,9 @@ JOIN_PREFIX: Final = "join:"
 CONTROL_PREFIXES: Final = ("branch:", JOIN_PREFIX)
 """How the names of channels begin that only trigger; state keys may not begin like that."""
 
+SHAPE: Final = "__shape__"
+"""The channel whose value tells which graph has stored a checkpoint."""
+
 NAMESPACE_SEPARATOR: Final = "|"
 NAMESPACE_END: Final = ":"
 
@@ -94,6 +97,7 @@ RESERVED_NAMES: Final = frozenset(
         OVERWRITE,
         INPUT,
         COPY,
+        SHAPE,
         "__metadata__",
         "__previous__",
     }

@@ -176,6 +176,28 @@ class EmptyInputError(AiographError):
     """The input is empty and there is nothing to resume."""
 
 
+class ChangedGraphError(AiographError):
+    """A thread cannot go on, as the graph has changed since it was stored. Nothing was run or written.
+
+    It can be looked at; `compile(migrate=...)` says what becomes of it, and new input drops what was to run.
+
+    Attributes:
+        thread_id: The thread.
+        graph: Name of the graph.
+        nodes: Nodes that are to run next, and are gone or triggered by a channel that is gone.
+        keys: Keys that hold a value which was kept by another kind of channel.
+    """
+
+    def __init__(
+        self, message: str, *, thread_id: str, graph: str, nodes: Sequence[str], keys: Sequence[str]
+    ) -> None:
+        self.thread_id = thread_id
+        self.graph = graph
+        self.nodes = tuple(nodes)
+        self.keys = tuple(keys)
+        super().__init__(message)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeError:
     """What an error handler is told: which node has failed, and how. Not an exception itself."""

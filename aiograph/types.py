@@ -1,7 +1,7 @@
 """Public values: what users hand to a graph and what a graph hands back."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
@@ -23,6 +23,7 @@ __all__ = [
     "Send",
     "StateSnapshot",
     "StateUpdate",
+    "StoredThread",
     "StreamMode",
     "StreamWriter",
     "Timeout",
@@ -178,6 +179,49 @@ class StateSnapshot(NamedTuple):
     parent_config: RunnableConfig | None
     tasks: tuple[PregelTask, ...]
     interrupts: tuple[Interrupt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredThread:
+    """A thread as a graph of another shape has stored it; what `compile(migrate=...)` is given and returns.
+
+    Example:
+        >>> def migrate(stored: StoredThread) -> StoredThread:
+        ...     return stored.rename_node("ask", "ask_user").rename_key("msgs", "messages")
+    """
+
+    thread_id: str
+    namespace: str
+    """Empty, but for what a graph within a node has stored."""
+    checkpoint_id: str
+    graph: str | None
+    """The fingerprint of the graph that has stored it; `None` if it was stored before there were any."""
+    values: Mapping[str, Any]
+    """What each key's channel has stored, which for most of them, and for all reducers, is the value."""
+    next: tuple[str, ...]
+    """The nodes that were to run next, those among them that are gone."""
+    renamed_nodes: Mapping[str, str] = field(default_factory=dict)
+    """Old names and new ones."""
+    renamed_keys: Mapping[str, str] = field(default_factory=dict)
+    """Old names and new ones."""
+
+    def rename_node(self, old: str, new: str) -> "StoredThread":
+        """What was to run as `old` runs as `new`; what it has done, asked and been answered stays known."""
+        renamed = tuple(new if name == old else name for name in self.next)
+        return replace(self, next=renamed, renamed_nodes={**self.renamed_nodes, old: new})
+
+    def rename_key(self, old: str, new: str) -> "StoredThread":
+        """The value of `old` is the value of `new`, if there is any."""
+        values = {new if name == old else name: value for name, value in self.values.items()}
+        return replace(self, values=values, renamed_keys={**self.renamed_keys, old: new})
+
+    def with_values(self, **values: Any) -> "StoredThread":
+        """The same with other values for some keys."""
+        return replace(self, values={**self.values, **values})
+
+    def with_next(self, *nodes: str) -> "StoredThread":
+        """The same with exactly these nodes to run next; without any, the thread has finished."""
+        return replace(self, next=nodes)
 
 
 class StateUpdate(NamedTuple):

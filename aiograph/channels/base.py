@@ -86,6 +86,11 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
         """The type of one write."""
         return self.typ
 
+    @property
+    def kind(self) -> str:
+        """What has stored its values. Threads on which that has changed may have to be migrated."""
+        return type(self).__name__
+
     # -- as a value ----------------------------------------------------------------------------
 
     def copy(self) -> Self:

@@ -153,6 +153,10 @@ class CheckedChannel(BaseChannel[Any, Any, Any]):
     def UpdateType(self) -> Any:
         return self._channel.UpdateType
 
+    @property
+    def kind(self) -> str:
+        return self._channel.kind
+
     def copy(self) -> Self:
         new = object.__new__(type(self))
         new.typ = self.typ

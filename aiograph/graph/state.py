@@ -27,6 +27,7 @@ from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
 from aiograph.pregel._compiled import Pregel
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
+from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._options import Names
 from aiograph.pregel._options import collector as checked_collector
 from aiograph.pregel._options import durability as checked_durability
@@ -456,6 +457,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         interrupt_before: Names | None = None,
         interrupt_after: Names | None = None,
         stats: bool | Collector | None = None,
+        migrate: Migrate | None = None,
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
 
@@ -479,6 +481,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             stats: Measures runs: `True` for a `Statistics` of its own, which is the graph's `stats`, or a
                 collector, such as `OpenTelemetry()`. `None` leaves it to a graph around this one, `False`
                 measures nothing.
+            migrate: Called with a thread that a graph of another shape has stored, when it is opened; returns
+                what becomes of it. Runs on the loop, so it must be quick.
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
@@ -498,6 +502,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             durability=checked_durability(durability),
             retention=checked_retention(retention),
             stats=checked_collector(stats),
+            migrate=migrate,
             build_context=_context_builder(spec.context_schema),
             storable=frozenset(_storable_types(spec, schemas)),
             interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),

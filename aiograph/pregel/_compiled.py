@@ -22,6 +22,7 @@ from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
 from aiograph.pregel._meter import measured
+from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._open import Opened, Request, emitter_for, open_run
 from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
@@ -62,6 +63,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         retry_policy: For nodes that have none of their own.
         name: For messages and traces.
         stats: As for `StateGraph.compile`.
+        migrate: As for `StateGraph.compile`.
 
     Raises:
         GraphValidationError: A node refers to a channel that does not exist.
@@ -81,6 +83,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
         name: str = "Pregel",
         stats: bool | Collector | None = None,
+        migrate: Migrate | None = None,
     ) -> None:
         self._plan = planned(nodes, channels, input_channels, output_channels, retry_policy, name)
         self._options = Options(
@@ -88,6 +91,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             store=_options.store(store),
             step_timeout=_options.seconds("step_timeout", step_timeout),
             stats=_options.collector(stats),
+            migrate=migrate,
         )
 
     # -- running

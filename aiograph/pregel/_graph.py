@@ -10,6 +10,7 @@ from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.drawing import Graph
 from aiograph.pregel import _options
 from aiograph.pregel._interface import Interface, interface_of, json_schema, model
+from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._open import Request
 from aiograph.pregel._options import Choices
 from aiograph.pregel._plan import Plan, PlannedNode
@@ -38,6 +39,8 @@ class Options:
     on_conflict: OnConflict = "raise"
     durability: Durability | None = None
     retention: Retention | None = None
+    migrate: Migrate | None = None
+    """Carries a thread over that a graph of another shape has stored."""
     stats: Collector | Literal[False] | None = None
     """`None` leaves it to a graph around this one."""
     stops: Stops = NO_STOPS
@@ -218,6 +221,7 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             step_timeout=options.step_timeout,
             store=options.store,
             checkpointer=options.checkpointer,
+            migrate=options.migrate,
         )
 
     def _stops(self, choices: Choices) -> Stops:

@@ -6,11 +6,12 @@ from typing import Any
 from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
 from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._changes import gone_tasks
 from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import written
+from aiograph.pregel._migrate import Migrate, fitted
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._snapshot import restore_questions, restore_writes
-from aiograph.pregel._state import restored_state
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import Interrupt, PregelTask, RunnableConfig, StateSnapshot
 
@@ -20,7 +21,9 @@ def empty_snapshot(plan: Plan, config: RunnableConfig) -> StateSnapshot:
     return StateSnapshot(read_channels({}, plan.state), (), config, None, None, None, (), ())
 
 
-def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot:
+def snapshot(
+    plan: Plan, saved: CheckpointTuple, *, live: bool, migrate: Migrate | None = None
+) -> StateSnapshot:
     """What one checkpoint looks like.
 
     Args:
@@ -28,13 +31,16 @@ def snapshot(plan: Plan, saved: CheckpointTuple, *, live: bool) -> StateSnapshot
         saved: The checkpoint and its pending writes.
         live: Whether tasks that have finished since count as done: their writes show in the values, and
             they are not among `next`.
+        migrate: What the graph makes of a thread that it has left when it had another shape.
     """
+    fit = fitted(plan, saved, migrate)
+    saved = fit.saved
     namespace = saved.config["configurable"].get("checkpoint_ns", "")
-    state = restored_state(plan, saved.checkpoint, saved.metadata, namespace)
+    state = fit.state(plan, namespace)
     pending = saved.pending_writes or []
     if live:
         reapply_commands(plan, state, pending)
-    tasks = due_tasks(plan, state, 0)
+    tasks = [*due_tasks(plan, state, 0), *gone_tasks(fit.changes, plan, state)]
     restore_writes(tasks, pending)
     restore_questions(tasks, pending, {})
     if live:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites, config_for
-from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME
+from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Commit, TaskWrites, config_for
+from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
@@ -74,6 +74,7 @@ class Journal:
         state: RunState,
         durability: Durability,
         metadata: Mapping[str, Any],
+        versions: ChannelVersions | None = None,
     ) -> None:
         self._storage = storage
         self._saver, self._hold, self._thread_id = storage
@@ -83,7 +84,7 @@ class Journal:
         self._metadata = metadata
         self._parent = state.checkpoint_id
         """The newest checkpoint that was handed over."""
-        self._versions = dict(state.versions)
+        self._versions = dict(state.versions if versions is None else versions)
         """The versions of the channels in that checkpoint."""
         self._source: str | None = None
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
@@ -172,6 +173,8 @@ class Journal:
 
     def _encode(self, source: str, writes: Sequence[Any]) -> Commit:
         state = self._state
+        if SHAPE not in state.versions:
+            state.versions[SHAPE] = max(state.versions.values(), default=0)
         try:
             commit = self._saver.encode_commit(
                 config_for(self._thread_id, state.namespace, self._parent),

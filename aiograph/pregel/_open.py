@@ -10,11 +10,13 @@ from aiograph._cancel import Host
 from aiograph._context import Listener, RunScope, TaskScope, current_task
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
+    ChannelVersions,
     CheckpointTuple,
     PendingWrite,
 )
 from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
 from aiograph.pregel._answers import answers_in, is_answer, require_saver
+from aiograph.pregel._changes import NO_CHANGES, Changes, is_current, require_same
 from aiograph.pregel._command import (
     apply_command,
     command_writes,
@@ -26,6 +28,7 @@ from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._journal import Journal, Storage
 from aiograph.pregel._meter import Meter
+from aiograph.pregel._migrate import Migrate, fitted
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
@@ -37,7 +40,7 @@ from aiograph.pregel._stateful import look_up
 from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.runtime import RunControl
 from aiograph.store.base import BaseStore
-from aiograph.types import Durability, Interrupt, OnConflict, OnError, RunnableConfig
+from aiograph.types import Command, Durability, Interrupt, OnConflict, OnError, RunnableConfig
 from aiograph.warnings import CheckpointWarning
 
 
@@ -57,6 +60,7 @@ class Request:
     stops: Stops
     checkpointer: BaseCheckpointSaver | bool | None
     control: RunControl | None
+    migrate: Migrate | None
 
 
 class Opened(NamedTuple):
@@ -89,13 +93,16 @@ async def open_run(
         ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
     refuse_address(request.input)
-    found = await _find(plan, place)
+    found = await _find(plan, place, request.migrate)
     if found.storage is None:
         require_saver(request.input, plan.name)
     # a nested run that left a checkpoint here was broken off: the same task asks again
     is_resumed = found.is_resumed
     is_kept_by_nobody = place.saver is None and place.is_inner and not is_answer(request.input)
     is_handed_on = is_resumed or is_kept_by_nobody
+    if found.changes is not NO_CHANGES:
+        goes_on = is_resumed or request.input is None or isinstance(request.input, Command)
+        require_same(found.changes, plan, found.state, str(place.thread_id), goes_on=goes_on)
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
     run = _whole_run(plan, request, place, found, emitter, answers, meter)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
@@ -165,6 +172,10 @@ class _Found(NamedTuple):
     storage: Storage | None
     is_resumed: bool = False
     """Whether a nested run was broken off here, or has ended, and the same task asks for it again."""
+    versions: ChannelVersions | None = None
+    """Those of what is stored, if what is loaded was changed to fit the graph."""
+    changes: Changes = NO_CHANGES
+    """What of it does not fit the graph."""
 
     @property
     def kept(self) -> Sequence[PendingWrite]:
@@ -187,7 +198,7 @@ class _Found(NamedTuple):
         return open_questions(self.kept, again=self.is_past)
 
 
-async def _find(plan: Plan, place: Place) -> _Found:
+async def _find(plan: Plan, place: Place, migrate: Migrate | None) -> _Found:
     if place.saver is None or place.thread_id is None:
         return _Found(None, fresh_state(plan, place.namespace, place.nested), None)
     if place.caller is not None:
@@ -195,8 +206,14 @@ async def _find(plan: Plan, place: Place) -> _Found:
     else:
         saved, hold = await place.saver.ahold(place.config)
         is_resumed = saved is not None and place.is_of_call
-    state = fresh_state(plan, place.namespace) if saved is None else _restored(plan, saved, place)
-    return _Found(saved, state, Storage(place.saver, hold, place.thread_id), is_resumed)
+    storage = Storage(place.saver, hold, place.thread_id)
+    if saved is None:
+        return _Found(None, fresh_state(plan, place.namespace), storage, is_resumed)
+    if is_current(plan, saved.checkpoint):
+        return _Found(saved, _restored(plan, saved, place), storage, is_resumed)
+    fit = fitted(plan, saved, migrate)
+    versions = saved.checkpoint["channel_versions"]
+    return _Found(fit.saved, fit.state(plan, place.namespace), storage, is_resumed, versions, fit.changes)
 
 
 def _whole_run(
@@ -246,7 +263,7 @@ class Base(NamedTuple):
 
 async def open_update(plan: Plan, place: Place, request: Request) -> Base:
     """The checkpoint that `place` names, ready to be changed."""
-    found = await _find(plan, place)
+    found = await _find(plan, place, request.migrate)
     parent = None if found.saved is None else found.saved.parent_config
     parent_id = None if parent is None else parent["configurable"].get("checkpoint_id")
     return Base(_whole_run(plan, request, place, found, None, {}), found.pending, parent_id, found.is_past)
@@ -313,4 +330,4 @@ def _journal(plan: Plan, request: Request, place: Place, found: _Found, scope: R
         known: Mapping[str, Any] = found.saved.metadata
         parents, caller = known.get("parents", {}), known.get(CALLER)
     metadata = run_metadata(request.config, parents, caller)
-    return Journal(found.storage, plan, found.state, scope.durability, metadata)
+    return Journal(found.storage, plan, found.state, scope.durability, metadata, found.versions)

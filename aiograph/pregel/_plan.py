@@ -12,6 +12,7 @@ from aiograph.channels.base import BaseChannel
 from aiograph.channels.dict_merge import DictMerge
 from aiograph.constants import JOIN_PREFIX, POSITIONS, TAG_HIDDEN, TASKS
 from aiograph.drawing import Edge
+from aiograph.pregel._shape import Shape, shape_of
 from aiograph.types import Command, RetryPolicy, TimeoutPolicy
 
 Write: TypeAlias = tuple[str, Any]
@@ -122,6 +123,8 @@ class Plan:
     """Channels whose values are kept at hand; the others only trigger."""
     born: tuple[str, ...] = field(init=False)
     """Channels that hold a value before anybody has written to them."""
+    shape: Shape = field(init=False)
+    """What threads depend on."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", {**self.channels, POSITIONS: DictMerge(dict, POSITIONS)})
@@ -130,6 +133,8 @@ class Plan:
         object.__setattr__(self, "readable", _readable(self.channels))
         born = (name for name, channel in self.channels.items() if channel.is_available())
         object.__setattr__(self, "born", tuple(name for name in born if name != POSITIONS))
+        triggers = {name: node.triggers for name, node in self.nodes.items()}
+        object.__setattr__(self, "shape", shape_of(triggers, self.channels))
 
     @property
     def output_channels(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from aiograph.checkpoint.base import (
     CheckpointMetadata,
     PendingWrite,
 )
-from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, NO_WRITES, RESUME, SCHEDULED
+from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, NO_WRITES, RESUME, SCHEDULED, SHAPE
 from aiograph.errors import RecordedError
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
@@ -36,6 +36,7 @@ def make_checkpoint(plan: Plan, state: RunState) -> Checkpoint:
         for name, channel in state.channels.items()
         if channel.persistent and name in state.versions
     }
+    stored[SHAPE] = plan.shape.stored
     return Checkpoint(
         v=FORMAT_VERSION,
         id=state.checkpoint_id,
@@ -47,7 +48,7 @@ def make_checkpoint(plan: Plan, state: RunState) -> Checkpoint:
     )
 
 
-def changed_versions(before: Mapping[str, int], state: RunState) -> ChannelVersions:
+def changed_versions(before: Mapping[str, Any], state: RunState) -> ChannelVersions:
     """The versions of the channels that changed since they had the versions `before`."""
     return {name: version for name, version in state.versions.items() if before.get(name) != version}
 

@@ -1,7 +1,7 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiograph import _ids
 from aiograph._context import NestedRun
@@ -10,6 +10,8 @@ from aiograph.pregel._plan import Plan, Values
 
 Channels = dict[str, BaseChannel[Any, Any, Any]]
 
+KnownIds: TypeAlias = Mapping[tuple[str, ...], str]
+
 
 class Origin:
     """What task ids derive from; outlives the state, so that whoever keeps a task's id does not keep that.
@@ -17,12 +19,16 @@ class Origin:
     Args:
         namespace: Where the run keeps what it keeps.
         nested: The task that a run without a saver is nested in, and which of the task's runs it is.
+        known_ids: Ids that tasks have had under other names, by all that their ids would depend on now.
     """
 
-    __slots__ = ("_made", "_nested", "namespace")
+    __slots__ = ("_made", "_nested", "known_ids", "namespace")
 
-    def __init__(self, namespace: str, nested: NestedRun | None = None) -> None:
+    def __init__(
+        self, namespace: str, nested: NestedRun | None = None, known_ids: "KnownIds | None" = None
+    ) -> None:
         self.namespace = namespace
+        self.known_ids = known_ids or {}
         self._nested = nested
         self._made: str | None = None
 
@@ -101,7 +107,11 @@ def fresh_state(plan: Plan, namespace: str = "", nested: NestedRun | None = None
 
 
 def restored_state(
-    plan: Plan, checkpoint: Mapping[str, Any], metadata: Mapping[str, Any], namespace: str
+    plan: Plan,
+    checkpoint: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    namespace: str,
+    known_ids: KnownIds | None = None,
 ) -> RunState:
     """The state that a checkpoint describes, ready for the superstep after it."""
     stored = checkpoint["channel_values"]
@@ -123,5 +133,5 @@ def restored_state(
         None if updated is None else frozenset(updated),
         metadata.get("step", -2) + 1,
         checkpoint["id"],
-        Origin(namespace),
+        Origin(namespace, known_ids=known_ids),
     )

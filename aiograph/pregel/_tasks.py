@@ -94,13 +94,17 @@ class Task:
     def id(self) -> str:
         """Depends on the checkpoint, the step and the task's path alone; made when first asked for."""
         if self._id is None:
-            kind, place = self.path[0], self.path[1]
-            detail = (str(place),) if kind == PUSH else self.triggers
-            start = self._checkpoint_id or self._origin.checkpoint_id()
-            self._id = _ids.digest_id(
-                (start, self._origin.namespace, str(self.step), self.name, kind, *detail)
-            )
+            place = self.place
+            self._id = self._origin.known_ids.get(place) or _ids.digest_id(place)
         return self._id
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """All that the id depends on."""
+        kind, place = self.path[0], self.path[1]
+        detail = (str(place),) if kind == PUSH else self.triggers
+        start = self._checkpoint_id or self._origin.checkpoint_id()
+        return (start, self._origin.namespace, str(self.step), self.name, kind, *detail)
 
     @property
     def checkpoint_id(self) -> str | None:
@@ -188,7 +192,7 @@ def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
     ]
     tasks += [
         Task(
-            plan.nodes.get(send.node) or _missing(plan, send.node),
+            plan.nodes.get(send.node) or missing_node(plan, send.node),
             (PUSH, index, False),
             (PUSH,),
             state,
@@ -200,7 +204,7 @@ def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
     return tasks
 
 
-def _missing(plan: Plan, name: str) -> PlannedNode:
+def missing_node(plan: Plan, name: str) -> PlannedNode:
     """Stands for a node that the graph does not have, or no longer has, and fails when it runs.
 
     So a thread with a `Send` to such a node can be looked at and changed, and takes new input.

@@ -35,7 +35,9 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
 
         Args:
             config: Names the thread. With a `checkpoint_id`, that checkpoint as it was; without, the
-                newest one, in which tasks that have finished since count as done.
+                newest one, in which tasks that have finished since count as done, and which is shown as
+                the graph's migration makes it. Of a graph that has changed since, nodes that are gone are
+                shown as `next`, and keys that cannot be read any more are left out.
 
         Raises:
             CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
@@ -44,7 +46,8 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         saved = await place.saver.aget_tuple(place.config)
         if saved is None:
             return empty_snapshot(self._plan, place.config)
-        return snapshot(self._plan, saved, live=place.checkpoint_id is None)
+        is_live = place.checkpoint_id is None
+        return snapshot(self._plan, saved, live=is_live, migrate=self._options.migrate if is_live else None)
 
     async def aget_state_history(
         self,

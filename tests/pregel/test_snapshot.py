@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aiograph.channels import BinaryOperatorAggregate, LastValue, UntrackedValue
-from aiograph.constants import ERROR, NO_WRITES, SCHEDULED
+from aiograph.constants import ERROR, NO_WRITES, SCHEDULED, SHAPE
 from aiograph.pregel._apply import apply_writes
 from aiograph.pregel._snapshot import (
     changed_versions,
@@ -39,7 +39,8 @@ def written(*writes: Any) -> RunState:
 
 def test_a_checkpoint_holds_what_was_written_but_for_what_is_never_stored() -> None:
     checkpoint = make_checkpoint(PLAN, written(("n", 1), ("secret", "x"), ("branch:to:a", None)))
-    assert checkpoint["channel_values"] == {"n": 1, "branch:to:a": None}
+    values = {name: value for name, value in checkpoint["channel_values"].items() if name != SHAPE}
+    assert values == {"n": 1, "branch:to:a": None}
     assert checkpoint["id"] == "c1"
     assert checkpoint["updated_channels"] == ["branch:to:a", "n", "secret"]
     assert checkpoint["channel_versions"] == {"n": 1, "secret": 1, "branch:to:a": 1}

@@ -40,7 +40,7 @@ PUBLIC_PATHS = {
     "aiograph.constants": "END START TAG_HIDDEN",
     "aiograph.drawing": "Edge Graph Node",
     "aiograph.errors": """
-        AiographError BridgeClosedError ChannelUpdateError CheckpointDeserializationError CheckpointError
+        AiographError BridgeClosedError ChangedGraphError ChannelUpdateError CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
         GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError
@@ -71,7 +71,7 @@ PUBLIC_PATHS = {
     "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
         All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
-        StateSnapshot StateUpdate StreamMode StreamWriter TimeoutPolicy interrupt
+        StoredThread StateSnapshot StateUpdate StreamMode StreamWriter TimeoutPolicy interrupt
     """,
     "aiograph.warnings": """
         AiographWarning BlockingCallWarning CheckpointWarning GraphWarning UnknownKeyWarning

@@ -40,7 +40,8 @@ PUBLIC_PATHS = {
     "aiograph.constants": "END START TAG_HIDDEN",
     "aiograph.drawing": "Edge Graph Node",
     "aiograph.errors": """
-        AiographError BridgeClosedError ChangedGraphError ChannelUpdateError CheckpointDeserializationError CheckpointError
+        AiographError BridgeClosedError ChangedGraphError ChannelUpdateError
+        CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
         GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError

@@ -7,7 +7,8 @@ is refused.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -29,6 +30,8 @@ from aiograph.store._model import (
     SearchItem,
     SearchOp,
 )
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,9 +71,9 @@ class Search(NamedTuple):
         document = orjson.loads(value)
         return all(fulfils(document, condition) for condition in self.conditions)
 
-    def page(self, ranked: Sequence[Any]) -> Sequence[Any]:
-        """The part of what was found that is asked for."""
-        return ranked[self.offset : self.offset + self.limit]
+    def page(self, ranked: Iterable[T]) -> list[T]:
+        """The part of what was found that is asked for; looks no further."""
+        return list(islice(ranked, self.offset, self.offset + self.limit))
 
 
 class Stored(NamedTuple):

@@ -115,6 +115,8 @@ def _check_namespace(namespace: Any) -> None:
 def _is_storable(text: str) -> bool:
     if "\0" in text:
         return False
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

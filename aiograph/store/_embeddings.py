@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from aiograph.bridge import blocking, complete_verb, off_loop
 
@@ -39,8 +39,16 @@ class Embeddings:
     embed_query = blocking(aembed_query)
 
 
-Embed: TypeAlias = Embeddings | EmbeddingsFunc | AEmbeddingsFunc
-"""What an index accepts; an object like `Embeddings` will do as well."""
+class EmbedsDocuments(Protocol):
+    """An object that is used like `Embeddings`, such as those of LangChain."""
+
+    def embed_documents(self, texts: list[str], /) -> Vectors:
+        """One vector for each text."""
+        ...
+
+
+Embed: TypeAlias = Embeddings | EmbedsDocuments | EmbeddingsFunc | AEmbeddingsFunc
+"""What an index accepts."""
 
 
 def ensure_embeddings(embed: Any) -> Embeddings:

@@ -26,8 +26,10 @@ def nearness(query: Vector, vectors: Sequence[Vector], distance: Distance) -> li
     if numpy is None:
         score = _PLAIN[distance]
         return [score(query, vector) for vector in vectors]
-    matrix = numpy.array([numpy.frombuffer(vector, numpy.float32) for vector in vectors], numpy.float64)
-    found: list[float] = _BY_MATRIX[distance](numpy, numpy.array(query, numpy.float64), matrix).tolist()
+    matrix = numpy.frombuffer(b"".join(vectors), numpy.float32).reshape(len(vectors), -1)
+    # in double precision, so that the order does not depend on whether numpy is there
+    scores = _BY_MATRIX[distance](numpy, numpy.array(query, numpy.float64), matrix.astype(numpy.float64))
+    found: list[float] = scores.tolist()
     return found
 
 

@@ -163,7 +163,7 @@ class InMemoryStore(BaseStore):
         self._rows = _Rows()
         self._last = 0
         """When something was last put; later puts are later, whatever the clock says."""
-        self._next_sweep: int | None = None
+        self._next_sweep = 0
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         batch = plan_batch(ops, self._index)
@@ -219,15 +219,17 @@ class InMemoryStore(BaseStore):
         return not (self._omits_expired and row.is_expired(now))
 
     def _refresh(self, batch: Batch, reading: _Reading, hits: Mapping[int, Sequence[Hit]]) -> None:
-        """Starts the time to live of what was read anew, unless it was put again meanwhile."""
-        read = {address: row.stored for address, row in reading.items.items() if batch.gets[address]}
+        """Starts the time to live of what was read anew, if it is still there."""
+        if not self._rows.mortal:
+            return
+        read = {address for address in reading.items if batch.gets[address]}
         for position, found in hits.items():
             if batch.searches[position].refreshes:
-                read |= {hit.address: hit.stored for hit in found}
+                read |= {hit.address for hit in found}
         now = _now()
-        for address in read.keys() & self._rows.mortal:
+        for address in read & self._rows.mortal:
             row = self._rows.get(address)
-            if row is not None and row.stored is read[address]:
+            if row is not None:
                 self._rows.set(address, row.refreshed(now))
 
     def _write(self, puts: Mapping[Address, Put | None], vectors: Vectors) -> None:
@@ -248,11 +250,8 @@ class InMemoryStore(BaseStore):
         return _Row(stored, put.ttl, _expiry(put.ttl, now), [vectors[text] for text in put.texts])
 
     def _sweep_if_due(self, now: int) -> None:
-        if self._sweep_minutes is None:
-            return
-        if self._next_sweep is not None and now >= self._next_sweep:
+        if self._sweep_minutes is not None and now >= self._next_sweep:
             self._sweep(now)
-        if self._next_sweep is None or now >= self._next_sweep:
             self._next_sweep = now + round(self._sweep_minutes * _MINUTE)
 
     def _sweep(self, now: int) -> int:
@@ -276,17 +275,21 @@ def _expiry(ttl: float | None, now: int) -> int | None:
 
 def _ranked(
     search: Search,
-    candidates: Sequence[tuple[Address, _Row]],
+    candidates: Iterable[tuple[Address, _Row]],
     queries: Vectors,
     index: VectorIndex | None,
-) -> list[Hit]:
+) -> Iterable[Hit]:
     """What a search finds, in order."""
-    fitting = [(address, row) for address, row in candidates if search.fits(row.stored.value)]
     if search.query is None or index is None:
-        hits = [Hit(address, row.stored, None) for address, row in fitting]
-        return sorted(hits, key=lambda hit: (-hit.stored.updated_at, hit.address))
-    scores = _scores(queries[search.query], fitting, index)
+        newest_first = sorted(candidates, key=lambda found: (-found[1].stored.updated_at, found[0]))
+        return (Hit(address, row.stored, None) for address, row in _fitting(search, newest_first))
+    scores = _scores(queries[search.query], list(_fitting(search, candidates)), index)
     return sorted(scores, key=lambda hit: (-(hit.score or 0.0), hit.address))
+
+
+def _fitting(search: Search, candidates: Iterable[tuple[Address, _Row]]) -> Iterator[tuple[Address, _Row]]:
+    """Those that the filter lets through."""
+    return ((address, row) for address, row in candidates if search.fits(row.stored.value))
 
 
 def _scores(query: Vector, rows: Sequence[tuple[Address, _Row]], index: VectorIndex) -> list[Hit]:

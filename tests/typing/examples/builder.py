@@ -158,7 +158,6 @@ builder.add_node("graph", graph)
 builder.add_node("any graph", StateGraph(Other).compile())
 
 builder.compile(InMemorySaver)  # rejected
-builder.compile(True)  # rejected
 builder.compile(on_error="ignore")  # rejected
 builder.compile(durability="never")  # rejected
 

@@ -23,5 +23,12 @@ class BlockingCallWarning(AiographWarning):
     """
 
 
+class BlockedLoopWarning(AiographWarning):
+    """Code of a run keeps its event loop from turning; the message names the line.
+
+    Only graphs that are compiled with `debug` look for it.
+    """
+
+
 class CheckpointWarning(AiographWarning):
     """A persistence option has no effect (`durability` without a checkpointer, say)."""

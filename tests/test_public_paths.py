@@ -75,7 +75,8 @@ PUBLIC_PATHS = {
         StoredThread StateSnapshot StateUpdate StreamMode StreamWriter TimeoutPolicy interrupt
     """,
     "aiograph.warnings": """
-        AiographWarning BlockingCallWarning CheckpointWarning GraphWarning UnknownKeyWarning
+        AiographWarning BlockedLoopWarning BlockingCallWarning CheckpointWarning GraphWarning
+        UnknownKeyWarning
     """,
 }
 

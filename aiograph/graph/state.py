@@ -37,6 +37,7 @@ from aiograph.pregel._options import retention as checked_retention
 from aiograph.pregel._options import seconds as checked_seconds
 from aiograph.pregel._options import stops as checked_stops
 from aiograph.pregel._options import store as checked_store
+from aiograph.pregel._options import watch as checked_watch
 from aiograph.pregel._plan import Call
 from aiograph.stats import Collector
 from aiograph.store.base import BaseStore
@@ -458,6 +459,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         interrupt_after: Names | None = None,
         stats: bool | Collector | None = None,
         migrate: Migrate | None = None,
+        debug: bool | float | None = None,
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Makes a runnable graph; the builder can be changed and compiled again afterwards.
 
@@ -483,6 +485,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 measures nothing.
             migrate: Called with a thread that a graph of another shape has stored, when it is opened; returns
                 what becomes of it. Runs on the loop, so it must be quick.
+            debug: Warns, with node and line, when code keeps the event loop from turning for 0.2 seconds, or
+                for this many. `None` leaves it to the environment variable AIOGRAPH_DEBUG.
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
@@ -503,6 +507,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             retention=checked_retention(retention),
             stats=checked_collector(stats),
             migrate=migrate,
+            watch=checked_watch(debug),
             build_context=_context_builder(spec.context_schema),
             storable=frozenset(_storable_types(spec, schemas)),
             interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),

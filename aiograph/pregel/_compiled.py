@@ -28,6 +28,7 @@ from aiograph.pregel._place import find_place, forget_the_past, turn_at
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs
+from aiograph.pregel._watch import watched
 from aiograph.runtime import RunControl
 from aiograph.stats import Collector
 from aiograph.store.base import BaseStore
@@ -64,6 +65,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         name: For messages and traces.
         stats: As for `StateGraph.compile`.
         migrate: As for `StateGraph.compile`.
+        debug: As for `StateGraph.compile`.
 
     Raises:
         GraphValidationError: A node refers to a channel that does not exist.
@@ -84,6 +86,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         name: str = "Pregel",
         stats: bool | Collector | None = None,
         migrate: Migrate | None = None,
+        debug: bool | float | None = None,
     ) -> None:
         self._plan = planned(nodes, channels, input_channels, output_channels, retry_policy, name)
         self._options = Options(
@@ -92,6 +95,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             step_timeout=_options.seconds("step_timeout", step_timeout),
             stats=_options.collector(stats),
             migrate=migrate,
+            watch=_options.watch(debug),
         )
 
     # -- running
@@ -249,7 +253,8 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             place = find_place(request.checkpointer, request.config, current_task.get())
             emitter = emitter_for(self._plan, request, place, view)
             async with turn_at(place, request.on_conflict):
-                with measured(self._options.stats, self.name, place, emitter) as meter:
+                options = self._options
+                with watched(options.watch), measured(options.stats, self.name, place, emitter) as meter:
                     opened: Opened = await open_run(self._plan, request, place, emitter, meter)
                     try:
                         output = await drive(*opened)

@@ -16,6 +16,7 @@ from aiograph.pregel._options import Choices
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._topology import topology
+from aiograph.pregel._watch import LoopWatch
 from aiograph.stats import Collector, Statistics
 from aiograph.store.base import BaseStore
 from aiograph.types import (
@@ -39,6 +40,8 @@ class Options:
     on_conflict: OnConflict = "raise"
     durability: Durability | None = None
     retention: Retention | None = None
+    watch: LoopWatch | None = None
+    """Looks for what blocks the loops on which the graph runs."""
     migrate: Migrate | None = None
     """Carries a thread over that a graph of another shape has stored."""
     stats: Collector | Literal[False] | None = None

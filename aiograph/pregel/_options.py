@@ -9,6 +9,7 @@ from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Stops
+from aiograph.pregel._watch import LoopWatch
 from aiograph.runtime import RunControl
 from aiograph.stats import Collector, Statistics
 from aiograph.store.base import BaseStore
@@ -17,6 +18,9 @@ from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, Stre
 T = TypeVar("T")
 
 DEFAULT_RECURSION_LIMIT = 10_000
+
+DEFAULT_PATIENCE = 0.2
+"""Seconds that a loop may take for a turn before a graph that is debugged warns."""
 
 _CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
 _DURABILITIES: tuple[Durability, ...] = ("sync", "async", "exit")
@@ -218,6 +222,25 @@ def retention(value: Retention | None) -> Retention | None:
     if not isinstance(value, Retention):
         raise TypeError(f"retention is a Retention, such as Retention(keep_last=10), not {value!r}")
     return value.checked()
+
+
+def watch(value: bool | float | None) -> LoopWatch | None:
+    """What looks for code that blocks the loop; `None` leaves it to the environment.
+
+    Raises:
+        ValueError: It is not above 0 seconds.
+    """
+    chosen = _debug_by_environment() if value is None else value
+    limit = seconds("debug", DEFAULT_PATIENCE if chosen is True else chosen or None)
+    return None if limit is None else LoopWatch(limit)
+
+
+def _debug_by_environment() -> bool | float:
+    text = os.environ.get("AIOGRAPH_DEBUG", "0")
+    try:
+        return True if text == "1" else float(text)
+    except ValueError:
+        return bool(text)
 
 
 def collector(value: bool | Collector | None) -> Collector | Literal[False] | None:

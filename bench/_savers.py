@@ -164,7 +164,7 @@ def bytes_in(value: Any) -> int:
 
 def new_thread() -> dict[str, Any]:
     """The config of a thread that nobody has used."""
-    return {"configurable": {"thread_id": uuid.uuid4().hex}}
+    return {"configurable": {"thread_id": str(uuid.uuid4())}}
 
 
 def options_of(saver: Any, durability: str = "sync") -> dict[str, Any]:

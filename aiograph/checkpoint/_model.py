@@ -185,7 +185,7 @@ def checked_name(name: object, what: str) -> str:
     Raises:
         CheckpointQueryError: PostgreSQL's text has no NUL character, and no database's has lone surrogates.
     """
-    text = str(name)
+    text = name if type(name) is str else str(name)
     if "\0" in text or not (text.isascii() or _is_unicode(text)):
         raise CheckpointQueryError(
             f"{what}={text!a} cannot be stored: a name has no NUL character and no lone surrogate"

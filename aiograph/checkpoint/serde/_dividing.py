@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from aiograph.checkpoint.serde._cells import MAX_REPEATED, MAX_VISITS, Cell, packed
-from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
 from aiograph.checkpoint.serde.base import SerializerProtocol
 
 T = TypeVar("T")
@@ -38,6 +38,9 @@ _NEIGHBOURHOOD = 2
 """A node ends at a child whose rank is the smallest of so many children before and after it: about every
 fifth. Whether it is, nothing further away can change. Of the numbers from 1 to 4, this one and 1 write the
 fewest bytes when one of a thousand children changes, and this one needs half the nodes."""
+
+_LARGEST = b"\xff" * ADDRESS_BYTES
+"""No rank is larger."""
 
 _FANOUT_LIMIT = 64
 """Children of a node, whatever their addresses are."""
@@ -84,7 +87,6 @@ class CellWriter:
         self.found: dict[bytes, Cell] = {}
         self._known: Mapping[_BlockKey, Division] = {}
         self._divisions: dict[_BlockKey, Division] = {}
-        self._start()
 
     def _start(self) -> None:
         self._sizes: dict[bytes, int] = {}
@@ -238,28 +240,19 @@ class CellWriter:
 
     def _tree(self, tag: str, addresses: Sequence[bytes]) -> Cell:
         """The root of the tree over two or more cells, given by their addresses."""
-        children = [_Child(address, address) for address in addresses]
+        # A child's rank is the address of the last cell below it that is no node. So most changes leave it,
+        # and with it where the nodes above end, as they are.
+        ranks = addresses
         while True:
-            groups = list(_groups(children))
-            if len(groups) == 1:
-                return _node(tag, children)
-            children = [
-                group[0] if len(group) == 1 else _Child(self._put(_node(tag, group)), group[-1].rank)
-                for group in groups
+            groups = list(_groups(ranks))
+            nodes = [Cell(tag, b"", b"".join(addresses[start:end])) for start, end in groups]
+            if len(nodes) == 1:
+                return nodes[0]
+            addresses = [
+                addresses[start] if end - start == 1 else self._put(node)
+                for (start, end), node in zip(groups, nodes, strict=True)
             ]
-
-
-class _Child(NamedTuple):
-    """What a node refers to."""
-
-    address: bytes
-    rank: bytes
-    """The address of the last cell below it that is no node. So most changes leave it, and with it where the
-    nodes above end, as they are."""
-
-
-def _node(tag: str, children: Sequence[_Child]) -> Cell:
-    return Cell(tag, b"", b"".join(child.address for child in children))
+            ranks = [ranks[end - 1] for _, end in groups]
 
 
 class _Items(NamedTuple):
@@ -283,15 +276,15 @@ def _segment_length(count: int, size: int) -> int:
     return 1 << wanted.bit_length() if wanted else 1
 
 
-def _groups(children: Sequence[_Child]) -> Iterator[Sequence[_Child]]:
-    """The children that share a node, those of one node after those of another."""
-    start = 0
-    ranks = [child.rank for child in children]
-    for place, rank in enumerate(ranks, 1):
-        around = ranks[max(0, place - 1 - _NEIGHBOURHOOD) : place + _NEIGHBOURHOOD]
-        ends = rank == min(around) or place - start == _FANOUT_LIMIT
-        if ends and place - start > 1:
-            yield children[start:place]
+def _groups(ranks: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Where each node begins and ends, given the ranks of what they refer to."""
+    start, beyond = 0, [_LARGEST] * _NEIGHBOURHOOD
+    around = [*beyond, *ranks, *beyond]
+    windows = zip(around, around[1:], ranks, around[3:], around[4:], strict=False)
+    for place, (left, before, rank, after, right) in enumerate(windows, 1):
+        ends = before >= rank <= after and left >= rank <= right
+        if (ends or place - start == _FANOUT_LIMIT) and place - start > 1:
+            yield start, place
             start = place
-    if start < len(children):
-        yield children[start:]
+    if start < len(ranks):
+        yield start, len(ranks)

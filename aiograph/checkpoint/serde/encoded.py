@@ -298,20 +298,22 @@ class EncodingSaver(BaseCheckpointSaver):
         key = Key(thread_id, namespace, checked_name(checkpoint["id"], "checkpoint_id"))
         try:
             text = dump_metadata(metadata)
-            encoded, memory = self._encode(checkpoint, new_versions, before)
+            encoded, memory = self._encode(checkpoint, new_versions, before, before.channels_of(parent_id))
         except CheckpointSerializationError as error:
             raise _owned(error, key) from error.__cause__
-        encoded = encoded._replace(parent_channels=before.channels_of(parent_id))
-        commit = Commit(config, writes, encoded, text, new_versions)
         if hold is None:
-            return commit
+            return Commit(config, writes, encoded, text, new_versions)
         hold.memory = memory
         self._memos.note((thread_id, namespace), encoded.id, memory.values)
-        parent = hold.required_parent(parent_id)
-        return commit._replace(step=hold.step(encoded.id), required_parent=parent)
+        step, parent = hold.step(encoded.id), hold.required_parent(parent_id)
+        return Commit(config, writes, encoded, text, new_versions, step, parent)
 
     def _encode(
-        self, checkpoint: Checkpoint, changed: ChannelVersions, memory: Memory
+        self,
+        checkpoint: Checkpoint,
+        changed: ChannelVersions,
+        memory: Memory,
+        parent_channels: Sequence[str],
     ) -> tuple[EncodedCheckpoint, Memory]:
         writer = CellWriter(self._content, self._seal)
         values = _encode_values(writer, checkpoint, changed, memory.values)
@@ -339,6 +341,7 @@ class EncodingSaver(BaseCheckpointSaver):
             cells,
             memory.lineage,
             reached,
+            parent_channels,
         )
         return encoded, Memory(encoded.id, values, reached, memory.lineage, labels)
 

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from hypothesis import strategies as st
@@ -219,7 +220,7 @@ def _inner(name: str, inner: Inner) -> Graph:
 @st.composite
 def shapes(draw: st.DrawFn, *, breaking: bool = False) -> Shape:
     """Graphs of up to five nodes. Edges and joins lead on, routes and commands anywhere."""
-    size = draw(st.integers(1, 5))
+    size = draw(_sizes)
     nodes = tuple(draw(_nodes(number, size, breaking)) for number in range(size))
     joins = draw(_joins(size))
     led_to = {0, *(end for _, end in joins)}
@@ -232,41 +233,48 @@ def shapes(draw: st.DrawFn, *, breaking: bool = False) -> Shape:
     return Shape(nodes, tuple(sorted(starts)), joins)
 
 
-@st.composite
-def _nodes(draw: st.DrawFn, number: int, size: int, breaking: bool) -> Node:
-    after = range(number + 1, size)
-    edges = draw(st.sets(st.sampled_from(after), max_size=2)) if after else set()
-    targets = draw(st.lists(st.builds(Target, st.integers(0, size - 1), st.booleans()), max_size=2))
-    inner = draw(
-        _rarely(st.builds(Inner, st.lists(st.integers(0, 1), min_size=1, max_size=2).map(tuple)), None)
-    )
-    return Node(
-        writes=draw(_writes(number)),
-        asks=draw(_rarely(st.integers(1, 2), 0)),
-        flaky=draw(_rarely(st.integers(1, 2), 0)),
-        breaks=draw(_rarely(st.integers(1, 2), 0)) if breaking else 0,
-        defer=draw(_rarely(st.just(True), False)),
-        commands=draw(st.booleans()),
-        targets=tuple(targets),
-        edges=tuple(sorted(edges)),
-        inner=inner,
-    )
-
-
-def _writes(number: int) -> st.SearchStrategy[frozenset[Key]]:
-    """Of all nodes one writes the key that takes one value: mostly it is alone, but there may be `Send`s."""
-    keys: list[Key] = ["total", "news", "last"]
-    return st.frozensets(st.sampled_from(keys if number == 1 else keys[:2]), max_size=2)
-
-
 def _rarely(strategy: Any, otherwise: Any) -> Any:
     return st.one_of(st.just(otherwise), st.just(otherwise), strategy)
 
 
-@st.composite
-def _joins(draw: st.DrawFn, size: int) -> tuple[tuple[tuple[int, ...], int], ...]:
-    if size < 3 or draw(st.booleans()):
-        return ()
-    end = draw(st.integers(2, size - 1))
-    starts = draw(st.sets(st.integers(0, end - 1), min_size=2, max_size=3))
-    return ((tuple(sorted(starts)), end),)
+def _sorted(numbers: set[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(numbers))
+
+
+_sizes = st.integers(1, 5)
+_seldom_some = _rarely(st.integers(1, 2), 0)
+_inners = st.builds(Inner, st.lists(st.integers(0, 1), min_size=1, max_size=2).map(tuple))
+
+
+# strategies are made once, as making them takes longer than drawing from them
+
+
+@cache
+def _nodes(number: int, size: int, breaking: bool) -> st.SearchStrategy[Node]:
+    after = range(number + 1, size)
+    targets = st.builds(Target, st.integers(0, size - 1), st.booleans())
+    # of all nodes one writes the key that takes one value: mostly it is alone, but there may be `Send`s
+    keys = ("total", "news", "last")[: 3 if number == 1 else 2]
+    return st.builds(
+        Node,
+        writes=st.frozensets(st.sampled_from(keys), max_size=2),
+        asks=_seldom_some,
+        flaky=_seldom_some,
+        breaks=_seldom_some if breaking else st.just(0),
+        defer=_rarely(st.just(True), False),
+        commands=st.booleans(),
+        targets=st.lists(targets, max_size=2).map(tuple),
+        edges=st.sets(st.sampled_from(after), max_size=2).map(_sorted) if after else st.just(()),
+        inner=_rarely(_inners, None),
+    )
+
+
+@cache
+def _joins(size: int) -> st.SearchStrategy[tuple[tuple[tuple[int, ...], int], ...]]:
+    if size < 3:
+        return st.just(())
+    joins = [
+        st.tuples(st.sets(st.integers(0, end - 1), min_size=2, max_size=3).map(_sorted), st.just(end))
+        for end in range(2, size)
+    ]
+    return st.one_of(st.just(()), st.one_of(joins).map(lambda join: (join,)))

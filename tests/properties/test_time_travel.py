@@ -18,7 +18,7 @@ from aiograph.constants import END
 from aiograph.errors import CheckpointError, InvalidUpdateError
 from aiograph.testing.faults import FaultySaver, Mishap, SaverCall
 from aiograph.types import Command, Durability, RunnableConfig, StateSnapshot, StateUpdate
-from tests.properties.worlds import Doing, Graph, Shape, answer_to, build, shapes
+from tests.properties.worlds import Graph, Shape, answer_to, build, shapes
 
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
 
@@ -64,7 +64,7 @@ class Tale:
     @classmethod
     async def told(cls, shape: Shape, saver: BaseCheckpointSaver) -> "Tale | None":
         """The tale of a graph; none if the graph contradicts itself."""
-        graph = build(Doing(shape), saver)
+        graph = build(shape, saver)
         try:
             output = await run(graph, {"log": ["in"]}, CONFIG)
         except InvalidUpdateError:
@@ -221,7 +221,7 @@ async def a_kill_during_a_replay_loses_nothing(tale: Tale, data: st.DataObject) 
     snapshot = data.draw(st.sampled_from(tale.first))
     durability = data.draw(durabilities)
     killed = FaultySaver(_saver_of(tale.graph), before=cut_off_after(data.draw(st.integers(0, 12))))
-    graph = build(Doing(tale.shape), killed)
+    graph = build(tale.shape, killed)
     try:
         await run(graph, None, snapshot.config, durability)
     except (OSError, CheckpointError):

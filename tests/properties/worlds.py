@@ -1,16 +1,15 @@
 """Random small graphs with everything in them: edges, joins, routes, `Send`s, commands, deferred nodes,
-reducers, questions, retries, failures and nested graphs.
+reducers, questions, retries and nested graphs.
 
-A `Shape` says what a graph is made of, and what its nodes do is a function of what they see, told once, in
-`Doing`: so the engine and a model of it can be made to run the same graph. Cycles end because what leads
-back stops when the log that a node sees has `ENOUGH` entries.
+A `Shape` says what a graph is made of. What its nodes do is a function of what they see, so a run has one
+right outcome, whatever it is interrupted by. Cycles end because what leads back stops when the log that a
+node sees has `ENOUGH` entries.
 """
 
 import operator
 import warnings
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
@@ -61,8 +60,6 @@ class Node:
     asks: int = 0
     flaky: int = 0
     """Attempts that fail before one succeeds; there are enough of them."""
-    breaks: int = 0
-    """Runs of the node that fail for good, before one succeeds."""
     defer: bool = False
     commands: bool = False
     targets: tuple[Target, ...] = ()
@@ -82,9 +79,34 @@ class Shape:
     def names(self) -> list[str]:
         return [f"n{number}" for number in range(len(self.nodes))]
 
+    def questions(self, number: int) -> list[str]:
+        return [f"n{number}?{place}" for place in range(self.nodes[number].asks)]
 
-class Failure(Exception):
-    """What a node raises that breaks."""
+    def update(self, number: int, seen: State, answers: Sequence[str]) -> State:
+        """What a node writes that sees this."""
+        log = seen.get("log", [])
+        news = "+".join(seen.get("news", []))
+        mark = f"n{number}:{len(log)}:{seen.get('total', 0)}:{news}:{seen.get('last', '')}"
+        update: State = {"log": [mark, *answers]}
+        writes = self.nodes[number].writes
+        if "total" in writes:
+            update["total"] = len(log) + 1
+        if "news" in writes:
+            update["news"] = [f"n{number}"]
+        if "last" in writes:
+            update["last"] = f"n{number}"
+        return update
+
+    def leads_to(self, number: int, log: Sequence[str]) -> list[Target]:
+        """Where a node's route or command leads after this log: to none of its targets, some, or all."""
+        targets = self.nodes[number].targets
+        if len(log) >= ENOUGH:
+            return []
+        return [each for place, each in enumerate(targets) if (len(log) + place) % 3]
+
+    def argument(self, number: int, log: Sequence[str]) -> State:
+        """What a `Send` of this node carries."""
+        return {"log": [*log, f"sent by n{number}"]}
 
 
 class Hiccup(Exception):
@@ -98,105 +120,56 @@ def answer_to(question: str) -> str:
     return f"<{question}>"
 
 
-@dataclass
-class Doing:
-    """What the nodes of a graph do, and how often each has broken."""
-
-    shape: Shape
-    broken: Counter[str] = field(default_factory=Counter)
-
-    def questions(self, number: int) -> list[str]:
-        return [f"n{number}?{place}" for place in range(self.shape.nodes[number].asks)]
-
-    def breaks(self, number: int) -> bool:
-        """Whether the node breaks this time."""
-        if self.broken[f"n{number}"] >= self.shape.nodes[number].breaks:
-            return False
-        self.broken[f"n{number}"] += 1
-        return True
-
-    def update(self, number: int, seen: State, answers: Sequence[str]) -> State:
-        """What a node writes that sees this."""
-        log = seen.get("log", [])
-        news = "+".join(seen.get("news", []))
-        mark = f"n{number}:{len(log)}:{seen.get('total', 0)}:{news}:{seen.get('last', '')}"
-        update: State = {"log": [mark, *answers]}
-        writes = self.shape.nodes[number].writes
-        if "total" in writes:
-            update["total"] = len(log) + 1
-        if "news" in writes:
-            update["news"] = [f"n{number}"]
-        if "last" in writes:
-            update["last"] = f"n{number}"
-        return update
-
-    def leads_to(self, number: int, log: Sequence[str]) -> list[Target]:
-        """Where a node's route or command leads after this log: to none of its targets, some, or all."""
-        targets = self.shape.nodes[number].targets
-        return (
-            []
-            if len(log) >= ENOUGH
-            else [each for place, each in enumerate(targets) if (len(log) + place) % 3]
-        )
-
-    def argument(self, number: int, log: Sequence[str]) -> State:
-        """What a `Send` of this node carries."""
-        return {"log": [*log, f"sent by n{number}"]}
-
-
-def build(doing: Doing, saver: BaseCheckpointSaver | None, **options: Any) -> Graph:
-    """The graph, for the engine."""
-    shape = doing.shape
+def build(shape: Shape, saver: BaseCheckpointSaver | None) -> Graph:
+    """The graph of a shape."""
     builder: Any = StateGraph(State)
     for number, (name, node) in enumerate(zip(shape.names, shape.nodes, strict=True)):
-        action = _inner(name, node.inner) if node.inner else _action(doing, number)
+        action = _inner(node.inner) if node.inner else _action(shape, number)
         goto = [shape.names[target.node] for target in node.targets]
         retry = RETRIES if node.flaky else None
         builder.add_node(name, action, defer=node.defer, retry_policy=retry, destinations=tuple(goto))
         for edge in node.edges:
             builder.add_edge(name, shape.names[edge])
-        if node.targets and not node.commands:
-            builder.add_conditional_edges(name, _route(doing, number), [*goto, "__end__"])
+        if node.targets and not (node.commands and node.inner is None):
+            builder.add_conditional_edges(name, _route(shape, number), [*goto, "__end__"])
     for start in shape.starts:
         builder.add_edge(START, shape.names[start])
     for starts, end in shape.joins:
         builder.add_edge([shape.names[each] for each in starts], shape.names[end])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
-        graph: Graph = builder.compile(saver, **options)
+        graph: Graph = builder.compile(saver)
     return graph
 
 
-def _action(doing: Doing, number: int) -> Any:
-    node = doing.shape.nodes[number]
+def _action(shape: Shape, number: int) -> Any:
+    node = shape.nodes[number]
 
     async def work(state: State, runtime: Runtime[Any]) -> Any:
         if runtime.execution_info.node_attempt <= node.flaky:
             raise Hiccup(f"n{number}")
-        if doing.breaks(number):
-            raise Failure(f"n{number}")
-        answers = [interrupt(question) for question in doing.questions(number)]
-        update = doing.update(number, state, answers)
+        answers = [interrupt(question) for question in shape.questions(number)]
+        update = shape.update(number, state, answers)
         if not node.commands:
             return update
         log = state.get("log", [])
-        return Command(update=update, goto=_goto(doing, number, log))
+        return Command(update=update, goto=_goto(shape, number, log))
 
     return work
 
 
-def _route(doing: Doing, number: int) -> Any:
+def _route(shape: Shape, number: int) -> Any:
     def route(state: State) -> Any:
-        return _goto(doing, number, state["log"])
+        return _goto(shape, number, state["log"])
 
     return route
 
 
-def _goto(doing: Doing, number: int, log: Sequence[str]) -> Any:
-    names = doing.shape.names
+def _goto(shape: Shape, number: int, log: Sequence[str]) -> Any:
+    names = shape.names
     goto = [
-        Send(names[node], doing.argument(number, log)) if by_send else names[node]
-        for node, by_send in doing.leads_to(number, log)
+        Send(names[node], shape.argument(number, log)) if by_send else names[node]
+        for node, by_send in shape.leads_to(number, log)
     ]
     return goto or "__end__"
 
@@ -210,18 +183,18 @@ def inner_shape(inner: Inner) -> Shape:
     return Shape(nodes, (0,))
 
 
-def _inner(name: str, inner: Inner) -> Graph:
-    return build(Doing(inner_shape(inner)), None)
+def _inner(inner: Inner) -> Graph:
+    return build(inner_shape(inner), None)
 
 
 # -- strategies ----------------------------------------------------------------------------------------
 
 
 @st.composite
-def shapes(draw: st.DrawFn, *, breaking: bool = False) -> Shape:
+def shapes(draw: st.DrawFn) -> Shape:
     """Graphs of up to five nodes. Edges and joins lead on, routes and commands anywhere."""
     size = draw(_sizes)
-    nodes = tuple(draw(_nodes(number, size, breaking)) for number in range(size))
+    nodes = tuple(draw(_nodes(number, size)) for number in range(size))
     joins = draw(_joins(size))
     led_to = {0, *(end for _, end in joins)}
     starts = {0}
@@ -250,7 +223,7 @@ _inners = st.builds(Inner, st.lists(st.integers(0, 1), min_size=1, max_size=2).m
 
 
 @cache
-def _nodes(number: int, size: int, breaking: bool) -> st.SearchStrategy[Node]:
+def _nodes(number: int, size: int) -> st.SearchStrategy[Node]:
     after = range(number + 1, size)
     targets = st.builds(Target, st.integers(0, size - 1), st.booleans())
     # of all nodes one writes the key that takes one value: mostly it is alone, but there may be `Send`s
@@ -260,7 +233,6 @@ def _nodes(number: int, size: int, breaking: bool) -> st.SearchStrategy[Node]:
         writes=st.frozensets(st.sampled_from(keys), max_size=2),
         asks=_seldom_some,
         flaky=_seldom_some,
-        breaks=_seldom_some if breaking else st.just(0),
         defer=_rarely(st.just(True), False),
         commands=st.booleans(),
         targets=st.lists(targets, max_size=2).map(tuple),

@@ -15,7 +15,7 @@ from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.constants import END
-from aiograph.errors import CheckpointError, InvalidUpdateError
+from aiograph.errors import CheckpointError, InvalidUpdateError, MultipleSubgraphsError
 from aiograph.testing.faults import FaultySaver, Mishap, SaverCall
 from aiograph.types import Command, Durability, RunnableConfig, StateSnapshot, StateUpdate
 from tests.properties.worlds import Graph, Shape, answer_to, build, shapes
@@ -23,6 +23,9 @@ from tests.properties.worlds import Graph, Shape, answer_to, build, shapes
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
 
 SHORT = settings(suppress_health_check=[HealthCheck.too_slow])
+
+CONTRADICTIONS = (InvalidUpdateError, MultipleSubgraphsError)
+"""What a graph gets that contradicts itself."""
 
 durabilities: st.SearchStrategy[Durability] = st.sampled_from(["sync", "async", "exit"])
 
@@ -67,7 +70,7 @@ class Tale:
         graph = build(shape, saver)
         try:
             output = await run(graph, {"log": ["in"]}, CONFIG)
-        except InvalidUpdateError:
+        except CONTRADICTIONS:
             return None
         return cls(shape, graph, output, await history(graph))
 
@@ -88,7 +91,7 @@ class Tale:
 
     async def is_asked(self, input: Any, config: RunnableConfig) -> None:
         """Runs the graph up to its first questions; with other input it may contradict itself."""
-        with suppress(InvalidUpdateError):
+        with suppress(*CONTRADICTIONS):
             await self.graph.ainvoke(input, config)
 
     async def stays_as_it_was(self) -> None:
@@ -98,12 +101,11 @@ class Tale:
             assert seen == snapshot
 
     def updates_at(self, index: int) -> list[StateUpdate] | None:
-        """What the tasks of a checkpoint have returned; nothing if that does not tell where they led."""
+        """What the tasks of a checkpoint have returned; nothing if that is not all that they did."""
         tasks = self.first[index].tasks
-        commanding = {
-            name for name, node in zip(self.shape.names, self.shape.nodes, strict=True) if node.commands
-        }
-        if not tasks or any(task.name in commanding for task in tasks):
+        nodes = dict(zip(self.shape.names, self.shape.nodes, strict=True))
+        authors = [nodes[task.name] for task in tasks if task.name in nodes]
+        if not tasks or any(node.commands or (node.inner and node.inner.remembers) for node in authors):
             return None
         return [StateUpdate(task.result, task.name, task.id) for task in tasks]
 

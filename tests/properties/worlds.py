@@ -50,6 +50,8 @@ class Inner:
     """A nested graph: a chain of nodes that ask so many questions each."""
 
     asks: tuple[int, ...]
+    remembers: bool
+    """Whether it keeps its state from call to call."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def answer_to(question: str) -> str:
     return f"<{question}>"
 
 
-def build(shape: Shape, saver: BaseCheckpointSaver | None) -> Graph:
+def build(shape: Shape, saver: BaseCheckpointSaver | bool | None) -> Graph:
     """The graph of a shape."""
     builder: Any = StateGraph(State)
     for number, (name, node) in enumerate(zip(shape.names, shape.nodes, strict=True)):
@@ -184,7 +186,7 @@ def inner_shape(inner: Inner) -> Shape:
 
 
 def _inner(inner: Inner) -> Graph:
-    return build(inner_shape(inner), None)
+    return build(inner_shape(inner), inner.remembers or None)
 
 
 # -- strategies ----------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ def _sorted(numbers: set[Any]) -> tuple[Any, ...]:
 
 _sizes = st.integers(1, 5)
 _seldom_some = _rarely(st.integers(1, 2), 0)
-_inners = st.builds(Inner, st.lists(st.integers(0, 1), min_size=1, max_size=2).map(tuple))
+_inners = st.builds(Inner, st.lists(st.integers(0, 1), min_size=1, max_size=2).map(tuple), st.booleans())
 
 
 # strategies are made once, as making them takes longer than drawing from them

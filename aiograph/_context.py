@@ -82,6 +82,30 @@ class Pulse(Protocol):
         ...
 
 
+class Desk(Protocol):
+    """Takes the calls of tasks that code in a run makes."""
+
+    def call(self, caller: "TaskScope", node: Any, arg: Any) -> Any:
+        """Has a task begin, from whichever thread, and returns its future at once."""
+        ...
+
+
+class Callees(Protocol):
+    """The tasks that one attempt has called."""
+
+    def call(self, node: Any, arg: Any) -> Any:
+        """Has another one begin."""
+        ...
+
+    async def join(self) -> None:
+        """Waits for their end; raises what nobody has been told of."""
+        ...
+
+    async def dismiss(self, error: BaseException) -> None:
+        """Waits for their end, or brings it about, as the attempt has failed with `error`."""
+        ...
+
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _ASKING = Lock()
@@ -101,6 +125,7 @@ class RunScope:
         "context",
         "control",
         "depth",
+        "desk",
         "durability",
         "graph",
         "listeners",
@@ -108,6 +133,7 @@ class RunScope:
         "outer",
         "parents",
         "positions",
+        "previous",
         "pulse",
         "resume",
         "store",
@@ -170,6 +196,10 @@ class RunScope:
         """Where stateful graphs stood when it started, as far as the runs around it know."""
         self.claims: dict[str, Any] = {} if nested is None else nested.task.run.claims
         """Who has called a stateful graph last, by namespace; one for all runs that are nested in another."""
+        self.previous: Any = None
+        """What the run before this one kept for it, if the graph is an entrypoint."""
+        self.desk: Desk | None = None
+        """Set while the run is under way."""
 
     @property
     def namespace(self) -> str:
@@ -184,10 +214,12 @@ class TaskScope:
 
     __slots__ = (
         "_asked",
-        "_task",
         "attempt",
+        "callees",
         "calls",
         "commands",
+        "give_ups",
+        "has_ended",
         "is_drained",
         "is_stopped",
         "is_waiting",
@@ -200,6 +232,7 @@ class TaskScope:
         "run",
         "step",
         "tags",
+        "task",
         "triggers",
     )
 
@@ -221,7 +254,7 @@ class TaskScope:
         self.path = path
         self.step = step
         self.triggers = triggers
-        self._task = task
+        self.task = task
         self.tags = tags
         self.metadata = metadata
         self.attempt = attempt
@@ -229,6 +262,12 @@ class TaskScope:
         """Those who wait for this attempt, or for one around it; `None` if no time is limited."""
         self.calls = 0
         """How many nested runs this attempt has started so far."""
+        self.callees: Callees | None = None
+        """Set once it has called a task."""
+        self.give_ups: tuple[Any, ...] = ()
+        """What ends the wait for its synchronous code, and that of the tasks it calls."""
+        self.has_ended = False
+        """Whether its code has ended, and must not start anything any more."""
         self._asked = 0
         self.questions: Sequence[Any] = ()
         """What this attempt, or a run nested in it, has asked without getting an answer."""
@@ -246,17 +285,17 @@ class TaskScope:
     @property
     def id(self) -> str:
         """The task's id; made when first asked for, as most runs never ask."""
-        return self._task.id
+        return self.task.id
 
     @property
     def checkpoint_id(self) -> str | None:
         """The checkpoint that the task has started from, if there is a saver."""
-        return self._task.checkpoint_id
+        return self.task.checkpoint_id
 
     @property
     def positions(self) -> Mapping[str, str]:
         """Where stateful graphs stand, as far as the task knows: namespace → checkpoint."""
-        return {**self.run.positions, **self._task.positions, **self.noted}
+        return {**self.run.positions, **self.task.positions, **self.noted}
 
     @property
     def namespace(self) -> str:
@@ -272,12 +311,12 @@ class TaskScope:
     @property
     def failure(self) -> Any:
         """What an error handler has to handle; `None` in a node."""
-        return self._task.failure
+        return self.task.failure
 
     @property
     def answers(self) -> Mapping[str, Any]:
         """Answers to the questions of this task, and of runs nested in it, by the questions' ids."""
-        return {**self.run.resume, **self._task.answers}
+        return {**self.run.resume, **self.task.answers}
 
     @property
     def writer(self) -> Callable[[Any], None]:
@@ -300,6 +339,13 @@ class TaskScope:
         with _ASKING:
             self._asked += 1
             return self._asked - 1
+
+    def callees_from(self, make: Callable[["TaskScope"], Callees]) -> Callees:
+        """What it has called, or will have."""
+        with _ASKING:
+            if self.callees is None:
+                self.callees = make(self)
+            return self.callees
 
     def stop(self, questions: Sequence[Any], *, is_drained: bool = False) -> None:
         """Notes that the attempt cannot finish, and what it waits for."""

@@ -45,6 +45,13 @@ RESUME: Final = "__resume__"
 SCHEDULED: Final = "__scheduled__"
 NO_WRITES: Final = "__no_writes__"
 RETURN: Final = "__return__"
+"""A called task's name and result, beside the checkpoint that its caller started from."""
+
+CALL: Final = "__call__"
+"""The name of a called task that has asked and not returned."""
+
+PREVIOUS: Final = "__previous__"
+"""The channel with what an entrypoint's run keeps for the next one."""
 
 LEAVE: Final = "__leave__"
 """What a task writes whose node has left the graph, for a graph further out."""
@@ -94,12 +101,13 @@ RESERVED_NAMES: Final = frozenset(
         RETURN,
         LEAVE,
         PARENT,
+        CALL,
         OVERWRITE,
         INPUT,
         COPY,
         SHAPE,
         "__metadata__",
-        "__previous__",
+        PREVIOUS,
     }
 )
 """Names that neither a node nor a state key may bear."""

@@ -211,6 +211,30 @@ class RecordedError(AiographError):
     """Stands for what a node raised before its run was broken off: only its `repr` was stored."""
 
 
+class CallOrderError(AiographError):
+    """The code of a run that goes on has called another task than it had called in that place before.
+
+    A finished task's result is found by the place of its call and by its name. So what decides which tasks
+    are called, and in which order, has to come out the same each time the code runs, and the code must not
+    be changed while threads wait to go on with it.
+
+    Attributes:
+        place: The number of the call among those of its caller, 0 for the first.
+        recorded: Name of the task that was called there.
+        called: Name of the task that is called there now.
+    """
+
+    def __init__(self, place: int, recorded: str, called: str, caller: str) -> None:
+        self.place = place
+        self.recorded = recorded
+        self.called = called
+        super().__init__(
+            f"call {place} of {caller!r} was {recorded!r} before the run was broken off, now it is "
+            f"{called!r}: tasks have to be called in the same order when a run goes on. Restore that order, "
+            "or start anew with an input"
+        )
+
+
 class NodeTimeoutError(AiographError):
     """An attempt at a node took longer than its timeout allows; its writes are discarded.
 

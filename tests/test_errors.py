@@ -14,6 +14,7 @@ SAMPLES = [
     errors.NodeTimeoutError("fetch", 2.5),
     errors.RecordedError("ValueError('broken')"),
     errors.NodeTimeoutError("fetch", 1.5, run_timeout=9.0, idle_timeout=1.5, elapsed=4.0, kind="idle"),
+    errors.CallOrderError(1, "fetch", "send", "work"),
     errors.NodeCancelledError("fetch"),
     errors.ParentCommand("no graph further out", None),
     errors.GraphRecursionError("too many supersteps", {"configurable": {"thread_id": "1"}}),

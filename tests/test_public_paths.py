@@ -40,7 +40,7 @@ PUBLIC_PATHS = {
     "aiograph.constants": "END START TAG_HIDDEN",
     "aiograph.drawing": "Edge Graph Node",
     "aiograph.errors": """
-        AiographError BridgeClosedError ChangedGraphError ChannelUpdateError
+        AiographError BridgeClosedError CallOrderError ChangedGraphError ChannelUpdateError
         CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
@@ -49,6 +49,7 @@ PUBLIC_PATHS = {
         MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError ParentCommand
         RecordedError SyncCallError UnknownInterruptError
     """,
+    "aiograph.func": "TaskFunction TaskFuture entrypoint task",
     "aiograph.graph": "CompiledStateGraph END START StateGraph",
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
     "aiograph.managed": "IsLastStep RemainingSteps",

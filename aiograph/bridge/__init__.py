@@ -15,7 +15,7 @@ that owns an object the work needs, is one that stands still until the call retu
 still travels with each call, through any number of threads and loops.
 """
 
-from aiograph.bridge._admit import running_loop
+from aiograph.bridge._admit import Verb, running_loop
 from aiograph.bridge._call import current_call, off_loop, run
 from aiograph.bridge._colours import complete_verb, defines_neither
 from aiograph.bridge._home import HasHome, at_home
@@ -27,6 +27,7 @@ __all__ = [
     "BlockingIterator",
     "HasHome",
     "SyncVerb",
+    "Verb",
     "at_home",
     "blocking",
     "blocking_cm",

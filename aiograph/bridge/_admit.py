@@ -25,10 +25,12 @@ class Verb(NamedTuple):
 
     @classmethod
     def iterated(cls, name: str) -> Self:
+        """A verb that is iterated over."""
         return cls(name, "async for ... in {}(...)")
 
     @classmethod
     def entered(cls, name: str) -> Self:
+        """A verb that opens something for the length of a block."""
         return cls(name, "async with {}(...)")
 
     @property
@@ -38,6 +40,7 @@ class Verb(NamedTuple):
 
     @property
     def advice(self) -> str:
+        """What to write where the synchronous twin would hang."""
         return f"`{self.usage.format(self.name)}`"
 
 

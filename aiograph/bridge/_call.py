@@ -247,12 +247,12 @@ async def off_loop(
     return await job.outcome(give_ups)
 
 
-def run(make: Callable[[], Awaitable[T]], *, verb: str, timeout: float | None = None) -> T:
+def run(make: Callable[[], Awaitable[T]], *, verb: str | Verb, timeout: float | None = None) -> T:
     """Does asynchronous work from synchronous code and returns its result.
 
     Args:
         make: Makes the awaitable; called on the loop.
-        verb: Name of the asynchronous verb, for messages.
+        verb: The asynchronous verb, or its name, for messages.
         timeout: Seconds after which the work is cancelled. Its clean-up is waited for; synchronous
             node code is given up on.
 
@@ -261,7 +261,8 @@ def run(make: Callable[[], Awaitable[T]], *, verb: str, timeout: float | None = 
         TimeoutError: The timeout expired.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    call: Call[T] = Call(Verb(verb), lambda _: make(), patient=timeout is None)
+    named = Verb(verb) if isinstance(verb, str) else verb
+    call: Call[T] = Call(named, lambda _: make(), patient=timeout is None)
     call.finish(deadline)
     return call.outcome()
 

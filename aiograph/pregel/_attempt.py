@@ -27,6 +27,13 @@ class Lane(NamedTuple):
 
     on_caller: bool = False
     give_ups: tuple[GiveUp, ...] = ()
+    caller: TaskScope | None = None
+    """The attempt whose code has called the task, if that is how it came to run."""
+
+    @property
+    def pulse(self) -> Pulse | None:
+        """Those who wait for the caller."""
+        return None if self.caller is None else self.caller.pulse
 
 
 class CarriedExit(BaseException):
@@ -98,7 +105,7 @@ def delay(policy: RetryPolicy, attempt: int) -> float:
 async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
     assert task.timeout is not None
     give_up = GiveUp()
-    deadline = Deadline(task.timeout, give_up, run.scope.pulse)
+    deadline = Deadline(task.timeout, give_up, lane.pulse or run.scope.pulse)
     try:
         async with deadline:
             await _once(run, task, Lane(give_ups=(*lane.give_ups, give_up)), number, deadline)
@@ -112,10 +119,23 @@ async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
 
 
 async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | None = None) -> None:
+    pulse = pulse or lane.pulse
     scope = _enter(run, task, number, pulse)
     writes: list[Write] = []
+    scope.give_ups = lane.give_ups
+    if lane.caller is not None:
+        scope.noted = lane.caller.noted
     try:
-        output = await _call(task.node, task.input, scope, lane)
+        try:
+            output = await _call(task.node, task.input, scope, lane)
+            if scope.callees is not None:
+                await scope.callees.join()
+        except BaseException as error:
+            if scope.callees is not None:
+                await scope.callees.dismiss(error)
+            raise
+        finally:
+            scope.has_ended = True
         if pulse is not None:
             pulse.progress()
         if not scope.is_stopped:
@@ -149,6 +169,11 @@ def _leave(run: Run, task: Task, commands: Commands) -> list[Write]:
 
 async def _obey(run: Run, task: Task, scope: TaskScope) -> list[Write]:
     """What graphs within the node have commanded counts, in place of what the node returned."""
+    if task.is_call:
+        raise InvalidUpdateError(
+            f"a graph that task {task.name!r} has called commands the graph around it, but a called task has "
+            "no place in that: call the graph in the node, or return the command and have the node do so"
+        )
     here, further = split(run.scope, task.name, scope.commands)
     if further:
         return _leave(run, task, further)

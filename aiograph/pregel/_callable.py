@@ -16,6 +16,7 @@ from aiograph.runtime import runtime_of
 INJECTED: Mapping[str, Callable[[_context.TaskScope], Any]] = {
     "config": config_of,
     "runtime": runtime_of,
+    "previous": lambda scope: scope.run.previous,
     "store": lambda scope: scope.run.store,
     "writer": lambda scope: scope.writer,
 }
@@ -50,6 +51,37 @@ def bind(
     if inline and is_async:
         raise ValueError(f"node {name!r} is asynchronous: inline=True is for quick synchronous functions")
     return Call(_with_injection(fn, name, injected), is_async, inline)
+
+
+def bind_called(fn: Callable[..., Any]) -> Call:
+    """Makes a function callable by the engine whose input is how it was called: `(args, kwargs)`.
+
+    What it can ask for by parameter name is filled in where the call has passed nothing.
+    """
+    fillable = _fillable(fn)
+    if not fillable:
+        return Call(lambda input, scope: fn(*input[0], **input[1]), _is_async(fn))
+
+    def call(input: tuple[tuple[Any, ...], dict[str, Any]], scope: _context.TaskScope) -> Any:
+        args, kwargs = input
+        unfilled = [name for name, place in fillable if name not in kwargs and len(args) <= place]
+        return fn(*args, **kwargs, **{name: INJECTED[name](scope) for name in unfilled})
+
+    return Call(call, _is_async(fn))
+
+
+def _fillable(fn: Callable[..., Any]) -> list[tuple[str, int]]:
+    """The parameters that can be filled in, and how many come before each."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return []  # a builtin that does not tell
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [
+        (each.name, place if each.kind is named[0] else 0)
+        for place, each in enumerate(parameters)
+        if each.kind in named and each.name in INJECTED
+    ]
 
 
 def _entry(action: Any, name: str) -> Callable[..., Any]:

@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 from aiograph import _ids
 from aiograph._context import Listener
-from aiograph.constants import INTERRUPT
+from aiograph.constants import INTERRUPT, RETURN
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._state import RunState
-from aiograph.pregel._tasks import Task, due_tasks
+from aiograph.pregel._tasks import Task, due_tasks, result_of
 from aiograph.stats import SuperstepStats
 from aiograph.types import Interrupt, RunnableConfig, StreamMode
 
@@ -123,6 +123,17 @@ class Emitter:
             self._push("updates", self._update_of(task))
         if self._modes & {"tasks", "debug"} and not task.cached:
             self._push("tasks", self._result_of(task), task.step, "task_result")
+
+    def called(self, call: Task) -> None:
+        """Announces a task that another one has called."""
+        self._push("tasks", _start_of(call), call.step, "task")
+
+    def returned(self, call: Task) -> None:
+        """Shows what a called task has done."""
+        result: dict[str, Any] = {} if call.writes is None else {RETURN: result_of(call)}
+        if result:
+            self._push("updates", {call.name: result[RETURN]})
+        self._push("tasks", {**self._result_of(call), "result": result}, call.step, "task_result")
 
     def stepped(self, state: RunState, tasks: Sequence[Task]) -> None:
         """Shows a superstep: tasks that were not shown yet, then the values, if they changed."""

@@ -7,7 +7,6 @@ is decided by task order, never by time.
 
 import asyncio
 from collections.abc import Coroutine, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -20,6 +19,7 @@ from aiograph.pregel._attempt import Lane, attempt
 from aiograph.pregel._handlers import blame, is_for_handler
 from aiograph.pregel._notes import note, shown
 from aiograph.pregel._run import Run
+from aiograph.pregel._slots import Slots
 from aiograph.pregel._tasks import Task
 
 T = TypeVar("T")
@@ -62,6 +62,8 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
     todo = [task for task in tasks if task.writes is None and not task.questions]
     if not todo:
         return
+    if run.max_concurrency is not None:
+        run.slots = Slots(run.max_concurrency)
     if run.step_timeout is not None:
         await _in_time(run, todo, run.step_timeout)
     elif len(todo) == 1:
@@ -77,7 +79,9 @@ def _lane(run: Run) -> Lane:
 
 
 async def _alone(run: Run, task: Task) -> None:
-    await Within(copy_context(), _settle(run, task, _lane(run)))
+    if run.slots is not None:
+        await run.slots.take(task)
+    await Within(copy_context(), settle(run, task, _lane(run)))
     if task.writes is not None and run.host.is_cancelled():
         # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
         await _report(run, task)
@@ -103,12 +107,9 @@ async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
 
 
 async def _together(run: Run, todo: Sequence[Task], lane: Lane) -> None:
-    limit = run.max_concurrency
-    gate: AbstractAsyncContextManager[Any] = nullcontext()
-    if limit is not None and limit < len(todo):
-        gate = asyncio.Semaphore(limit)
+    if run.slots is not None:
         todo = sorted(todo, key=lambda task: -task.node.priority)
-    crew = _Crew(run, gate)
+    crew = _Crew(run)
     async with crew:
         for task in todo:
             crew.enlist(task, _lane_of(task, lane))
@@ -125,11 +126,10 @@ class _Crew:
     many reasons there are: a second cancellation would break off their clean-up.
     """
 
-    __slots__ = ("_end", "_gate", "_group", "_is_broken", "_members", "_run")
+    __slots__ = ("_end", "_group", "_is_broken", "_members", "_run")
 
-    def __init__(self, run: Run, gate: AbstractAsyncContextManager[Any]) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
-        self._gate = gate
         self._group = asyncio.TaskGroup()
         self._is_broken = False
         self._members: set[asyncio.Task[None]] = set()
@@ -165,16 +165,26 @@ class _Crew:
             raise
 
     async def _work(self, task: Task, lane: Lane) -> None:
-        async with self._gate:
-            if self._is_broken:
-                return  # a loop that starts tasks eagerly may have seen the failure of one before
-            await _settle(self._run, task, lane)
-            if task.writes is not None:
-                await _report(self._run, task)
+        slots = self._run.slots
+        if slots is None:
+            await self._do(task, lane)
+        else:
+            await slots.take(task)
+            try:
+                await self._do(task, lane)
+            finally:
+                slots.leave(task)
         if task.error is not None and self._stops_at(task.error):
             self._is_broken = True
             # not before others that fail in this very turn have had their say
             asyncio.get_running_loop().call_soon(self._disband)
+
+    async def _do(self, task: Task, lane: Lane) -> None:
+        if self._is_broken:
+            return  # a loop that starts tasks eagerly may have seen the failure of one before
+        await settle(self._run, task, lane)
+        if task.writes is not None:
+            await _report(self._run, task)
 
     def _disband(self) -> None:
         for member in tuple(self._members):
@@ -210,7 +220,7 @@ async def _report(run: Run, task: Task) -> None:
         await run.emitter.room()
 
 
-async def _settle(run: Run, task: Task, lane: Lane) -> None:
+async def settle(run: Run, task: Task, lane: Lane) -> None:
     """Runs one task; a failure or a question is recorded on it, a cancellation passes through.
 
     A failure that the node's error handler is for is left to it, and so is a task that was left to it in a
@@ -233,7 +243,8 @@ async def _settle(run: Run, task: Task, lane: Lane) -> None:
         raise  # the loop is gone, and nothing may be awaited any more
     except Interrupted as asked:
         task.questions = asked.questions
-        run.drained_tasks += asked.is_drained
+        if asked.is_drained:
+            run.drained_tasks = (*run.drained_tasks, task)
     except BaseException as error:
         task.error = error
     if task.error is not None and task.node.handler is not None and is_for_handler(task.error):
@@ -263,7 +274,11 @@ async def _handle(run: Run, task: Task, lane: Lane) -> None:
     assert handler is not None
     assert handler.failure is not None
     handler.answers = task.answers
-    await _settle(run, handler, lane)
+    if run.slots is not None:
+        run.slots.leave(task, handler)
+    await settle(run, handler, lane)
+    if run.slots is not None:
+        run.slots.leave(handler, task)
     task.adopt()
     if task.error is not None:
         blame(task.error, handler.failure)

@@ -15,7 +15,7 @@ from aiograph import _ids
 from aiograph._cancel import outlast
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Commit, TaskWrites, config_for
-from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
+from aiograph.constants import CALL, ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
@@ -225,7 +225,8 @@ class Journal:
 
     def record_questions(self, task: Task) -> None:
         """Keeps what a task asks; answers that it has had are kept already."""
-        writes = TaskWrites(task.id, task.path_text, [(INTERRUPT, list(task.questions))])
+        asked = [(INTERRUPT, list(task.questions)), *([(CALL, task.name)] if task.is_call else ())]
+        writes = TaskWrites(task.id, task.path_text, asked)
         self._record(task, self._saver.encode_writes(writes, self._hold))
 
     def record_answers(self, task: Task) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiograph._context import require_task
-from aiograph._interrupt import Interrupted, refused_answers
+from aiograph._interrupt import Interrupted
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._calls import CallDesk
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._endings import drained, too_many_steps
 from aiograph.pregel._execute import execute
-from aiograph.pregel._journal import Journal
 from aiograph.pregel._leaving import commands_in
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
@@ -25,6 +25,7 @@ from aiograph.pregel._snapshot import restore_handlers, restore_questions, resto
 from aiograph.pregel._stages import Stages
 from aiograph.pregel._stateful import positions_in
 from aiograph.pregel._tasks import Task, due_tasks
+from aiograph.pregel._unfinished import keep_unfinished
 from aiograph.types import Command, RunnableConfig
 
 
@@ -39,6 +40,7 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
     However this ends, the journal is closed when it does: what was handed to it is stored.
     """
     stages = STAGES if run.meter is None else run.meter.around(STAGES)
+    run.scope.desk = desk = CallDesk(run, pending)
     try:
         await _begin(run, stages, took_input)
         await _supersteps(run, stages, pending)
@@ -47,6 +49,8 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
     except BaseException as error:
         await _close_after(run, error)
         raise
+    finally:
+        desk.close()
     await stages.close(run)
     return _result(run)
 
@@ -189,7 +193,8 @@ async def _leave(run: Run, tasks: Sequence[Task], commands: Sequence[Command[Any
 async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     """Leaves the superstep as it is until there are answers; what its finished tasks wrote is kept."""
     run.questions = [question for task in tasks for question in task.questions]
-    run.is_drained = run.drained_tasks == sum(task.writes is None for task in tasks)
+    unfinished = [task.handler or task for task in tasks if task.writes is None]
+    run.is_drained = all(task in run.drained_tasks for task in unfinished)
     await _stop_within(run, tasks)
     if run.emitter is not None:
         run.emitter.interrupted(run.questions)
@@ -216,28 +221,9 @@ async def _execute(run: Run, tasks: Sequence[Task]) -> None:
     try:
         await execute(run, tasks)
     except BaseException:
-        _keep_unfinished(run.journal, tasks)
+        keep_unfinished(run.journal, tasks)
         _tell_failures(run, tasks)
         raise
-
-
-def _keep_unfinished(journal: Journal | None, tasks: Sequence[Task]) -> None:
-    """Keeps what went wrong, and what tasks have asked although others failed."""
-    if journal is None:
-        return
-    for task in tasks:
-        if task.questions:
-            journal.record_questions(task)
-        elif task.error is not None:
-            journal.record_failure(task)
-            _reopen(journal, task, refused_answers(task.error))
-
-
-def _reopen(journal: Journal, task: Task, questions: frozenset[str]) -> None:
-    """Takes back answers that did not fit, so that the questions are open again."""
-    if questions:
-        task.answers = {each: answer for each, answer in task.answers.items() if each not in questions}
-        journal.record_answers(task)
 
 
 def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:

@@ -14,7 +14,7 @@ from aiograph.checkpoint.base import (
     CheckpointTuple,
     PendingWrite,
 )
-from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, START
+from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, PREVIOUS, START
 from aiograph.pregel._answers import answers_in, is_answer, require_saver
 from aiograph.pregel._changes import NO_CHANGES, Changes, is_current, require_same
 from aiograph.pregel._command import (
@@ -227,6 +227,7 @@ def _whole_run(
 ) -> Run:
     state, outer = found.state, current_task.get()
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
+    scope.previous = state.values.get(PREVIOUS)
     limits = limits_of(request.config)
     journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds
     reapply_commands(plan, state, found.pending)

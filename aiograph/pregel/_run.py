@@ -10,7 +10,9 @@ from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._meter import Meter
 from aiograph.pregel._plan import Plan
+from aiograph.pregel._slots import Slots
 from aiograph.pregel._state import RunState
+from aiograph.pregel._tasks import Task
 from aiograph.types import Command, Interrupt, OnError
 
 
@@ -52,12 +54,14 @@ class Run:
     """Where it stops for whoever runs it."""
     is_inner: bool
     """Whether it is nested in a run that asks its questions on."""
+    slots: Slots | None = None
+    """Who of the superstep may run, if their number is limited."""
     is_stopped: bool = False
     """Whether it has stopped before its end, to ask or where it was told to."""
     is_drained: bool = False
     """Whether it has stopped for no other reason than that it was asked to."""
-    drained_tasks: int = 0
-    """How many tasks cannot finish as runs nested in them were asked to stop."""
+    drained_tasks: tuple[Task, ...] = ()
+    """Those that cannot finish as runs nested in them were asked to stop, called ones among them."""
     is_left: bool = False
     """Whether a task commands a graph further out: it is the last superstep."""
     commands: Sequence[Command[Any]] = ()

@@ -12,7 +12,16 @@ from aiograph.checkpoint.base import (
     CheckpointMetadata,
     PendingWrite,
 )
-from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, NO_WRITES, RESUME, SCHEDULED, SHAPE
+from aiograph.constants import (
+    CALL,
+    ERROR,
+    ERROR_SOURCE_NODE,
+    INTERRUPT,
+    NO_WRITES,
+    RESUME,
+    SCHEDULED,
+    SHAPE,
+)
 from aiograph.errors import RecordedError
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
@@ -22,7 +31,7 @@ from aiograph.types import Interrupt, RunnableConfig
 CALLER = "called_by"
 """In the metadata of a stateful graph's checkpoints: the id of the task that called it."""
 
-_NOTES = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME)
+_NOTES = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, CALL)
 """What is kept of tasks that have not finished."""
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -152,10 +161,11 @@ def open_questions(pending: Sequence[PendingWrite], *, again: bool) -> list[Inte
     """
     finished = {task_id for task_id, channel, _ in pending if channel not in _NOTES}
     answers = [value for _, channel, value in pending if channel == RESUME]
-    return [
-        question
+    found = {
+        question.id: question
         for task_id, channel, questions in pending
         if channel == INTERRUPT and (again or task_id not in finished)
         for question in questions
         if again or not any(question.id in each for each in answers)
-    ]
+    }
+    return [*found.values()]  # what a called task asks, its callers ask as well

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiograph import _ids
+from aiograph._context import TaskScope
 from aiograph.constants import POSITIONS, PULL, PUSH, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
@@ -145,8 +146,37 @@ class Task:
     @property
     def path_text(self) -> str:
         """The path as text that sorts in task order."""
-        kind, place = self.path[0], self.path[1]
-        return f"~{kind}, {place:010d}" if kind == PUSH else f"~{kind}, {place}"
+        return _text_of(self.path)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the code of another task has called it."""
+        return len(self.path) == 4
+
+
+def _text_of(path: tuple[Any, ...]) -> str:
+    kind, place = path[0], path[1]
+    if isinstance(place, tuple):
+        return f"{_text_of(place)}, {path[2]:010d}"
+    return f"~{kind}, {place:010d}" if kind == PUSH else f"~{kind}, {place}"
+
+
+def called_task(node: PlannedNode, arg: Any, caller: TaskScope, number: int, state: RunState) -> Task:
+    """A task that another one has called, as its call with this number, 0 for the first.
+
+    Its id depends on the caller's and on the number alone: whose result it is that is found under the id
+    has to be checked by name.
+    """
+    task = Task(node, (PUSH, caller.path, number, True), (PUSH,), state, arg=arg)
+    task._id = _ids.digest_id((caller.id, "call", str(number)))
+    return task
+
+
+def result_of(call: Task) -> Any:
+    """What a called task that has finished returned."""
+    assert call.writes is not None
+    _, (_, result) = call.writes[0]
+    return result
 
 
 def positions_at(state: RunState) -> Mapping[str, str]:

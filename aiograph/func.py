@@ -1,0 +1,385 @@
+"""Workflows as plain functions: `@entrypoint` makes a graph of one, `@task` calls that are not repeated.
+
+    @task
+    async def fetch(url: str) -> str: ...
+
+    @entrypoint(checkpointer=saver)
+    async def report(urls: list[str]) -> str:
+        pages = await asyncio.gather(*map(fetch, urls))
+        return summary(pages)
+
+The code of an entrypoint runs from its first line each time a thread goes on; tasks that had finished then
+give the results they had. So what the code does besides calling tasks is done again, and has to lead to the
+same calls in the same order.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MethodType
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from aiograph._context import current_task
+from aiograph.channels.ephemeral_value import EphemeralValue
+from aiograph.channels.last_value import LastValue
+from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.constants import (
+    END,
+    NAMESPACE_END,
+    NAMESPACE_SEPARATOR,
+    PREVIOUS,
+    PUSH,
+    RESERVED_NAMES,
+    RETURN,
+    START,
+)
+from aiograph.drawing import Edge
+from aiograph.graph._schema import read_schema, types_in
+from aiograph.pregel import Pregel, _options
+from aiograph.pregel._builder import planned
+from aiograph.pregel._callable import bind, bind_called
+from aiograph.pregel._future import TaskFuture
+from aiograph.pregel._graph import Options
+from aiograph.pregel._interface import Interface
+from aiograph.pregel._plan import PlannedNode, Write
+from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
+from aiograph.typing import ContextT
+
+__all__ = ["TaskFunction", "TaskFuture", "entrypoint", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+InputT = TypeVar("InputT")
+
+Policies = RetryPolicy | Sequence[RetryPolicy]
+
+
+# -- tasks ---------------------------------------------------------------------------------------------
+
+
+class TaskFunction(Generic[P, R]):
+    """A function whose calls inside a run are tasks. Made by `task`."""
+
+    def __init__(
+        self, func: Callable[P, Any], name: str, retry: tuple[RetryPolicy, ...], timeout: TimeoutPolicy | None
+    ) -> None:
+        functools.update_wrapper(self, func)
+        self.func = func
+        """The function itself, to be called outside of runs."""
+        self.name = name
+        """By which a call is recognised when a run goes on."""
+        self._node = PlannedNode(
+            name=name,
+            triggers=(PUSH,),
+            read=_nothing,
+            call=bind_called(func),
+            write=lambda result: [(RETURN, [name, result])],
+            retry=retry,
+            timeout=timeout,
+        )
+        _types_of_tasks.update(*map(types_in, _hints(func).values()))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]:
+        """Starts the task and returns at once.
+
+        Raises:
+            RuntimeError: Called outside of a run, or by code whose own task has ended.
+        """
+        scope = current_task.get()
+        if scope is None or scope.run.desk is None:
+            raise RuntimeError(
+                f"task {self.name!r} was called outside of a run: call it in an entrypoint or in a node, or "
+                f"call its function itself, {self.name}.func(...)"
+            )
+        future: TaskFuture[R] = scope.run.desk.call(scope, self._node, (args, kwargs))
+        return future
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        """A task among the methods of a class is called with the object."""
+        return self if owner is None else MethodType(self, owner)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r}>"
+
+
+_types_of_tasks: set[type] = set()
+"""Classes that the annotations of tasks mention: savers of entrypoints have to know them."""
+
+
+def _nothing(values: Any, remaining: int) -> None:
+    """Reads nothing: a called task has what its caller passed."""
+
+
+class TaskDecorator(Protocol):
+    """Makes a task of a function."""
+
+    @overload
+    def __call__(self, func: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[P, R]: ...
+
+    @overload
+    def __call__(self, func: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def task(func: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def task(func: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def task(
+    *, name: str | None = None, retry_policy: Policies | None = None, timeout: Timeout | None = None
+) -> TaskDecorator: ...
+
+
+def task(
+    func: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: Policies | None = None,
+    timeout: Timeout | None = None,
+) -> Any:
+    """Makes a task of a function, synchronous or not: its calls run beside their caller, and never again.
+
+    Calling it, in an entrypoint, a node or another task, starts it and returns a `TaskFuture` at once. With a
+    checkpointer, what it returns is stored; when the run goes on after a crash, a failure or a question, the
+    same call has that result, and only calls that had not finished are made again. Synchronous functions run
+    in worker threads. Parameters named `config`, `runtime`, `store`, `writer` and `previous` are filled in
+    where nothing is passed for them.
+
+    What a task raises is raised where its future is waited for; if nobody does, in the caller's place, once
+    that has returned. Cancelling a run cancels its tasks, and waits for their clean-up.
+
+    Args:
+        func: The function; left out, a decorator is returned.
+        name: For messages and streams, and to recognise calls by; the function's by default.
+        retry_policy: When to try again; the first of several that matches an error applies.
+        timeout: How long one attempt may take: seconds, a `timedelta`, or a `TimeoutPolicy`. Synchronous
+            code is given up on when it expires.
+
+    Raises:
+        TypeError: What is decorated is not a function.
+        ValueError: It is a generator, has no name, or one that cannot be used.
+
+    Example:
+        >>> @task
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> @entrypoint()
+        ... def workflow(x: int) -> int:
+        ...     parts = [double(x), double(x + 1)]
+        ...     return sum(part.result() for part in parts)
+        >>> workflow.invoke(3)
+        14
+    """
+    policies = _policies(retry_policy)
+    limit = TimeoutPolicy.of(timeout, "the timeout of a task")
+
+    def decorate(func: Any) -> TaskFunction[Any, Any]:
+        return TaskFunction(func, _checked(func, name, "task"), policies, limit)
+
+    return decorate if func is None else decorate(func)
+
+
+# -- entrypoints ---------------------------------------------------------------------------------------
+
+
+class entrypoint(Generic[ContextT]):  # it is used as a decorator
+    """Makes a graph of a function: what it is called with is the input, what it returns is the output.
+
+    The graph runs, streams, and keeps threads as any other. On a thread, a parameter named `previous`
+    receives what the last finished run has returned, or what it has saved by `entrypoint.final`; the first
+    time, `None`. Parameters named `config`, `runtime`, `store` and `writer` are filled in as well.
+
+    When a run goes on after a crash, a failure or a question, the function runs from its first line; `task`
+    makes calls that are not repeated.
+
+    Args:
+        checkpointer: Keeps the state of threads; `None` inherits that of a graph around this one.
+        store: Handed to code that asks for it.
+        context_schema: The type of `runtime.context`.
+        retry_policy: When the function is tried again; the first of several that matches an error applies.
+        timeout: How long one attempt at the function may take, the tasks that it waits for included.
+        name: Of the graph and its only node; the function's by default.
+        durability: When checkpoints and results are written, unless a call says otherwise.
+        on_error: What becomes of tasks that run when the function fails.
+        on_conflict: What to do about another run on the same thread.
+
+    Raises:
+        TypeError: `checkpointer` is no saver, or what is decorated is not a function.
+        ValueError: The function takes no input, requires what cannot be passed, is a generator, or has no
+            name of its own.
+
+    Example:
+        >>> from aiograph.checkpoint.memory import InMemorySaver
+        >>> @entrypoint(InMemorySaver())
+        ... def total(x: int, *, previous: int | None = None) -> int:
+        ...     return x + (previous or 0)
+        >>> config = {"configurable": {"thread_id": "1"}}
+        >>> total.invoke(1, config), total.invoke(2, config)
+        (1, 3)
+    """
+
+    def __init__(
+        self,
+        checkpointer: BaseCheckpointSaver | Literal[False] | None = None,
+        *,
+        store: Any = None,
+        context_schema: type[ContextT] | None = None,
+        retry_policy: Policies | None = None,
+        timeout: Timeout | None = None,
+        name: str | None = None,
+        durability: Durability | None = None,
+        on_error: OnError = "cancel",
+        on_conflict: OnConflict = "raise",
+    ) -> None:
+        if inspect.isfunction(checkpointer):
+            raise TypeError("write @entrypoint() with parentheses, even if there is nothing in them")
+        self._checkpointer = _options.checkpointer(checkpointer)
+        self._name = name
+        self._retry = _policies(retry_policy)
+        self._timeout = TimeoutPolicy.of(timeout, "the timeout of an entrypoint")
+        self._options = Options(
+            store=store,
+            durability=_options.durability(durability),
+            on_error=_options.on_error(on_error) or "cancel",
+            on_conflict=_options.on_conflict(on_conflict) or "raise",
+            build_context=_context_builder(context_schema),
+        )
+        self._context_schema = context_schema
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class final(Generic[R, S]):  # as above
+        """Returned by an entrypoint that gives its caller one thing and keeps another."""
+
+        value: R
+        """The output of the run."""
+        save: S
+        """What the next run on the thread gets as `previous`."""
+
+    @overload
+    def __call__(
+        self, func: Callable[Concatenate[InputT, P], Coroutine[Any, Any, final[R, S]]], /
+    ) -> Pregel[R, ContextT, InputT, R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[Concatenate[InputT, P], Coroutine[Any, Any, R]], /
+    ) -> Pregel[R, ContextT, InputT, R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[Concatenate[InputT, P], final[R, S]], /
+    ) -> Pregel[R, ContextT, InputT, R]: ...
+
+    @overload
+    def __call__(self, func: Callable[Concatenate[InputT, P], R], /) -> Pregel[R, ContextT, InputT, R]: ...
+
+    def __call__(self, func: Any, /) -> Pregel[Any, ContextT, Any, Any]:
+        """The graph of a function."""
+        name = _checked(func, self._name, "entrypoint")
+        types = _types_at(func, name)
+        node = PlannedNode(
+            name=name,
+            triggers=(START,),
+            read=lambda values, remaining: values.get(START),
+            call=bind(func, name),
+            write=_results,
+            retry=self._retry,
+            timeout=self._timeout,
+        )
+        channels = {START: EphemeralValue(Any), END: LastValue(Any), PREVIOUS: LastValue(Any)}
+        plan = planned({name: node}, channels, START, END, (), name)
+        plan = replace(plan, edges=(Edge(START, name), Edge(name, END)))
+        options = replace(
+            self._options,
+            storable=frozenset({*types.storable, *_types_of_tasks}),
+            interface=Interface(types.input, types.output, self._context_schema),
+        )
+        graph: Pregel[Any, ContextT, Any, Any] = Pregel.of(plan, options)
+        return graph.with_checkpointer(self._checkpointer)
+
+
+def _results(output: Any) -> list[Write]:
+    if isinstance(output, entrypoint.final):
+        return [(END, output.value), (PREVIOUS, output.save)]
+    return [(END, output), (PREVIOUS, output)]
+
+
+class _Types(NamedTuple):
+    """What a function's annotations tell."""
+
+    input: Any
+    output: Any
+    storable: frozenset[type]
+
+
+def _types_at(func: Callable[..., Any], name: str) -> _Types:
+    parameters = [*inspect.signature(func).parameters]
+    if not parameters:
+        raise ValueError(f"entrypoint {name!r} takes no parameter: the first one receives the input")
+    hints = _hints(func)
+    result = hints.get("return", Any)
+    output = (*get_args(result), Any)[0] if get_origin(result) is entrypoint.final else result
+    schemas = (hints.get(parameters[0], Any), result)
+    return _Types(schemas[0], output, frozenset().union(*map(types_in, schemas)))
+
+
+# -- both ----------------------------------------------------------------------------------------------
+
+
+def _checked(func: Any, name: str | None, kind: str) -> str:
+    """The name of a function that can be made one.
+
+    Raises:
+        TypeError: It is no function.
+        ValueError: It is a generator, or has no name that can be used.
+    """
+    if not callable(func):
+        raise TypeError(f"@{kind} makes something of a function, not of {func!r}")
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise ValueError(
+            f"{func!r} is a generator, which cannot be {kind}: put values on the stream with a parameter "
+            "named `writer`, and return the result"
+        )
+    found = str(name or getattr(func, "__name__", "<lambda>"))
+    if found == "<lambda>":
+        raise ValueError(f"{func!r} has no name of its own: use @{kind}(name=...)")
+    if found in RESERVED_NAMES or NAMESPACE_SEPARATOR in found or NAMESPACE_END in found:
+        raise ValueError(f"{kind} {found!r}: the name is reserved, or has one of the characters '|' and ':'")
+    return found
+
+
+def _hints(func: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        return get_type_hints(func, include_extras=True)
+    except Exception:  # whatever evaluating a string can raise; what cannot be read tells nothing
+        return {}
+
+
+def _policies(policy: Policies | None) -> tuple[RetryPolicy, ...]:
+    if policy is None:
+        return ()
+    return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
+
+
+def _context_builder(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
+    return None if schema is None else read_schema(schema, allow_managed=False).build

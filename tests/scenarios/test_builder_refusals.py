@@ -76,7 +76,7 @@ def test_a_function_that_takes_no_state(builder: StateGraph[State]) -> None:
 def test_a_function_that_requires_what_a_run_cannot_pass(builder: StateGraph[State]) -> None:
     def needs(state: State, database: Any) -> None: ...
 
-    message = "requires a parameter 'database', which a run cannot pass; .* config, previous, runtime, store, writer"
+    message = "requires a parameter 'database', which a run cannot pass; .* previous, runtime, store, writer"
     with pytest.raises(ValueError, match=message):
         builder.add_node(needs)
 

@@ -592,7 +592,9 @@ def test_a_loop_that_only_a_failure_ends_has_a_way_out_by_its_handler() -> None:
 def test_a_handler_that_wants_what_nobody_has_is_refused() -> None:
     def odd(state: State, failure: Any) -> None: ...
 
-    with pytest.raises(ValueError, match=r"'failure', which a run cannot pass; .* config, error, previous, runtime"):
+    with pytest.raises(
+        ValueError, match=r"'failure', which a run cannot pass; .* config, error, previous, runtime"
+    ):
         alone(says("x"), odd)
     with pytest.raises(TypeError, match="cannot be called"):
         alone(says("x"), 5)

@@ -99,6 +99,7 @@ DurabilityOption = Annotated[
         "while the next one runs; `exit`, once at the end.",
     ),
 ]
+Stats = Annotated[bool, typer.Option("--stats", help="Print, at the end, where the time went.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything, on one line of JSON, for programs.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")]
 
@@ -136,6 +137,7 @@ def run(
             "--again", help="Start on the thread with the input, even if it is finished or half done."
         ),
     ] = False,
+    stats: Stats = False,
     as_json: AsJson = False,
     full_traceback: Traceback = False,
 ) -> None:
@@ -151,9 +153,11 @@ def run(
     limits = Limits(recursion_limit, max_concurrency, cast(Durability | None, durability))
     with command(target, thread, db, full_traceback=full_traceback) as this:
         given, display = read_input(input), this.display(stream)
-        output = this.work(
-            lambda opened: _session.run(opened, given, limits, display, again=again), creates=True
-        )
+        with this.measuring(stats) as measures:
+            output = this.work(
+                lambda opened: _session.run(opened.measured(measures), given, limits, display, again=again),
+                creates=True,
+            )
         this.print_values(output, as_json=as_json, aside=stream is not None)
 
 
@@ -174,16 +178,18 @@ def resume(
             "keys are ids of questions answers each of them.",
         ),
     ] = None,
+    stats: Stats = False,
     as_json: AsJson = False,
     full_traceback: Traceback = False,
 ) -> None:
     """Goes on with a thread that is not finished; never starts one."""
     limits = Limits(recursion_limit, max_concurrency, cast(Durability | None, durability))
     with command(target, thread, db, full_traceback=full_traceback) as this:
-        display = this.display(stream)
-        output = this.work(
-            lambda opened: _session.resume(opened, limits, display, answer=read_answer(answer))
-        )
+        display, given = this.display(stream), read_answer(answer)
+        with this.measuring(stats) as measures:
+            output = this.work(
+                lambda opened: _session.resume(opened.measured(measures), limits, display, answer=given)
+            )
         this.print_values(output, as_json=as_json, aside=stream is not None)
 
 

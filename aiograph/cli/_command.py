@@ -23,6 +23,7 @@ from aiograph.cli._display import ChunkDisplay, Display, LineDisplay, LiveDispla
 from aiograph.cli._given import Refusal
 from aiograph.cli._load import load
 from aiograph.cli._session import Thread, opened
+from aiograph.stats import Statistics
 from aiograph.types import StateSnapshot, StreamMode
 
 T = TypeVar("T")
@@ -75,6 +76,17 @@ class Command:
             print(_show.as_json(values), file=self._stdout)
         else:
             _show.print_values(self.messages if aside else self.output, values)
+
+    @contextmanager
+    def measuring(self, wanted: bool) -> Iterator[Statistics | None]:
+        """Prints where the time went, however the run inside the block ends; nothing, if nothing has run."""
+        stats = Statistics() if wanted else None
+        try:
+            yield stats
+        finally:
+            if stats is not None and stats.runs:
+                for table in _show.time_tables(stats):
+                    self.messages.print(table)
 
     def print_standing(self, snapshot: StateSnapshot) -> None:
         """Prints what a human wants to know beside the values."""

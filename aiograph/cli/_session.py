@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.cli._given import Input, Refusal
 from aiograph.cli._load import AnyGraph, Loaded
+from aiograph.stats import Statistics
 from aiograph.types import Command, Durability, RunnableConfig, StateSnapshot, StreamMode
 
 DEFAULT_DB = "aiograph.db"
@@ -32,6 +33,10 @@ class Thread(NamedTuple):
     @property
     def config(self) -> RunnableConfig:
         return {"configurable": {"thread_id": self.id}}
+
+    def measured(self, stats: Statistics | None) -> "Thread":
+        """The same, with the runs of the graph measured, if there is something to measure them with."""
+        return self if stats is None else self._replace(graph=self.graph.with_stats(stats))
 
     async def existing(self) -> StateSnapshot:
         """The thread as it is now.

@@ -4,7 +4,7 @@ import json
 import math
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from aiograph.cli._given import Refusal
 from aiograph.cli._progress import one_line
+from aiograph.stats import Statistics
 from aiograph.types import StateSnapshot
 
 LONG_TEXT = 200
@@ -164,6 +165,35 @@ def tasks_table(snapshot: StateSnapshot) -> Table:
         table.add_row(
             Text(name), str(count), str(count - left[name]), Text(errors[0] + more if errors else "")
         )
+    return table
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+STAGES = ("opening", "planning", "execution", "apply", "checkpoint", "output")
+
+
+def time_tables(stats: Statistics) -> Iterator[Table]:
+    """Where the time of the newest run went: by stage, then by node, the slowest first."""
+    run = next(each for each in reversed(stats.runs) if not each.run.is_nested)
+    spent = {stage: getattr(run, stage) for stage in STAGES}
+    spent["other"] = max(0.0, run.seconds - sum(spent.values()))
+    stages = _figures("stage", "seconds", "share")
+    for stage, seconds in spent.items():
+        stages.add_row(stage, f"{seconds:.3f}", f"{seconds / run.seconds:.0%}" if run.seconds else "")
+    stages.add_row("total", f"{run.seconds:.3f}", "", style="bold")
+    yield stages
+    nodes = _figures("node", "tasks", "errors", "retries", "seconds")
+    for name, node in sorted(run.nodes.items(), key=lambda item: -item[1].seconds):
+        nodes.add_row(Text(name), *map(str, (node.tasks, node.errors, node.retries)), f"{node.seconds:.3f}")
+    yield nodes
+
+
+def _figures(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

@@ -134,6 +134,17 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             saver.allow_types(self._options.storable)
         return self.of(self._plan, replace(self._options, checkpointer=saver))
 
+    def with_stats(self, stats: bool | Collector | None = True) -> Self:
+        """The same graph, measured by another collector.
+
+        Args:
+            stats: As for `StateGraph.compile`.
+
+        Raises:
+            TypeError: It is no collector.
+        """
+        return self.of(self._plan, replace(self._options, stats=_options.collector(stats)))
+
     # -- drawing
 
     def get_graph(self, *, xray: bool | int = False) -> Graph:

@@ -1,10 +1,12 @@
 """The stages of a superstep, as the loop calls them: replaceable as a whole, for a run that is measured."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 
-class Stages(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stages:
     """What the loop does in each superstep, in this order."""
 
     plan: Callable[..., Any]

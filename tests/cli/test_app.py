@@ -111,6 +111,26 @@ def test_every_durability_can_be_asked_for(mode: str) -> None:
     assert steps == (["2"] if mode == "exit" else ["2", "1", "0", "-1"])
 
 
+def test_where_the_time_went_is_told_on_request() -> None:
+    result = typed(*RUN, "--stats")
+    told = [line.split() for line in result.stderr.splitlines()]
+    stages = ("opening", "planning", "execution", "apply", "checkpoint", "output", "other")
+    assert [words[0] for words in told[-12:-2]] == ["stage", *stages, "total", "node"]
+    assert {words[0]: words[1:4] for words in told[-2:]} == {"one": ["1", "0", "0"], "two": ["1", "0", "0"]}
+    assert json.loads(result.stdout) == {"n": 1, "seen": [0, 100]}
+
+
+def test_where_the_time_went_is_told_of_a_run_that_failed(here: Path) -> None:
+    (here / "broken").touch()
+    told = [line.split() for line in typed(*RUN, "--stats").stderr.splitlines()]
+    assert ["two", "1", "1", "0"] in [words[:4] for words in told]
+
+
+def test_where_no_time_went_nothing_is_told() -> None:
+    typed(*RUN)
+    assert "stage" not in typed(*RUN, "--stats").stderr
+
+
 def test_limits_reach_the_run() -> None:
     result = typed(*RUN, "--recursion-limit", "1", "--max-concurrency", "1")
     assert result.exit_code == 1

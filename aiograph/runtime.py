@@ -81,6 +81,8 @@ class Runtime(Generic[C]):
     one likes. Does nothing where no time is limited."""
     control: RunControl | None = None
     """What the caller passed as `control=`."""
+    previous: Any = None
+    """In an entrypoint, what the last finished run on the thread has kept for this one."""
 
     @property
     def drain_requested(self) -> bool:
@@ -97,7 +99,7 @@ def runtime_of(scope: _context.TaskScope) -> Runtime[Any]:
     """The runtime of one task."""
     run = scope.run
     info = ExecutionInfo(scope.id, scope.attempt, run.thread_id, run.namespace)
-    return Runtime(run.context, run.store, scope.writer, info, scope.heartbeat, run.control)
+    return Runtime(run.context, run.store, scope.writer, info, scope.heartbeat, run.control, run.previous)
 
 
 def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:

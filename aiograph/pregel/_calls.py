@@ -214,6 +214,7 @@ class _Callees:
 
     def _leave(self, future: TaskFuture[Any], worker: "asyncio.Task[None]") -> None:
         self._workers.discard(worker)
+        future.let_go()
         if not future.done():
             future.drop()  # cancelled before it began
 
@@ -301,7 +302,7 @@ class _Callees:
         """
         while self._workers:
             await asyncio.wait(self._workers)
-        self._caller.has_ended = True
+        self._end()
         if self._refusal is not None:
             raise self._refusal
         if self._caller.is_stopped:
@@ -328,6 +329,13 @@ class _Callees:
             for worker in tuple(self._workers):
                 await until_done(worker)
             raise
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Refuses further calls, and lets go of the caller: nothing of the two is to wait for a collector."""
+        self._caller.has_ended = True
+        self._caller.callees = None
 
     def _may_finish(self, error: BaseException) -> bool:
         if isinstance(error, BaseExceptionGroup) and error.split(Interrupted)[0] is not None:

@@ -39,8 +39,8 @@ def require_own(answers: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     foreign = [each for each in answers if each not in own]
     if foreign:
         raise UnknownInterruptError(
-            f"{foreign} was asked by a graph inside a node, in a past that the thread has left behind: go on "
-            "from that checkpoint with None as input, and answer what is asked then",
+            f"{foreign} was asked by a graph or a task inside a node, in a past that the thread has left "
+            "behind: go on from that checkpoint with None as input, and answer what is asked then",
             "not_pending",
             foreign,
             list(own),

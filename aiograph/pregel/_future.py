@@ -111,6 +111,10 @@ class TaskFuture(futures.Future[T]):
         if self._worker is not None and not self._worker.cancelling():
             self._worker.cancel()
 
+    def let_go(self) -> None:
+        """Forgets the work, which has ended."""
+        self._worker = None
+
     def drop(self) -> None:
         """Marks it as cancelled."""
         super().cancel()

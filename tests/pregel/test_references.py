@@ -10,6 +10,7 @@ import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.config import get_config
+from aiograph.func import entrypoint, task
 from aiograph.graph import START, StateGraph
 from aiograph.runtime import get_runtime
 from aiograph.types import Send
@@ -102,3 +103,25 @@ async def test_ids_with_a_saver_derive_from_the_checkpoint() -> None:
     background.release.set()
     assert background.task is not None
     assert await background.task == background.foreseen
+
+
+@task
+async def called(value: int) -> int:
+    return value
+
+
+async def test_calls_leave_nothing_to_the_garbage_collector() -> None:
+    @entrypoint()
+    async def work(count: int) -> int:
+        return sum(await asyncio.gather(*map(called, range(count))))
+
+    await work.ainvoke(1)
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        await work.ainvoke(100)
+        await asyncio.sleep(0)  # what the loop is about to call is let go
+        assert len(gc.get_objects()) - before < 100
+    finally:
+        gc.enable()

@@ -11,7 +11,7 @@ from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import EmptyInputError, NodeTimeoutError
 from aiograph.func import entrypoint, task
 from aiograph.graph import START, StateGraph
-from aiograph.runtime import Runtime
+from aiograph.runtime import Runtime, get_runtime
 from aiograph.types import Durability, RetryPolicy, RunnableConfig, StreamMode, StreamWriter
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -66,6 +66,19 @@ async def test_what_is_returned_and_what_is_kept_may_differ() -> None:
 
     assert [await counted.ainvoke(x, THREAD) for x in "ab"] == ["a 1", "b 2"]
     assert (await counted.aget_state(THREAD)).values == "b 2"
+
+
+async def test_the_runtime_knows_what_comes_before_as_well() -> None:
+    @task
+    async def look() -> Any:
+        return get_runtime().previous
+
+    @entrypoint(InMemorySaver())
+    async def before(x: int, runtime: Runtime[Any]) -> Any:
+        return entrypoint.final(value=(runtime.previous, await look()), save=x)
+
+    assert await before.ainvoke(1, THREAD) == (None, None)
+    assert await before.ainvoke(2, THREAD) == (1, 1)
 
 
 async def test_without_a_saver_there_is_nothing_before() -> None:

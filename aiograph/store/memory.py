@@ -72,7 +72,7 @@ class _Rows:
         place = self._at(address.namespace)
         return None if place is None else place.rows.get(address.key)
 
-    def set(self, address: Address, row: _Row) -> None:
+    def keep(self, address: Address, row: _Row) -> None:
         place = self._root
         for label in address.namespace:
             place = place.below.setdefault(label, _Place())
@@ -230,7 +230,7 @@ class InMemoryStore(BaseStore):
         for address in read & self._rows.mortal:
             row = self._rows.get(address)
             if row is not None:
-                self._rows.set(address, row.refreshed(now))
+                self._rows.keep(address, row.refreshed(now))
 
     def _write(self, puts: Mapping[Address, Put | None], vectors: Vectors) -> None:
         if not puts:
@@ -241,7 +241,7 @@ class InMemoryStore(BaseStore):
             if put is None:
                 self._rows.remove(address)
             else:
-                self._rows.set(address, self._row(address, put, vectors, now))
+                self._rows.keep(address, self._row(address, put, vectors, now))
 
     def _row(self, address: Address, put: Put, vectors: Vectors, now: int) -> _Row:
         old = self._rows.get(address)

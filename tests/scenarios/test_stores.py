@@ -13,6 +13,7 @@ from aiograph.pregel import Pregel
 from aiograph.runtime import Runtime
 from aiograph.store.base import BaseStore, Op, Result
 from aiograph.store.memory import InMemoryStore
+from aiograph.types import Send
 
 USER = ("users", "ann")
 
@@ -45,6 +46,20 @@ async def test_every_way_to_ask_gives_the_graphs_store() -> None:
 
     assert (await graph(node, store).ainvoke({"said": ""}))["seen"] == [store] * 3
     assert (await graph(node).ainvoke({"said": ""}))["seen"] == [None] * 3
+
+
+async def test_routers_and_sent_tasks_get_it_too() -> None:
+    store = InMemoryStore()
+
+    def fan_out(state: State, store: BaseStore) -> list[Send]:
+        return [Send("node", {"said": f"{number} {store is not None}"}) for number in range(3)]
+
+    async def node(state: State, store: BaseStore) -> None:
+        await store.aput(USER, state["said"], {})
+
+    builder = StateGraph(State).add_node("node", node).add_conditional_edges(START, fan_out, ["node"])
+    await builder.compile(store=store).ainvoke({"said": ""})
+    assert sorted(item.key for item in store.search(USER)) == ["0 True", "1 True", "2 True"]
 
 
 def test_synchronous_nodes_use_the_synchronous_verbs() -> None:

@@ -6,6 +6,7 @@ A run that nobody measures has no meter: its loop calls the stages as they are, 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import perf_counter
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from aiograph._context import current_task
@@ -49,7 +50,7 @@ class Meter:
         collector: Who is told.
         run: Which run it is.
         emitter: Who shows the measures of each superstep, if somebody listens.
-        clock: Seconds; the loop's own clock, so that they are virtual where its timers are.
+        clock: Seconds, from whenever.
     """
 
     def __init__(
@@ -186,10 +187,19 @@ def measured(
     return _metered(collector, run, emitter)
 
 
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The clock to measure with: virtual where the loop's timers are, else the most exact there is.
+
+    What real loops call their time may be counted in milliseconds, and the same throughout a turn.
+    """
+    is_virtual = isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is not asyncio.BaseEventLoop.time
+    return loop.time if is_virtual else perf_counter
+
+
 @contextmanager
 def _metered(collector: Collector, run: RunInfo, emitter: Emitter | None) -> Iterator[Meter]:
     with collector.run(run):
-        meter = Meter(collector, run, emitter, asyncio.get_running_loop().time)
+        meter = Meter(collector, run, emitter, clock_of(asyncio.get_running_loop()))
         try:
             yield meter
         except BaseException as error:

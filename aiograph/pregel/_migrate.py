@@ -193,7 +193,14 @@ class _Draft:
             self._values.pop(name, None)
             self._versions[name] = self._version
         for name, value in after.items():
+            self._note_as_seen(name)
             self.set(name, value)
+
+    def _note_as_seen(self, channel: str) -> None:
+        """Who has run for what the channel held does not run for what the migration has made of that."""
+        for seen in self._seen.values():
+            if channel in seen and seen[channel] == self._versions.get(channel):
+                seen[channel] = self._version
 
     def set_next(self, plan: Plan, before: Iterable[str], after: Iterable[str]) -> None:
         """Has exactly these nodes run next.
@@ -214,6 +221,7 @@ class _Draft:
         for name in added:
             if BRANCH_PREFIX + name not in plan.channels:
                 raise ValueError(f"migrate has {name!r} run next, which graph {plan.name!r} cannot do")
+            self._seen.get(name, {}).pop(BRANCH_PREFIX + name, None)
             self.set(BRANCH_PREFIX + name, _trigger(plan, name))
 
     def _forget_what_is_gone(self, plan: Plan) -> None:

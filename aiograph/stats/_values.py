@@ -62,7 +62,7 @@ class NodeStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What was done, and the seconds that each stage took, on the clock of the run's event loop."""
+    """What was done, and the seconds that each stage took; virtual ones on a loop with a virtual clock."""
 
     tasks: int = 0
     """Tasks that were due; those that had finished in an earlier run do not count."""

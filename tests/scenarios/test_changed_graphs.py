@@ -330,6 +330,67 @@ async def test_a_migration_that_does_not_help_is_refused_like_none(saver: InMemo
         await graph_of(saver, *NEW, migrate=lambda stored: stored).ainvoke(None, THREAD)
 
 
+async def test_wherever_a_thread_stands_it_goes_on_with_all_its_nodes_renamed() -> None:
+    saver = InMemorySaver()
+    edges: list[tuple[Any, str]] = [
+        *((START, "a"), (START, "b"), ("a", "c"), (["a", "b"], "d"), (["b", "c", "d"], "e"), ("e", "f"))
+    ]
+    names = {name: f"new_{name}" for name in "abcdef"}
+    renamed_edges: list[tuple[Any, str]] = [
+        (start if start == START else [names[each] for each in start], names[end]) for start, end in edges
+    ]
+
+    def migrate(stored: StoredThread) -> StoredThread:
+        for old, new in names.items():
+            stored = stored.rename_node(old, new)
+        return stored
+
+    graph = graph_of(saver, *edges)
+    expected = (await graph.ainvoke({"log": []}, THREAD, durability="sync"))["log"]
+    new = graph_of(saver, *renamed_edges, migrate=migrate)
+    checkpoints = [each async for each in graph.aget_state_history(THREAD)]
+    assert len(checkpoints) == 6
+    for each in checkpoints:
+        done = each.values.get("log", [])
+        result = await new.ainvoke(None, each.config)
+        assert result["log"] == [*done, *(names[name] for name in expected[len(done) :])]
+
+
+async def test_a_migrated_value_triggers_nobody_who_has_run_for_it() -> None:
+    saver = InMemorySaver()
+    ran: list[int] = []
+
+    def graph(**options: Any) -> Any:
+        def first(value: int) -> int:
+            ran.append(value)
+            return value + 1
+
+        def second(value: int) -> int:
+            if not options:
+                raise ValueError("as planned")
+            return value * 10
+
+        nodes = {
+            "first": NodeBuilder().subscribe_only("in").do(first).write_to("between"),
+            "second": NodeBuilder().subscribe_only("between").do(second).write_to("out"),
+        }
+        names = ("in", "between", "out", *(["more"] if options else []))
+        return Pregel(
+            nodes=nodes,
+            channels={name: LastValue(int, name) for name in names},
+            input_channels="in",
+            output_channels="out",
+            checkpointer=saver,
+            **options,
+        )
+
+    with pytest.raises(ValueError, match="as planned"):
+        await graph().ainvoke(1, THREAD)
+    migrated = graph(migrate=lambda stored: stored.with_values(between=5))
+    assert await migrated.ainvoke(None, THREAD) == 50
+    assert ran == [1]
+
+
 @pytest.mark.parametrize(
     ("migrate", "kind", "text"),
     [

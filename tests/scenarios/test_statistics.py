@@ -3,6 +3,7 @@
 import asyncio
 import operator
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,7 +16,7 @@ from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import START, StateGraph
 from aiograph.pregel import NodeBuilder, Pregel
 from aiograph.stats import Collector, RunInfo, Statistics, SuperstepStats, TaskInfo
-from aiograph.testing.clock import virtual_backend
+from aiograph.testing.clock import VirtualClockLoop, virtual_backend
 from aiograph.testing.faults import FaultySaver, SaverCall
 from aiograph.types import Command, RetryPolicy, RunnableConfig, interrupt
 
@@ -335,26 +336,31 @@ async def test_a_graph_by_hand_is_measured_too() -> None:
 # -- switched on and off ---------------------------------------------------------------------------------
 
 
-async def test_a_graph_without_statistics_reads_no_clock() -> None:
-    graph = side_by_side(quick, stats=None)
-    loop: Any = asyncio.get_running_loop()
+async def test_a_graph_without_statistics_reads_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[float] = []
-    real = loop.time
 
-    def read() -> float:
-        reads.append(real())
-        return reads[-1]
+    def read(loop: VirtualClockLoop) -> float:
+        reads.append(0.0)
+        return 0.0
 
-    loop.time = read
-    try:
-        for _ in range(10):
-            await graph.ainvoke({})
-        without = len(reads)
-        await side_by_side(quick).ainvoke({})
-    finally:
-        del loop.time
+    monkeypatch.setattr(VirtualClockLoop, "time", read)
+    for _ in range(10):
+        await side_by_side(quick, stats=None).ainvoke({})
+    without = len(reads)
+    await side_by_side(quick).ainvoke({})
     assert without == 0
     assert reads
+
+
+def test_on_real_loops_seconds_are_real() -> None:
+    def node(state: State) -> State:
+        time.sleep(0.01)  # real, as the clock is
+        return {"log": ["done"]}
+
+    graph = side_by_side(node)
+    graph.invoke({})
+    assert 0.01 <= graph.stats.totals.nodes["node"].seconds <= graph.stats.totals.execution
+    assert graph.stats.totals.execution < graph.stats.totals.seconds < 30
 
 
 def test_a_graph_without_statistics_says_how_to_get_them() -> None:

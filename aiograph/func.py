@@ -56,6 +56,7 @@ from aiograph.pregel._future import TaskFuture
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._plan import PlannedNode, Write
+from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT
 
@@ -242,7 +243,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         self,
         checkpointer: BaseCheckpointSaver | Literal[False] | None = None,
         *,
-        store: Any = None,
+        store: BaseStore | None = None,
         context_schema: type[ContextT] | None = None,
         retry_policy: Policies | None = None,
         timeout: Timeout | None = None,
@@ -258,7 +259,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         self._retry = _policies(retry_policy)
         self._timeout = TimeoutPolicy.of(timeout, "the timeout of an entrypoint")
         self._options = Options(
-            store=store,
+            store=_options.store(store),
             durability=_options.durability(durability),
             on_error=_options.on_error(on_error) or "cancel",
             on_conflict=_options.on_conflict(on_conflict) or "raise",

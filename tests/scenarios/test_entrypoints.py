@@ -12,6 +12,7 @@ from aiograph.errors import EmptyInputError, NodeTimeoutError
 from aiograph.func import entrypoint, task
 from aiograph.graph import START, StateGraph
 from aiograph.runtime import Runtime, get_runtime
+from aiograph.store.memory import InMemoryStore
 from aiograph.types import Durability, RetryPolicy, RunnableConfig, StreamMode, StreamWriter
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -149,7 +150,7 @@ class Tenant:
 
 
 async def test_a_function_is_given_what_it_asks_for_by_name() -> None:
-    store = object()
+    store = InMemoryStore()
 
     @entrypoint(store=store, context_schema=Tenant)
     async def look(

@@ -8,6 +8,7 @@ import pytest
 
 from aiograph.config import get_store
 from aiograph.errors import SyncCallError
+from aiograph.func import entrypoint
 from aiograph.graph import START, StateGraph
 from aiograph.pregel import Pregel
 from aiograph.runtime import Runtime
@@ -145,3 +146,5 @@ def test_what_is_no_store_is_refused(wrong: Any) -> None:
         builder.compile(store=wrong)
     with pytest.raises(TypeError, match="store"):
         Pregel(nodes={}, channels={}, input_channels=[], output_channels=[], store=wrong)
+    with pytest.raises(TypeError, match="store"):
+        entrypoint(store=wrong)

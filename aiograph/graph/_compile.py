@@ -232,6 +232,7 @@ class _Weaver:
             metadata=spec.metadata,
             defer=spec.defer,
             graph=spec.graph,
+            action=spec.action,
         )
 
     def _handler(self, spec: NodeSpec, read: Reader) -> PlannedNode | None:

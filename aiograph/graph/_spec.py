@@ -24,6 +24,7 @@ class NodeSpec:
 
     name: str
     call: Call
+    action: Any
     input_schema: Any
     outline: NodeOutline
     way_labels: Mapping[str, str]

@@ -258,6 +258,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self._spec.nodes[name] = NodeSpec(
             name=name,
             call=bind(action, name, inline=inline),
+            action=action,
             input_schema=inferred,
             outline=outline_of(action, destinations),
             way_labels=dict(destinations) if isinstance(destinations, Mapping) else {},

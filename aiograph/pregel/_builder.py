@@ -115,6 +115,7 @@ class NodeBuilder:
             retry=tuple(self._retry),
             timeout=self._timeout,
             graph=_plan_of(self._action),
+            action=self._action,
         )
 
 

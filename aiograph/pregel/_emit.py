@@ -9,6 +9,7 @@ from aiograph._context import Listener
 from aiograph.constants import INTERRUPT, RETURN
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, read_channels
+from aiograph.pregel._snapshot import with_map
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks, result_of
 from aiograph.stats import SuperstepStats
@@ -161,10 +162,10 @@ class Emitter:
         metadata: Mapping[str, Any],
     ) -> None:
         """Shows a checkpoint and what runs next from it."""
-        tasks = due_tasks(self._plan, state, 0)
+        tasks, parents = due_tasks(self._plan, state, 0), metadata.get("parents", {})
         payload = {
-            "config": config,
-            "parent_config": parent_config,
+            "config": with_map(config, parents),
+            "parent_config": parent_config and with_map(parent_config, parents),
             "values": read_channels(state.values, self._output),
             "metadata": metadata,
             "next": [task.name for task in tasks],

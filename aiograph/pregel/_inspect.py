@@ -11,7 +11,7 @@ from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import written
 from aiograph.pregel._migrate import Migrate, fitted
 from aiograph.pregel._plan import Plan, read_channels
-from aiograph.pregel._snapshot import restore_questions, restore_writes
+from aiograph.pregel._snapshot import restore_questions, restore_writes, with_map
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import Interrupt, PregelTask, RunnableConfig, StateSnapshot
 
@@ -46,14 +46,15 @@ def snapshot(
     if live:
         _apply_finished(plan, state, tasks)
     seen = [_public(task, plan, pending, live=live) for task in tasks]
+    parents = saved.metadata.get("parents", {})
     names = tuple(task.name for task in tasks if not (live and task.writes is not None))
     return StateSnapshot(
         values=read_channels(state.values, plan.state),
         next=names,
-        config=saved.config,
+        config=with_map(saved.config, parents),
         metadata=saved.metadata,
         created_at=saved.checkpoint["ts"],
-        parent_config=saved.parent_config,
+        parent_config=saved.parent_config and with_map(saved.parent_config, parents),
         tasks=tuple(seen),
         interrupts=tuple(question for task in seen for question in task.interrupts),
     )

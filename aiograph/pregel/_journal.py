@@ -24,6 +24,7 @@ from aiograph.pregel._snapshot import (
     checkpoint_metadata,
     make_checkpoint,
     storable_writes,
+    with_map,
 )
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
@@ -103,6 +104,11 @@ class Journal:
     def config(self) -> RunnableConfig:
         """Names the checkpoint of the current state."""
         return config_for(self._thread_id, self._state.namespace, self._state.checkpoint_id)
+
+    @property
+    def mapped_config(self) -> RunnableConfig:
+        """The same, and for a nested graph the checkpoints of those around it."""
+        return with_map(self.config, self._metadata.get("parents", {}))
 
     @property
     def parent_config(self) -> RunnableConfig | None:

@@ -61,7 +61,7 @@ def find_place(
     if outer.run.thread_id is None:  # nothing around it is kept: it is the outermost that is
         return _named(saver, config)._replace(nested=nested, is_inner=True)
     if checkpointer is True:
-        return around._replace(saver=saver, namespace=_stateful_namespace(nested), caller=outer)
+        return around._replace(saver=saver, namespace=without_ids(nested.namespace), caller=outer)
     return around._replace(saver=saver, namespace=nested.namespace, is_of_call=True)
 
 
@@ -74,9 +74,9 @@ def _around(nested: NestedRun) -> Place:
     return Place(None, run.thread_id, "", None, nested, is_inner=True, parents=parents)
 
 
-def _stateful_namespace(nested: NestedRun) -> str:
-    """A namespace that is the same whichever tasks lead there: their ids are left out."""
-    segments = nested.namespace.split(NAMESPACE_SEPARATOR)
+def without_ids(namespace: str) -> str:
+    """A namespace that is the same whichever tasks lead there."""
+    segments = namespace.split(NAMESPACE_SEPARATOR)
     return NAMESPACE_SEPARATOR.join(each.partition(NAMESPACE_END)[0] for each in segments)
 
 

@@ -90,6 +90,8 @@ class PlannedNode:
     """Whether it waits until nothing else is left to run; its channels see to that."""
     graph: "Plan | None" = None
     """Set if what is called is a compiled graph."""
+    action: Any = None
+    """What the node was made of; the engine calls `call`, and looks here for graphs only."""
 
     @property
     def is_hidden(self) -> bool:

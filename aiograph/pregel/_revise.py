@@ -71,7 +71,7 @@ async def revise(base: Base, supersteps: Sequence[Sequence[StateUpdate]]) -> Run
             raise
         base = Base(base.run, (), None, is_past=False)
     await journal.release()
-    return journal.config
+    return journal.mapped_config
 
 
 async def keep_change(base: Base) -> RunnableConfig:
@@ -79,7 +79,7 @@ async def keep_change(base: Base) -> RunnableConfig:
     journal = _journal(base)
     await journal.commit("update", ())  # no task of the checkpoint before has made the change
     await journal.close()
-    return journal.config
+    return journal.mapped_config
 
 
 def _journal(base: Base) -> Journal:

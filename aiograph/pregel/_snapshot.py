@@ -1,6 +1,6 @@
 """A checkpoint of a run's state, and what a checkpoint looks like from outside. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from aiograph import _ids
@@ -17,6 +17,7 @@ from aiograph.constants import (
     ERROR,
     ERROR_SOURCE_NODE,
     INTERRUPT,
+    NAMESPACE_SEPARATOR,
     NO_WRITES,
     RESUME,
     SCHEDULED,
@@ -84,6 +85,20 @@ def checkpoint_metadata(source: str, step: int, extra: Mapping[str, Any]) -> Che
     """The metadata of one checkpoint; what the engine knows wins over what the user passed."""
     own = CheckpointMetadata(source=source, step=step)
     return cast(CheckpointMetadata, {**extra, **own})
+
+
+def by_depth(namespaces: Iterable[str]) -> list[str]:
+    """The namespaces of graphs that are nested in each other, from the outermost inwards."""
+    return sorted(namespaces, key=lambda each: each.count(NAMESPACE_SEPARATOR) + 1 if each else 0)
+
+
+def with_map(config: RunnableConfig, parents: Mapping[str, str]) -> RunnableConfig:
+    """A config that names a checkpoint of a nested graph, and those of the graphs around it."""
+    entries = config["configurable"]
+    namespace, checkpoint_id = entries["checkpoint_ns"], entries.get("checkpoint_id")
+    if not namespace or checkpoint_id is None:
+        return config
+    return {"configurable": {**entries, "checkpoint_map": {**parents, namespace: checkpoint_id}}}
 
 
 def storable_writes(plan: Plan, task: Task) -> list[Write]:

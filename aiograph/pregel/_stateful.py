@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from aiograph._context import TaskScope
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
-from aiograph.constants import NAMESPACE_SEPARATOR, POSITIONS
+from aiograph.constants import POSITIONS
 from aiograph.errors import CheckpointQueryError, ErrorCode, MultipleSubgraphsError
 from aiograph.pregel._place import Place
 from aiograph.pregel._run import Run
-from aiograph.pregel._snapshot import CALLER
+from aiograph.pregel._snapshot import CALLER, by_depth
 from aiograph.pregel._tasks import Task, positions_at
 
 
@@ -31,11 +31,7 @@ class Line(NamedTuple):
 
 def line_of(parents: Mapping[str, str], caller: str) -> Line:
     """The line of a call, from what is stored with it in any order."""
-    return Line(tuple(sorted(parents.items(), key=lambda item: _depth(item[0]))), caller)
-
-
-def _depth(namespace: str) -> int:
-    return namespace.count(NAMESPACE_SEPARATOR) + 1 if namespace else 0
+    return Line(tuple((each, parents[each]) for each in by_depth(parents)), caller)
 
 
 def are_side_by_side(one: Line, other: Line) -> bool:

@@ -1,17 +1,17 @@
 """What a graph tells of its threads, and how they are changed from outside."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, cast
 
 from aiograph._context import current_task
 from aiograph.bridge import blocking, blocking_iter
-from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel import _options
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import PlannedGraph
-from aiograph.pregel._inspect import empty_snapshot, snapshot
+from aiograph.pregel._inside import Spot, subgraphs, take_back_questions, trail_to, with_children
+from aiograph.pregel._inspect import empty_snapshot
 from aiograph.pregel._open import open_update
 from aiograph.pregel._place import Place, saved_place, turn_at
 from aiograph.pregel._revise import checked_supersteps, keep_change, revise
@@ -27,7 +27,7 @@ from aiograph.typing import ContextT, InputT, OutputT, StateT
 class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
     """A graph whose threads can be looked at and changed."""
 
-    async def aget_state(self, config: RunnableConfig) -> StateSnapshot:
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """The state of a thread; a thread that does not exist has an empty one.
 
         Its values are those of all keys that the graph's schemas declare, whatever the output is; keys that
@@ -37,17 +37,22 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
             config: Names the thread. With a `checkpoint_id`, that checkpoint as it was; without, the
                 newest one, in which tasks that have finished since count as done, and which is shown as
                 the graph's migration makes it. Of a graph that has changed since, nodes that are gone are
-                shown as `next`, and keys that cannot be read any more are left out.
+                shown as `next`, and keys that cannot be read any more are left out. With the
+                `checkpoint_ns` of a graph inside a node, its state.
+            subgraphs: Whether tasks that are graphs, or call some, show the states of these as
+                `PregelTask.state`, at any depth. Otherwise that is the config that names the graph's state.
 
         Raises:
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+            CheckpointQueryError: The graph has no checkpointer, or the config names no thread, or a
+                namespace in which there is no graph.
         """
-        place = self._place(config)
-        saved = await place.saver.aget_tuple(place.config)
+        trail, checkpoint_id = await self._trail(config)
+        spot = trail[-1]
+        saved = await spot.saver.aget_tuple(spot.config(checkpoint_id))
+        plan, live = spot.graph.plan, checkpoint_id is None
         if saved is None:
-            return empty_snapshot(self._plan, place.config)
-        is_live = place.checkpoint_id is None
-        return snapshot(self._plan, saved, live=is_live, migrate=self._options.migrate if is_live else None)
+            return empty_snapshot(plan, spot.config(checkpoint_id))
+        return await with_children(spot, spot.seen(saved, live=live), unfold=subgraphs, live=live)
 
     async def aget_state_history(
         self,
@@ -60,7 +65,7 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         """The checkpoints of a thread, newest first, as they were.
 
         Args:
-            config: Names the thread.
+            config: Names the thread, and with a `checkpoint_ns` a graph inside a node.
             filter: What metadata has to hold: for an entry a value, a nested filter, or comparisons such as
                 `{"step": {"gte": 3, "ne": 5}}` with `ne`, `gt`, `gte`, `lt`, `lte` and `in`. `created_after`
                 and `created_before` look at the time.
@@ -70,10 +75,11 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         Raises:
             CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
         """
-        place = self._place(config)
-        query = place._replace(checkpoint_id=None).config
-        async for saved in place.saver.alist(query, filter=filter, before=before, limit=limit):
-            yield snapshot(self._plan, saved, live=False)
+        trail, _ = await self._trail(config)
+        spot = trail[-1]
+        async for saved in spot.saver.alist(spot.config(), filter=filter, before=before, limit=limit):
+            seen = spot.seen(saved, live=False)
+            yield await with_children(spot, seen, unfold=False, live=False)
 
     async def aupdate_state(
         self,
@@ -142,11 +148,15 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         When cancelled, each superstep is stored, or it is not; never a part of it, or a later one alone.
         """
         checked = checked_supersteps(supersteps)
-        place = self._place(config)
-        request = self._request(None, config, _options.Choices("sync"))
+        trail, checkpoint_id = await self._trail(config)
+        spot = trail[-1]
+        place = Place(spot.saver, spot.thread_id, spot.namespace, checkpoint_id)
+        request = spot.graph._request(None, config, _options.Choices("sync"))
         async with turn_at(place, request.on_conflict):
-            base = await open_update(self._plan, place, request)
-            return await Within(copy_context(), revise(base, checked))
+            base = await open_update(spot.graph.plan, place, request)
+            changed = await Within(copy_context(), revise(base, checked))
+            await take_back_questions(trail, changed)
+            return changed
 
     async def aclear_state(
         self, config: RunnableConfig, *, metadata: Mapping[str, Any] | None = None
@@ -171,20 +181,46 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         When cancelled, the checkpoint is stored, or it is not; never a part of it.
         """
         marked: RunnableConfig = {"metadata": {**(metadata or {}), "memory_cleared": True}}
-        place = self._place(config)
-        request = self._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
+        trail, checkpoint_id = await self._trail(config)
+        spot = trail[-1]
+        place = Place(spot.saver, spot.thread_id, spot.namespace, checkpoint_id)
+        request = spot.graph._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
         async with turn_at(place, request.on_conflict):
-            base = await open_update(self._plan, place, request)
+            base = await open_update(spot.graph.plan, place, request)
             clear(base.run.state)
             return await keep_change(base)
 
-    def _place(self, config: RunnableConfig) -> "_SavedPlace":
+    def get_subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> Iterator[tuple[str, "ThreadVerbs[Any, Any, Any, Any]"]]:
+        """The graphs inside the graph's nodes, each with the names of the nodes that lead there, `"a|b"`.
+
+        Those that a function calls are found if it captures them, or names them as globals, attributes or
+        arguments.
+
+        Args:
+            namespace: Only the graph that these nodes lead to.
+            recurse: Whether to look inside those graphs as well.
+        """
+        for path, graph in subgraphs(self, namespace, recurse):
+            yield path, cast("ThreadVerbs[Any, Any, Any, Any]", graph)
+
+    async def aget_subgraphs(
+        self, *, namespace: str | None = None, recurse: bool = False
+    ) -> AsyncIterator[tuple[str, "ThreadVerbs[Any, Any, Any, Any]"]]:
+        """The same as `get_subgraphs`, which waits for nothing either."""
+        for found in self.get_subgraphs(namespace=namespace, recurse=recurse):
+            yield found
+
+    async def _trail(self, config: RunnableConfig) -> tuple[list[Spot], str | None]:
+        """The graphs that lead to the one whose state a config names, and the checkpoint, if it names one."""
         place = saved_place(self._options.checkpointer, self._config(config), current_task.get())
-        if place.saver is None:
+        if place.saver is None or place.thread_id is None:
             raise CheckpointQueryError(
                 f"graph {self.name!r} has no checkpointer, so it keeps no state: compile it with one"
             )
-        return cast("_SavedPlace", place)
+        root = Spot(self, place.saver, place.thread_id, "")
+        return await trail_to(root, place.namespace), place.checkpoint_id
 
     # -- the other colour
 
@@ -193,9 +229,3 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
     update_state = blocking(aupdate_state)
     bulk_update_state = blocking(abulk_update_state)
     clear_state = blocking(aclear_state)
-
-
-class _SavedPlace(Place):
-    """A place that has a saver."""
-
-    saver: BaseCheckpointSaver

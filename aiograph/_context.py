@@ -226,6 +226,7 @@ class TaskScope:
         "metadata",
         "name",
         "noted",
+        "passed",
         "path",
         "pulse",
         "questions",
@@ -279,6 +280,8 @@ class TaskScope:
         """Whether it waits for nothing but to be gone on with after a drain."""
         self.is_waiting = False
         """Whether it must not finish at all, as it has asked, or as a run nested in it has stopped."""
+        self.passed: frozenset[str] = frozenset()
+        """Stops of runs nested in it that keep nothing; when the task runs again, they do not count."""
         self.noted: Mapping[str, str] = NOTHING
         """Where stateful graphs that it has called stand now."""
 
@@ -347,12 +350,21 @@ class TaskScope:
                 self.callees = make(self)
             return self.callees
 
-    def stop(self, questions: Sequence[Any], *, is_drained: bool = False) -> None:
-        """Notes that the attempt cannot finish, and what it waits for."""
+    def stop(
+        self, questions: Sequence[Any], *, is_drained: bool = False, passed: frozenset[str] = frozenset()
+    ) -> None:
+        """Notes that the attempt cannot finish, and what it waits for.
+
+        Args:
+            questions: What is asked.
+            is_drained: Whether it is a drain that has stopped it.
+            passed: Stops of nested runs that keep nothing; when the task runs again, they do not count.
+        """
         with _ASKING:
             self.is_drained = is_drained and (self.is_drained or not self.is_waiting)
             self.is_stopped = self.is_waiting = True
             self.questions = (*self.questions, *questions)
+            self.passed |= passed
 
     def obey(self, commands: Sequence[Any]) -> None:
         """Notes what a run nested in the attempt has ended with: that counts, whatever the node returns."""

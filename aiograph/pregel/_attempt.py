@@ -155,6 +155,7 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
             raise failures from failures.__cause__
     if scope.is_waiting:
         # whatever the node has made of it: a question that was swallowed would be lost without a word
+        task.passed = scope.passed
         raise Interrupted(scope.questions, is_drained=scope.is_drained)
     if scope.is_stopped:
         writes = await _obey(run, task, scope)

@@ -24,7 +24,7 @@ from aiograph.pregel._loop import drive
 from aiograph.pregel._meter import measured
 from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._open import Opened, Request, emitter_for, open_run
-from aiograph.pregel._place import find_place, forget_the_past, turn_at
+from aiograph.pregel._place import find_place, forget_the_past, outermost, turn_at
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs
@@ -251,6 +251,8 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
     async def _run_to_end(self, request: Request, view: View | None) -> Any:
         try:
             place = find_place(request.checkpointer, request.config, current_task.get())
+            if place.namespace and place.nested is None:
+                place = await outermost(place, request.config)
             emitter = emitter_for(self._plan, request, place, view)
             async with turn_at(place, request.on_conflict):
                 options = self._options

@@ -72,7 +72,7 @@ def _result(run: Run) -> Any:
         require_task("a nested run").obey(run.commands)
         raise Interrupted(())
     if run.is_stopped and (run.is_inner or (run.is_drained and is_nested)):
-        require_task("a nested run").stop(run.questions, is_drained=run.is_drained)
+        require_task("a nested run").stop(run.questions, is_drained=run.is_drained, passed=run.passed)
         raise Interrupted(run.questions)
     if run.is_drained:
         raise drained(run)
@@ -144,6 +144,12 @@ def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
     passed = run.state.seen.get(INTERRUPT, {})
     if all(passed.get(name) == version for name, version in run.state.versions.items()):
         return False
+    if run.journal is None and run.is_inner:
+        # nothing of the run is kept, so the task around it has to know that it has been here
+        stop = f"stop:{run.state.origin.checkpoint_id()}:{tasks[0].step}:{run.state.step}"
+        if stop in run.scope.resume:
+            return False
+        run.passed = frozenset((stop,))
     run.is_stopped = True
     if run.emitter is not None:
         run.emitter.interrupted(())
@@ -203,8 +209,13 @@ async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
 async def _stop_within(run: Run, tasks: Sequence[Task]) -> None:
     """Stops in the middle of a superstep; what its tasks have done and asked is kept, and shown."""
     run.is_stopped = True
-    if run.journal is not None:
+    if run.journal is None:
+        run.passed = frozenset().union(*(task.passed for task in tasks))
+    else:
         for task in tasks:
+            if task.passed:
+                task.answers = {**task.answers, **dict.fromkeys(task.passed, True)}
+                run.journal.record_answers(task)
             if task.questions:
                 run.journal.record_questions(task)
             elif task.writes is not None and not task.recorded:

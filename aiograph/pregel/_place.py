@@ -80,6 +80,28 @@ def without_ids(namespace: str) -> str:
     return NAMESPACE_SEPARATOR.join(each.partition(NAMESPACE_END)[0] for each in segments)
 
 
+async def outermost(place: Place, config: RunnableConfig) -> Place:
+    """Where a run starts whose config names the checkpoint of a graph inside a node.
+
+    It is the graph around that runs, and what the config names has to be where it goes on by itself.
+
+    Raises:
+        CheckpointQueryError: A graph that leads there has gone on since.
+    """
+    checkpoints: Mapping[str, str] = config["configurable"].get("checkpoint_map") or {}
+    if place.saver is None or place.thread_id is None or "" not in checkpoints:
+        return place
+    for namespace, checkpoint_id in checkpoints.items():
+        head = await place.saver.aget_tuple(config_for(place.thread_id, namespace))
+        if head is not None and head.checkpoint["id"] != checkpoint_id:
+            raise CheckpointQueryError(
+                f"thread {place.thread_id!r}: checkpoint {checkpoint_id!r} of namespace {namespace!r} has "
+                "been left behind, so no run can go on inside it: start from a checkpoint of the outermost "
+                "graph, or make it the newest by update_state while the graph around waits for it"
+            )
+    return place._replace(namespace="", checkpoint_id=None)
+
+
 def saved_place(
     checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
 ) -> Place:

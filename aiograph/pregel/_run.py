@@ -68,6 +68,8 @@ class Run:
     """What it ends with, for the task around it."""
     positions: Mapping[str, str] = field(default_factory=dict)
     """Where stateful graphs stand that the tasks which end it have called."""
+    passed: frozenset[str] = frozenset()
+    """Where it has stopped though it keeps nothing, and tasks in it have; see `TaskScope.passed`."""
     questions: Sequence[Interrupt] = ()
     """What it has stopped to ask."""
 

@@ -33,6 +33,7 @@ class Task:
         "failure",
         "handler",
         "node",
+        "passed",
         "path",
         "questions",
         "recorded",
@@ -70,6 +71,8 @@ class Task:
         """What the task asks, or asked in an earlier attempt, and nobody has answered: it must not run."""
         self.answers: Mapping[str, Any] = {}
         """Answers to what it asked before, by the questions' ids."""
+        self.passed: frozenset[str] = frozenset()
+        """Where runs nested in it have stopped that keep nothing."""
         self.failure: NodeError | None = None
         """What it is to handle, if it is an error handler's."""
         self.handler: Task | None = None

@@ -250,6 +250,24 @@ async def test_a_change_of_a_child_that_its_parent_has_left_behind_leaves_the_pa
     assert (await graph.aget_state(past.config)).interrupts == past.interrupts
 
 
+async def test_a_run_may_be_told_to_go_on_from_a_change_of_a_child() -> None:
+    graph = around(around(leaf(), name="m"), InMemorySaver())
+    inner = (await asked(graph, subgraphs=True)).tasks[0].state.tasks[0].state
+    fork = await graph.aupdate_state(inner.config, {"secret": "changed"})
+    assert "__interrupt__" in await graph.ainvoke(None, fork)
+    assert await graph.ainvoke(Command(resume="x"), THREAD) == {"log": ["work", "xchanged"]}
+
+
+async def test_a_run_cannot_go_on_inside_what_its_graph_has_left_behind() -> None:
+    graph = around(leaf(), InMemorySaver())
+    inner = (await asked(graph, subgraphs=True)).tasks[0].state
+    with pytest.raises(CheckpointQueryError, match=r"'node:.*left behind.*outermost graph"):
+        await graph.ainvoke(None, inner.parent_config)
+    await graph.ainvoke(Command(resume="x"), THREAD)
+    with pytest.raises(CheckpointQueryError, match=r"namespace '' has been left behind"):
+        await graph.ainvoke(None, inner.config)
+
+
 async def test_a_change_of_a_child_keeps_what_its_checkpoint_knows_of_the_graphs_around() -> None:
     graph = around(leaf(), InMemorySaver())
     before = (await asked(graph, subgraphs=True)).tasks[0].state

@@ -174,6 +174,38 @@ async def test_a_graph_inside_a_node_stops_the_graph_around_it() -> None:
     assert await graph.ainvoke(None, THREAD) == {"log": ["beside", "a", "b", "c"]}
 
 
+def keeping_nothing(node: Any) -> Any:
+    """A graph that keeps nothing, inside one that keeps nothing, inside one that does."""
+    middle = StateGraph(State).add_node("m", node).add_edge(START, "m").compile(False)
+    return StateGraph(State).add_node("inner", middle).add_edge(START, "inner").compile(InMemorySaver())
+
+
+@pytest.mark.parametrize("option", ["interrupt_before", "interrupt_after"])
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_graphs_that_keep_nothing_stop_once_at_each_place(option: Any, durability: Any) -> None:
+    graph = keeping_nothing(row(False, **{option: ["a", "b"]}))
+    for input in ({"log": ["in"]}, None):
+        output = await graph.ainvoke(input, THREAD, durability=durability)
+        assert output == {"log": ["in"]}
+        assert (await graph.aget_state(THREAD)).next == ("inner",)
+    end = await graph.ainvoke(None, THREAD, durability=durability)
+    assert end["log"][-3:] == ["a", "b", "c"]
+    assert (await graph.aget_state(THREAD)).next == ()
+
+
+async def test_a_graph_that_keeps_nothing_stops_and_asks() -> None:
+    async def ask(state: State) -> State:
+        return {"log": [interrupt("well?")]}
+
+    nodes: Any = [("ask", ask), ("last", logging("last"))]
+    asking = StateGraph(State).add_sequence(nodes).add_edge(START, "ask")
+    graph = keeping_nothing(asking.compile(False, interrupt_before=["last"]))
+    assert "__interrupt__" in await graph.ainvoke({"log": ["in"]}, THREAD)
+    await graph.ainvoke(Command(resume="x"), THREAD)
+    assert (await graph.aget_state(THREAD)).next == ("inner",)
+    assert (await graph.ainvoke(None, THREAD))["log"][-2:] == ["x", "last"]
+
+
 async def test_a_run_without_a_saver_stops_for_good() -> None:
     graph = row(False, interrupt_before=["b"])
     assert await graph.ainvoke({}) == {"log": ["a"]}

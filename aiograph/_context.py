@@ -298,7 +298,10 @@ class TaskScope:
     @property
     def positions(self) -> Mapping[str, str]:
         """Where stateful graphs stand, as far as the task knows: namespace → checkpoint."""
-        return {**self.run.positions, **self.task.positions, **self.noted}
+        here = self.task.positions
+        if not here and not self.noted:
+            return self.run.positions  # mostly nothing: a nested run should not cost more for it
+        return {**self.run.positions, **here, **self.noted}
 
     @property
     def namespace(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
-from aiograph.errors import CheckpointQueryError
+from aiograph.errors import CheckpointQueryError, InvalidUpdateError
 from aiograph.graph import START, StateGraph
 from aiograph.types import Durability, RetryPolicy, RunnableConfig, Send
 
@@ -125,6 +125,25 @@ async def test_a_child_that_has_finished_is_not_run_again_when_its_node_fails_la
         await graph.ainvoke({"n": 1}, THREAD)
     assert (await graph.ainvoke(None, THREAD))["n"] == 4
     assert child.ran == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("copies", [False, True])
+async def test_a_child_whose_update_contradicted_a_siblings_has_finished_and_runs_again_at_a_copy_only(
+    copies: bool,
+) -> None:
+    child, saver = Child(), InMemorySaver()
+
+    def graph_with(sibling: Any) -> Any:
+        builder = StateGraph(State).add_node("child", child.graph).add_node("sibling", sibling)
+        return builder.add_edge(START, "child").add_edge(START, "sibling").compile(saver)
+
+    with pytest.raises(InvalidUpdateError, match=r"'child'.*'sibling'"):
+        await graph_with(lambda state: {"n": 7}).ainvoke({"n": 1}, THREAD)
+    mended = graph_with(lambda state: {"log": ["mended"]})
+    if copies:
+        await mended.aupdate_state(THREAD, None, as_node="__copy__")
+    assert await mended.ainvoke(None, THREAD) == {"n": 4, "log": ["mended"]}
+    assert child.ran == ["one", "two", "three"] * (2 if copies else 1)
 
 
 async def test_a_retry_of_the_node_goes_on_with_the_child_where_it_was() -> None:

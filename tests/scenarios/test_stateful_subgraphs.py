@@ -9,8 +9,9 @@ import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite import SqliteSaver
-from aiograph.errors import CheckpointQueryError, MultipleSubgraphsError
+from aiograph.errors import CheckpointError, CheckpointQueryError, MultipleSubgraphsError
 from aiograph.graph import START, StateGraph
+from aiograph.testing.faults import FaultySaver, fail_at
 from aiograph.types import Command, Durability, RetryPolicy, RunnableConfig, Send, interrupt
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -408,3 +409,62 @@ async def test_a_childs_checkpoints_name_those_that_the_tasks_around_it_started_
     assert await saver.aget_tuple(
         {"configurable": {"thread_id": "1", "checkpoint_ns": inner[0], "checkpoint_id": inner[1]}}
     )
+
+
+# -- laws ----------------------------------------------------------------------------------------------
+
+
+class Count(TypedDict, total=False):
+    said: str
+    rounds: Annotated[list[int], operator.add]
+
+
+def in_rounds(saver: Any) -> Any:
+    """A graph that calls two graphs that remember, twice each; one of them below one that starts afresh."""
+    child, below = Child().graph, Child().graph
+    middle: Any = StateGraph(State).add_node("m", below).add_edge(START, "m").compile()
+
+    async def one(state: Count) -> Count:
+        return {"rounds": [(await child.ainvoke({"said": "x"}))["heard"]]}
+
+    async def two(state: Count) -> Count:
+        return {"rounds": [10 * (await middle.ainvoke({"said": "x"}))["heard"]]}
+
+    def again(state: Count) -> list[str]:
+        return ["one", "two"] if len(state["rounds"]) < 3 else ["__end__"]
+
+    builder: Any = StateGraph(Count).add_node(one).add_node(two).add_conditional_edges("one", again)
+    return builder.add_edge(START, "one").add_edge(START, "two").compile(saver)
+
+
+ROUNDS = [1, 10, 2, 20]
+
+
+@DURABILITIES
+async def test_from_every_checkpoint_the_end_is_the_same(durability: Durability) -> None:
+    graph = in_rounds(InMemorySaver())
+    assert (await graph.ainvoke({"said": "x"}, THREAD))["rounds"] == ROUNDS
+    history = [each async for each in graph.aget_state_history(THREAD)]
+    assert len(history) == 4
+    for past in history:
+        assert (await graph.ainvoke(None, past.config, durability=durability))["rounds"] == ROUNDS
+
+
+@DURABILITIES
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_wherever_the_saver_fails_each_call_is_remembered_once(
+    when: str, durability: Durability
+) -> None:
+    number = 0
+    while True:
+        number += 1
+        kept = InMemorySaver()
+        graph, looking = in_rounds(FaultySaver(kept, **{when: fail_at(number, OSError)})), in_rounds(kept)
+        try:
+            output = await graph.ainvoke({"said": "x"}, THREAD, durability=durability)
+            break
+        except (OSError, CheckpointError):
+            is_begun = (await looking.aget_state(THREAD)).created_at is not None
+            output = await graph.ainvoke(None if is_begun else {"said": "x"}, THREAD)
+        assert output["rounds"] == ROUNDS
+    assert number > 8

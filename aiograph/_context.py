@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from aiograph import _ids
 from aiograph._config_types import Durability, RunnableConfig
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
+from aiograph.errors import OutsideRunError
 
 
 class Answerable(Protocol):
@@ -26,6 +27,10 @@ class Answerable(Protocol):
     @property
     def id(self) -> str:
         """Made when it is first asked for."""
+        ...
+
+    def began(self) -> float:
+        """When its first attempt began, in seconds since 1970."""
         ...
 
     @property
@@ -315,6 +320,11 @@ class TaskScope:
         return f"{self.name}{NAMESPACE_END}{self.id}"
 
     @property
+    def began(self) -> float:
+        """When the first attempt at the task began, in seconds since 1970."""
+        return self.task.began()
+
+    @property
     def failure(self) -> Any:
         """What an error handler has to handle; `None` in a node."""
         return self.task.failure
@@ -407,9 +417,12 @@ def require_task(what: str) -> TaskScope:
     """The current task.
 
     Raises:
-        RuntimeError: `what` was called outside of a run.
+        OutsideRunError: `what` was called outside of a run.
     """
     scope = current_task.get()
     if scope is None:
-        raise RuntimeError(f"{what} was called outside of a run; it works only in code that a node runs")
+        raise OutsideRunError(
+            f"{what} was called outside of a run; it works only in code that a node runs, and in threads "
+            "that the node has started with a copy of its context, as asyncio.to_thread does"
+        )
     return scope

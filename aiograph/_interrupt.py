@@ -51,7 +51,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
             validated object is returned), or a JSON schema, which is only shown to whoever answers.
 
     Raises:
-        RuntimeError: Called outside of a run.
+        OutsideRunError: Called outside of a run.
         InvalidResumeError: The answer does not fit; the question stays open.
     """
     scope = require_task("interrupt()")

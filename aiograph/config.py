@@ -31,7 +31,7 @@ def get_config() -> RunnableConfig:
     """The config of the task whose code calls.
 
     Raises:
-        RuntimeError: Called outside of a run.
+        OutsideRunError: Called outside of a run.
     """
     return config_of(_context.require_task("get_config()"))
 
@@ -40,7 +40,7 @@ def get_store() -> BaseStore | None:
     """The store that the graph, or the one around it, was compiled with; `None` if there is none.
 
     Raises:
-        RuntimeError: Called outside of a run.
+        OutsideRunError: Called outside of a run.
     """
     store: BaseStore | None = _context.require_task("get_store()").run.store
     return store
@@ -50,6 +50,6 @@ def get_stream_writer() -> StreamWriter:
     """A function that puts a value on the `"custom"` stream; it does nothing when nobody listens.
 
     Raises:
-        RuntimeError: Called outside of a run.
+        OutsideRunError: Called outside of a run.
     """
     return _context.require_task("get_stream_writer()").writer

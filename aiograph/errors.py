@@ -91,6 +91,18 @@ class InvalidUpdateError(AiographError):
     code: ErrorCode | None = None
 
 
+class InvalidContextError(AiographError, ValueError):
+    """What was passed as `context=` does not make what the graph declares as its `context_schema`."""
+
+
+class OutsideRunError(AiographError, RuntimeError):
+    """Something was called that works only in code that a node runs.
+
+    In a thread that a node has started, it works in a copy of the node's context, as `asyncio.to_thread`
+    makes one.
+    """
+
+
 class ChannelUpdateError(InvalidUpdateError):
     """A reducer raised; the message names channel and writers, `__cause__` is what it raised."""
 

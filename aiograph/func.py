@@ -48,7 +48,8 @@ from aiograph.constants import (
     START,
 )
 from aiograph.drawing import Edge
-from aiograph.graph._schema import read_schema, types_in
+from aiograph.graph._context import context_maker
+from aiograph.graph._schema import types_in
 from aiograph.pregel import Pregel, _options
 from aiograph.pregel._builder import planned
 from aiograph.pregel._callable import bind, bind_called
@@ -258,12 +259,14 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         self._name = name
         self._retry = _policies(retry_policy)
         self._timeout = TimeoutPolicy.of(timeout, "the timeout of an entrypoint")
+        contexts = context_maker(context_schema)
         self._options = Options(
             store=_options.store(store),
             durability=_options.durability(durability),
             on_error=_options.on_error(on_error) or "cancel",
             on_conflict=_options.on_conflict(on_conflict) or "raise",
-            build_context=_context_builder(context_schema),
+            build_context=contexts.of_dict,
+            default_context=contexts.of_nothing,
         )
         self._context_schema = context_schema
 
@@ -380,7 +383,3 @@ def _policies(policy: Policies | None) -> tuple[RetryPolicy, ...]:
     if policy is None:
         return ()
     return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
-
-
-def _context_builder(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
-    return None if schema is None else read_schema(schema, allow_managed=False).build

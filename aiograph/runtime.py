@@ -1,8 +1,8 @@
 """What a node can get hold of besides the state, as one object: `Runtime`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, Self, TypeVar, cast
 
 from aiograph import _context
 from aiograph.store.base import BaseStore
@@ -54,35 +54,86 @@ class ExecutionInfo:
     idempotency key for side effects.
     """
 
-    task_id: str
-    node_attempt: int
-    """1 for the first attempt."""
-    thread_id: str | None
+    checkpoint_id: str | None
+    """The checkpoint that the task starts from; `None` without a saver."""
     checkpoint_ns: str
+    """The namespace of what runs inside the task."""
+    task_id: str
+    thread_id: str | None = None
+    run_id: str | None = None
+    """The `run_id` of the config that the outermost graph was called with, if there is one."""
+    node_attempt: int = 1
+    """1 for the first attempt."""
+    node_first_attempt_time: float | None = None
+    """When the first attempt in this run began, in seconds since 1970. For a node without a retry policy
+    it is taken when somebody first asks for the runtime."""
+
+    def patch(self, **changes: Any) -> Self:
+        """The same with other values for some fields.
+
+        Raises:
+            TypeError: There is no such field.
+        """
+        return replace(self, **changes)
+
+
+_NOWHERE = ExecutionInfo(checkpoint_id=None, checkpoint_ns="", task_id="")
+"""That of a runtime that was made by hand."""
+
+
+def _nobody_listens(value: Any) -> None:
+    """The stream writer of a runtime that was made by hand."""
 
 
 def _nobody_waits() -> None:
     """The heartbeat of a runtime that was made by hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime(Generic[C]):
-    """What a run offers to its nodes. Take it as a parameter named `runtime`, or call `get_runtime`."""
+    """What a run offers to its nodes. Take it as a parameter named `runtime`, or call `get_runtime`.
 
-    context: C
-    """What the caller passed as `context=`."""
-    store: BaseStore | None
+    One that is made by hand, to test a node, does nothing: `Runtime(context=...)`.
+    """
+
+    context: C = cast(Any, None)  # noqa: RUF009  # None is what a graph without a context has
+    """What the caller passed as `context=`, as the graph's `context_schema` makes it."""
+    store: BaseStore | None = None
     """The store that the graph, or the one around it, was compiled with; `None` if there is none."""
-    stream_writer: Callable[[Any], None]
+    stream_writer: Callable[[Any], None] = _nobody_listens
     """Puts a value on the `"custom"` stream."""
-    execution_info: ExecutionInfo
     heartbeat: Callable[[], None] = _nobody_waits
     """Says that the node is alive, so that its `idle_timeout` starts anew; from any thread, as often as
     one likes. Does nothing where no time is limited."""
-    control: RunControl | None = None
-    """What the caller passed as `control=`."""
     previous: Any = None
     """In an entrypoint, what the last finished run on the thread has kept for this one."""
+    execution_info: ExecutionInfo = _NOWHERE
+    """Which piece of work this is."""
+    server_info: Any = None
+    """What a server that runs the graph tells about itself; `None` where there is no server."""
+    control: RunControl | None = None
+    """What the caller passed as `control=`."""
+
+    def merge(self, other: "Runtime[C]") -> "Runtime[C]":
+        """This runtime, with all that `other` was given."""
+        values = ((each, getattr(other, each.name)) for each in fields(other))
+        return replace(self, **{each.name: value for each, value in values if value is not each.default})
+
+    def override(self, **changes: Any) -> "Runtime[C]":
+        """The same runtime with other values for some fields.
+
+        Raises:
+            TypeError: There is no such field.
+        """
+        return replace(self, **changes)
+
+    def patch_execution_info(self, **changes: Any) -> "Runtime[C]":
+        """The same runtime with other values for some fields of `execution_info`.
+
+        Raises:
+            TypeError: There is no such field.
+        """
+        return replace(self, execution_info=self.execution_info.patch(**changes))
 
     @property
     def drain_requested(self) -> bool:
@@ -98,8 +149,35 @@ class Runtime(Generic[C]):
 def runtime_of(scope: _context.TaskScope) -> Runtime[Any]:
     """The runtime of one task."""
     run = scope.run
-    info = ExecutionInfo(scope.id, scope.attempt, run.thread_id, run.namespace)
-    return Runtime(run.context, run.store, scope.writer, info, scope.heartbeat, run.control, run.previous)
+    return Runtime(
+        context=run.context,
+        store=run.store,
+        stream_writer=scope.writer,
+        heartbeat=scope.heartbeat,
+        previous=run.previous,
+        execution_info=_execution_info(scope),
+        control=run.control,
+    )
+
+
+def _execution_info(scope: _context.TaskScope) -> ExecutionInfo:
+    return ExecutionInfo(
+        checkpoint_id=scope.checkpoint_id,
+        checkpoint_ns=scope.namespace,
+        task_id=scope.id,
+        thread_id=scope.run.thread_id,
+        run_id=_run_id(scope),
+        node_attempt=scope.attempt,
+        node_first_attempt_time=scope.began,
+    )
+
+
+def _run_id(scope: _context.TaskScope) -> str | None:
+    outermost = scope.run
+    while outermost.outer is not None:
+        outermost = outermost.outer.run
+    run_id = outermost.config.get("run_id")
+    return None if run_id is None else str(run_id)
 
 
 def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
@@ -109,6 +187,6 @@ def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
         context_schema: The type of `Runtime.context`, for type checkers.
 
     Raises:
-        RuntimeError: Called outside of a run.
+        OutsideRunError: Called outside of a run.
     """
     return runtime_of(_context.require_task("get_runtime()"))

@@ -44,9 +44,9 @@ PUBLIC_PATHS = {
         CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
-        GraphValidationError InvalidResumeError InvalidUpdateError MissingExtraError
+        GraphValidationError InvalidContextError InvalidResumeError InvalidUpdateError MissingExtraError
         InvalidNamespaceError StoreError StoreQueryError StoreValueError
-        MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError ParentCommand
+        MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError OutsideRunError ParentCommand
         RecordedError SyncCallError UnknownInterruptError
     """,
     "aiograph.func": "TaskFunction TaskFuture entrypoint task",

@@ -259,7 +259,7 @@ def _builder(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
     if is_typed_dict(cls):
         return None
     names = field_names(cls)
-    make = _model_maker(cls) if is_model(cls) else lambda values: schema(**values)
+    make = model_maker(cls) if is_model(cls) else lambda values: schema(**values)
 
     def build(values: dict[str, Any]) -> Any:
         known = {name: values[name] for name in names if name in values}
@@ -271,8 +271,8 @@ def _builder(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
     return build
 
 
-def _model_maker(cls: Any) -> Callable[[dict[str, Any]], Any]:
-    """State keys are the names of fields; a model may want aliases unless it is told otherwise."""
+def model_maker(cls: Any) -> Callable[[dict[str, Any]], Any]:
+    """Makes models of dicts. Keys are names of fields; a model may want aliases unless told otherwise."""
     if any(info.alias or info.validation_alias for info in cls.model_fields.values()):
         return lambda values: cls.model_validate(values, by_alias=True, by_name=True)
     make: Callable[[dict[str, Any]], Any] = cls.model_validate

@@ -19,6 +19,7 @@ from aiograph.constants import (
 from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
 from aiograph.graph._compile import Schemas, compile_plan, join_faults, read_schemas
+from aiograph.graph._context import context_maker
 from aiograph.graph._expression import compile_condition
 from aiograph.graph._schema import read_schema, types_in
 from aiograph.graph._signature import answers_of, input_schema_of, outline_of
@@ -499,6 +500,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         spec = self._spec
         if retry_policy is not None and not spec.defaults.retry:
             spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
+        contexts = context_maker(spec.context_schema)
         options = Options(
             store=checked_store(store),
             step_timeout=checked_seconds("step_timeout", step_timeout),
@@ -509,7 +511,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             stats=checked_collector(stats),
             migrate=migrate,
             watch=checked_watch(debug),
-            build_context=_context_builder(spec.context_schema),
+            build_context=contexts.of_dict,
+            default_context=contexts.of_nothing,
             storable=frozenset(_storable_types(spec, schemas)),
             interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),
         )
@@ -561,7 +564,3 @@ def _storable_types(spec: GraphSpec, schemas: Schemas) -> set[type]:
     return {
         found for schema in (*schemas.by_type, spec.context_schema) if schema for found in types_in(schema)
     }
-
-
-def _context_builder(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
-    return None if schema is None else read_schema(schema, allow_managed=False).build

@@ -56,6 +56,7 @@ async def attempt(run: Run, task: Task, lane: Lane) -> None:
 
 
 async def _with_retries(run: Run, task: Task, lane: Lane, once: Callable[..., Awaitable[None]]) -> None:
+    task.began()
     number = 1
     while True:
         try:

@@ -121,7 +121,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             input: The input; `None` goes on where the thread stands, a `Command` with an answer, an update
                 or another target.
             config: Thread, limits, tags and metadata of this run.
-            context: Handed to nodes as `runtime.context`.
+            context: Handed to nodes as `runtime.context`; a dict becomes what the graph declares for it.
             stream_mode: With another mode than `"values"`, the list of that mode's chunks is returned.
             output_keys: Read these channels in place of the graph's output.
             durability: When checkpoints are written; `"async"` unless the graph says otherwise.
@@ -194,7 +194,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             input: The input; `None` goes on where the thread stands, a `Command` with an answer, an update
                 or another target.
             config: Thread, limits, tags and metadata of this run.
-            context: Handed to nodes as `runtime.context`.
+            context: Handed to nodes as `runtime.context`; a dict becomes what the graph declares for it.
             stream_mode: One mode yields its payloads; a list yields `(mode, payload)`. The default is
                 `"updates"`, or `"values"` inside another graph.
 

@@ -49,6 +49,8 @@ class Options:
     stops: Stops = NO_STOPS
     build_context: Callable[[dict[str, Any]], Any] | None = None
     """Makes a context of the type that the graph declares out of a dict."""
+    default_context: Callable[[], Any] | None = None
+    """Makes one where the caller gives none; `None` if that type has no defaults."""
     storable: frozenset[type] = frozenset()
     """The types that the schemas mention: a saver has to know them."""
     interface: Interface | None = None
@@ -220,12 +222,10 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         output = plan.output
         if output_keys is not None:
             output = _options.check_output_keys(output_keys, plan.channels)
-        if options.build_context is not None and isinstance(context, dict):
-            context = options.build_context(context)
         return Request(
             input=input,
             config=self._config(config),
-            context=context,
+            context=self._context(context),
             output=output,
             durability=_options.durability(choices.durability) or options.durability,
             on_error=_options.on_error(choices.on_error) or options.on_error,
@@ -237,6 +237,14 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             checkpointer=options.checkpointer,
             migrate=options.migrate,
         )
+
+    def _context(self, context: Any) -> Any:
+        build, default = self._options.build_context, self._options.default_context
+        if build is not None and isinstance(context, dict):
+            return build(context)
+        if context is None and default is not None and not _inherits_context():
+            return default()
+        return context
 
     def _stops(self, choices: Choices) -> Stops:
         before, after = choices.interrupt_before, choices.interrupt_after
@@ -253,3 +261,8 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         outer = current_task.get()
         ambient = None if outer is None else _options.inherited_config(outer.run.config, config)
         return _options.merge_configs(ambient, self._options.config, config)
+
+
+def _inherits_context() -> bool:
+    outer = current_task.get()
+    return outer is not None and outer.run.context is not None

@@ -22,6 +22,7 @@ class Task:
 
     __slots__ = (
         "_arg",
+        "_began",
         "_checkpoint_id",
         "_id",
         "_origin",
@@ -64,6 +65,7 @@ class Task:
         self._origin = state.origin
         self._checkpoint_id = state.checkpoint_id
         self._id: str | None = None
+        self._began: float | None = None
         self.writes: list[Write] | None = None
         """What the task wrote; `None` until it has finished."""
         self.error: BaseException | None = None
@@ -101,6 +103,15 @@ class Task:
             place = self.place
             self._id = self._origin.known_ids.get(place) or _ids.digest_id(place)
         return self._id
+
+    def began(self) -> float:
+        """When its first attempt began, in seconds since 1970.
+
+        A task without a retry policy has no other attempt: it need not be known before somebody asks.
+        """
+        if self._began is None:
+            self._began = _ids.wall_ns() / 1e9
+        return self._began
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -1,19 +1,21 @@
 """What a node can ask for besides the state: context, config, store, writer, runtime; by name or by call."""
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
+from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.config import get_config, get_store, get_stream_writer
-from aiograph.errors import InvalidUpdateError
+from aiograph.errors import AiographError, InvalidContextError
 from aiograph.graph import START, StateGraph
-from aiograph.runtime import Runtime, get_runtime
+from aiograph.runtime import ExecutionInfo, RunControl, Runtime, get_runtime
 from aiograph.store.memory import InMemoryStore
-from aiograph.types import RunnableConfig, StreamWriter
+from aiograph.types import RetryPolicy, RunnableConfig, StreamWriter
 
 
 class State(TypedDict, total=False):
@@ -69,15 +71,75 @@ async def test_without_a_schema_any_context_arrives_as_it_is() -> None:
     assert await answer(asking(tell_context), context=context) is context
 
 
-async def test_without_a_context_it_is_none_even_if_the_schema_has_defaults() -> None:
-    assert await answer(asking(tell_context, Person)) is None
+class Settings(BaseModel):
+    name: str = "ada"
 
 
-async def test_a_dict_that_makes_no_context_is_refused_by_field() -> None:
-    with pytest.raises(
-        InvalidUpdateError, match="'age', without 'name' do not make an object of schema 'Person'"
-    ):
-        await answer(asking(tell_context, Person), context={"age": 3})
+@dataclass
+class Defaults:
+    name: str = "ada"
+    tags: list[str] = field(default_factory=list)
+
+
+class Loose(TypedDict, total=False):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("schema", "context"),
+    [
+        (Defaults, Defaults()),
+        (Settings, Settings()),
+        (Loose, {}),
+        (Person, None),
+        (Model, None),
+        (None, None),
+    ],
+)
+async def test_without_a_context_there_is_one_of_defaults_if_the_schema_has_them_all(
+    schema: Any, context: Any
+) -> None:
+    assert await answer(asking(tell_context, schema)) == context
+
+
+async def test_each_run_has_defaults_of_its_own() -> None:
+    graph = asking(tell_context, Defaults)
+    assert (await answer(graph)).tags is not (await answer(graph)).tags
+
+
+@pytest.mark.parametrize("schema", [Person, Model, Mapping, Defaults, Settings, Loose])
+async def test_a_key_that_the_schema_does_not_have_is_refused_at_the_call(schema: Any) -> None:
+    with pytest.raises(InvalidContextError, match=r"the keys \['nmae'\], which .* it has \[.*'name'"):
+        await answer(asking(tell_context, schema), context={"name": "ada", "nmae": "ada"})
+
+
+@pytest.mark.parametrize("schema", [Person, Model, Mapping])
+async def test_a_dict_without_what_the_schema_needs_is_refused_at_the_call(schema: Any) -> None:
+    with pytest.raises(InvalidContextError, match=r"(?s)does not make a '\w+': .*\bname"):
+        await answer(asking(tell_context, schema), context={})
+
+
+async def test_a_value_that_pydantic_refuses_is_refused_at_the_call() -> None:
+    with pytest.raises(InvalidContextError, match="does not make a 'Model'"):
+        await answer(asking(tell_context, Model), context={"name": "ada", "age": "old"})
+
+
+async def test_a_model_takes_its_aliases_and_what_it_allows_beyond_its_fields() -> None:
+    class Aliased(BaseModel):
+        name: str = Field(alias="Name")
+
+    class Open(BaseModel, extra="allow"):
+        name: str
+
+    assert (await answer(asking(tell_context, Aliased), context={"Name": "ada"})).name == "ada"
+    assert (await answer(asking(tell_context, Aliased), context={"name": "ada"})).name == "ada"
+    assert (await answer(asking(tell_context, Open), context={"name": "ada", "x": 1})).x == 1
+
+
+async def test_the_context_of_the_run_around_goes_before_defaults() -> None:
+    inner = asking(tell_context, Defaults)
+    assert await answer(asking(lambda state: inner.ainvoke({})), context=5) == 5
+    assert await answer(asking(lambda state: inner.ainvoke({}))) == Defaults()
 
 
 async def test_a_nested_graph_inherits_the_context() -> None:
@@ -157,8 +219,9 @@ async def test_they_work_in_what_a_node_calls_and_in_tasks_it_makes() -> None:
 
 
 @pytest.mark.parametrize("function", [get_config, get_store, get_stream_writer, get_runtime])
-def test_outside_of_a_run_they_say_so(function: Any) -> None:
-    with pytest.raises(RuntimeError, match=rf"{function.__name__}\(\) was called outside of a run"):
+@pytest.mark.parametrize("kind", [RuntimeError, AiographError])
+def test_outside_of_a_run_they_say_so(function: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=rf"{function.__name__}\(\) was called outside of a run; it works only in"):
         function()
 
 
@@ -247,13 +310,83 @@ async def test_an_unknown_key_of_a_config_is_refused_with_a_guess() -> None:
         asking(tell_config).with_config(thread_id="1")
 
 
-async def test_the_runtime_tells_thread_namespace_task_and_attempt() -> None:
+# -- which piece of work it is -------------------------------------------------------------------------
+
+
+def informing(seen: list[Any], failures: int = 0) -> Any:
     def node(state: State, runtime: Runtime[Any]) -> None:
         seen.append(runtime.execution_info)
+        if len(seen) <= failures:
+            raise OSError("broken")
 
+    return node
+
+
+async def test_the_runtime_tells_thread_namespace_task_and_attempt() -> None:
     seen: list[Any] = []
-    graph = asking(node, checkpointer=InMemorySaver())
-    await graph.ainvoke({}, {"configurable": {"thread_id": 7}})
+    graph = asking(informing(seen), checkpointer=InMemorySaver())
+    run_id = uuid4()
+    config: RunnableConfig = {"configurable": {"thread_id": 7}, "run_id": run_id}
+    before = time.time()
+    await graph.ainvoke({}, config)
+    history = [state async for state in graph.aget_state_history(config)]
     (info,) = seen
-    assert (info.thread_id, info.checkpoint_ns, info.node_attempt) == ("7", "", 1)
-    assert len(info.task_id) == 36
+    assert (info.thread_id, info.node_attempt, info.run_id) == ("7", 1, str(run_id))
+    assert info.checkpoint_id == history[1].config["configurable"]["checkpoint_id"]
+    assert info.checkpoint_ns == f"ask:{info.task_id}"
+    assert before <= info.node_first_attempt_time <= time.time()
+
+
+async def test_without_a_saver_there_is_no_checkpoint_to_tell_of() -> None:
+    seen: list[Any] = []
+    await asking(lambda state: asking(informing(seen)).ainvoke({})).ainvoke({}, {"run_id": "r"})
+    assert (seen[0].thread_id, seen[0].checkpoint_id, seen[0].run_id) == (None, None, "r")
+
+
+async def test_attempts_are_counted_and_share_task_and_time_of_the_first() -> None:
+    seen: list[Any] = []
+    again = RetryPolicy(initial_interval=0.01, jitter=False, retry_on=OSError)
+    await asking(informing(seen, 2), retry_policy=again).ainvoke({})
+    assert [info.node_attempt for info in seen] == [1, 2, 3]
+    assert len({(info.task_id, info.node_first_attempt_time) for info in seen}) == 1
+
+
+async def test_the_task_id_is_the_same_after_a_crash() -> None:
+    seen: list[Any] = []
+    graph = asking(informing(seen, 1), checkpointer=InMemorySaver())
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    with pytest.raises(OSError, match="broken"):
+        await graph.ainvoke({}, thread)
+    await graph.ainvoke(None, thread)
+    first, second = seen
+    assert first.task_id == second.task_id
+
+
+# -- made by hand --------------------------------------------------------------------------------------
+
+
+def test_a_runtime_made_by_hand_does_nothing() -> None:
+    runtime: Runtime[Any] = Runtime(context=5)
+    runtime.stream_writer("unheard")
+    runtime.heartbeat()
+    assert (runtime.context, runtime.store, runtime.server_info) == (5, None, None)
+    assert (runtime.execution_info.task_id, runtime.execution_info.node_attempt) == ("", 1)
+    assert (runtime.drain_requested, runtime.drain_reason, runtime.previous) == (False, None, None)
+
+
+def test_runtimes_are_merged_and_overridden_as_new_ones() -> None:
+    store, control = InMemoryStore(), RunControl()
+    runtime: Runtime[Any] = Runtime(context=1, store=store)
+    assert runtime.merge(Runtime(control=control)) == Runtime(context=1, store=store, control=control)
+    assert runtime.merge(Runtime(context=2)).context == 2
+    assert runtime.override(context=3) == Runtime(context=3, store=store)
+    assert runtime == Runtime(context=1, store=store)
+    with pytest.raises(TypeError, match="contxt"):
+        runtime.override(contxt=3)
+
+
+def test_the_execution_info_can_be_patched() -> None:
+    info = ExecutionInfo(checkpoint_id=None, checkpoint_ns="", task_id="t")
+    runtime: Runtime[Any] = Runtime(execution_info=info)
+    assert runtime.patch_execution_info(node_attempt=2).execution_info == info.patch(node_attempt=2)
+    assert Runtime().patch_execution_info(task_id="t").execution_info == info

@@ -1,6 +1,8 @@
 """Cancellation: outlasting it until what was started has ended, and noticing one that was swallowed."""
 
 import asyncio
+import sys
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -19,6 +21,41 @@ class Host:
     def is_cancelled(self) -> bool:
         """Whether it has been cancelled since, even if that was swallowed."""
         return self._task is not None and self._task.cancelling() > self._before
+
+
+class Leaks:
+    """Takes back what task groups forget to: before Python 3.13, one with a member that fails while the group
+    waits for its end cancels its host, and the host counts as cancelled for ever after.
+
+    Args:
+        coroutine: What the host awaits.
+    """
+
+    __slots__ = ("_coroutine", "_mended")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+        self._mended: list[asyncio.TaskGroup] = []
+
+    def mend(self) -> None:
+        """To be called when a cancellation arrives, whosever it is, and before it is handed on."""
+        if sys.version_info >= (3, 13):
+            return
+        host = asyncio.current_task()
+        for group in _ending_groups(self._coroutine):
+            has_cancelled = getattr(group, "_parent_cancel_requested", False)
+            if host is not None and has_cancelled and group not in self._mended:
+                self._mended.append(group)
+                host.uncancel()
+
+
+def _ending_groups(awaitable: Any) -> Iterator[asyncio.TaskGroup]:
+    """The task groups whose end is waited for, from the outside to the inside."""
+    while awaitable is not None:
+        frame = getattr(awaitable, "cr_frame", None)
+        if frame is not None and frame.f_code is asyncio.TaskGroup.__aexit__.__code__:
+            yield frame.f_locals["self"]
+        awaitable = getattr(awaitable, "cr_await", None)
 
 
 async def outlast(future: "asyncio.Future[T]") -> T:

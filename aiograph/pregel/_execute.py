@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
-from aiograph._cancel import until_done
+from aiograph._cancel import Leaks, until_done
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError, NodeError
@@ -37,6 +37,7 @@ class Within(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         enter, coroutine = self._context.run, self._coroutine
         send, throw = coroutine.send, coroutine.throw
+        leaks: Leaks | None = None
         try:
             waited_for = enter(send, None)
             while True:
@@ -46,6 +47,9 @@ class Within(Generic[T]):
                     enter(coroutine.close)
                     raise
                 except BaseException as error:
+                    if isinstance(error, asyncio.CancelledError):
+                        leaks = leaks or Leaks(coroutine)
+                        leaks.mend()
                     waited_for = enter(throw, error)
                 else:
                     waited_for = enter(send, answer)

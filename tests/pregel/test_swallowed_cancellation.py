@@ -112,3 +112,76 @@ async def test_a_cancellation_of_the_node_s_own_tells_where_it_came_from() -> No
     with pytest.raises(NodeCancelledError) as caught:
         await graph.ainvoke({"value": 0})
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
+# -- task groups that fail -----------------------------------------------------------------------------
+
+
+async def fail() -> None:
+    await asyncio.sleep(0)
+    raise OSError("broken")
+
+
+async def grouped() -> None:
+    """A task group that fails while it waits for its end, which is handled."""
+    with suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+
+def lone(node: Any) -> Pregel[Any, Any, Any, Any]:
+    return StateGraph(State).add_node("node", node).add_edge(START, "node").compile()
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+async def test_a_node_that_handles_the_failure_of_a_task_group_has_not_been_cancelled(depth: int) -> None:
+    async def node(state: State) -> State:
+        await grouped()
+        await grouped()
+        return {"value": 1}
+
+    graph = lone(node)
+    for _ in range(depth - 1):
+        graph = lone(graph)
+    assert await graph.ainvoke({"value": 0}) == {"value": 1}
+
+
+async def test_a_cancellation_beside_the_failure_of_a_task_group_still_counts() -> None:
+    started = asyncio.Event()
+
+    async def linger() -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+
+    async def node(state: State) -> State:
+        with suppress(BaseException):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(linger())
+                group.create_task(fail())
+        return {"value": 1}
+
+    run = asyncio.create_task(lone(node).ainvoke({"value": 0}))
+    await started.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+async def test_a_cancellation_after_the_failure_of_a_task_group_still_counts() -> None:
+    handled = asyncio.Event()
+
+    async def node(state: State) -> State:
+        await grouped()
+        handled.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {"value": 1}
+
+    run = asyncio.create_task(lone(node).ainvoke({"value": 0}))
+    await handled.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run

@@ -273,6 +273,16 @@ async def test_commands_of_gathered_calls_are_not_lost() -> None:
     assert (await around(gathered).ainvoke({"log": []}))["log"] == ["u", "u"]
 
 
+async def test_a_command_comes_out_of_a_task_group() -> None:
+    child = leaving(lambda state: Command(graph=PARENT, update={"log": ["u"]}))
+
+    async def grouped(state: State) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child.ainvoke(state))
+
+    assert (await around(grouped).ainvoke({"log": []}))["log"] == ["u"]
+
+
 async def test_a_stream_of_the_child_ends_with_the_command() -> None:
     child = leaving(Command(graph=PARENT, goto="x"))
 

@@ -98,7 +98,8 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
             config: Names the thread, and with a `checkpoint_id` the checkpoint to start from.
             values: What the node returned. `None` without a node changes nothing: what was about to run
                 still is, after a checkpoint that a `checkpoint_id` has made the newest.
-            as_node: The node; by default the one that ran last. Three names are no nodes:
+            as_node: The node; by default the one that ran last, or where nothing has run, the one that hands
+                the input on. Three names are no nodes:
 
                 - `END`, with `None` as values, drops what was about to run.
                 - `"__input__"` takes the values as new input, without running anything.

@@ -18,6 +18,8 @@ from aiograph.types import Send, StateUpdate
 def author(plan: Plan, state: RunState, as_node: str | None) -> PlannedNode:
     """The node that an update is attributed to; without a name, the one that ran last.
 
+    Where nothing has run, it is the one that hands the input on.
+
     Raises:
         InvalidUpdateError: There is no such node, or it is not clear which one ran last.
     """
@@ -27,9 +29,10 @@ def author(plan: Plan, state: RunState, as_node: str | None) -> PlannedNode:
                 f"as_node={as_node!r} is not a node of graph {plan.name!r}; it has {_names(plan)}"
             )
         return plan.nodes[as_node]
-    visible = [name for name in plan.nodes if name != START]
-    if len(visible) == 1:
-        return plan.nodes[visible[0]]
+    if len(plan.nodes) == 1:
+        return next(iter(plan.nodes.values()))
+    if not state.seen and START in plan.nodes:
+        return plan.nodes[START]
     return plan.nodes[_last_to_run(plan, state)]
 
 
@@ -78,7 +81,7 @@ async def apply_updates(
         # this node counts as the last to run, and still as due if its own edges lead back to it
         seen = dict.fromkeys(task.node.triggers, before)
         state.seen.setdefault(task.name, {}).update(seen)
-    state.step += 1
+    state.step = max(state.step, 0) + 1  # on a new thread, there is no superstep that takes an input
     return mended
 
 

@@ -56,7 +56,7 @@ async def test_under_strict_an_unknown_key_of_the_input_is_an_error() -> None:
 async def test_an_unknown_key_of_an_update_from_outside_warns() -> None:
     graph = returning({}, checkpointer=InMemorySaver())
     with pytest.warns(UnknownKeyWarning, match=r"node 'node' has the keys \['m'\]"):
-        await graph.aupdate_state(THREAD, {"m": 1})
+        await graph.aupdate_state(THREAD, {"m": 1}, "node")
 
 
 async def test_an_object_brings_what_fits_and_its_other_fields_are_not_asked_for() -> None:

@@ -5,9 +5,11 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 
+from aiograph.channels.last_value import LastValue
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import CheckpointQueryError, InvalidUpdateError
 from aiograph.graph import END, START, StateGraph
+from aiograph.pregel import NodeBuilder, Pregel
 from aiograph.types import Command, RunnableConfig, Send
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -98,15 +100,44 @@ async def test_when_several_ran_last_as_node_is_needed() -> None:
         await graph.aupdate_state(THREAD, {"n": 1})
 
 
-async def test_on_a_thread_without_a_run_as_node_is_needed() -> None:
-    with pytest.raises(InvalidUpdateError, match=r"none has run.*pass as_node, one of \['a', 'b', 'c'\]"):
-        await chain().aupdate_state(THREAD, {"n": 1})
+async def test_where_nothing_has_run_it_is_what_an_input_would_be() -> None:
+    graph = chain()
+    await graph.aupdate_state(THREAD, {"n": 1})
+    state = await graph.aget_state(THREAD)
+    assert (state.values, state.next, state.metadata["step"]) == ({"n": 1, "log": []}, ("a",), 0)
+    assert await graph.ainvoke(None, THREAD) == {"n": 1, "log": ["a", "b", "c"]}
 
 
-async def test_a_graph_of_one_node_needs_no_as_node() -> None:
+async def test_before_an_input_was_handed_on_an_update_stands_for_it() -> None:
+    graph = chain()
+    await graph.aupdate_state(THREAD, {"n": 1}, "__input__")
+    await graph.aupdate_state(THREAD, {"n": 2})
+    assert (await graph.aget_state(THREAD)).next == ("a",)
+    assert (await graph.ainvoke(None, THREAD))["n"] == 2
+
+
+async def test_in_a_graph_of_one_node_it_is_that_node_once_it_has_run() -> None:
     graph = builder_of("a").add_edge(START, "a").compile(InMemorySaver())
     await graph.aupdate_state(THREAD, {"n": 1})
-    assert (await graph.aget_state(THREAD)).values["n"] == 1
+    assert (await graph.aget_state(THREAD)).next == ("a",)
+    await graph.ainvoke(None, THREAD)
+    await graph.aupdate_state(THREAD, {"n": 2})
+    assert (await graph.aget_state(THREAD)).next == ()
+
+
+async def test_where_no_input_is_handed_on_as_node_is_needed() -> None:
+    def node(name: str) -> Any:
+        return NodeBuilder().subscribe_only("x").do(lambda x: x).write_to("y").build()
+
+    graph: Any = Pregel(
+        nodes={name: node(name) for name in "ab"},
+        channels={"x": LastValue(int), "y": LastValue(int)},
+        input_channels="x",
+        output_channels="y",
+        checkpointer=InMemorySaver(),
+    )
+    with pytest.raises(InvalidUpdateError, match=r"none has run.*pass as_node, one of \['a', 'b'\]"):
+        await graph.aupdate_state(THREAD, 1)
 
 
 async def test_an_unknown_as_node_is_refused_with_a_list_of_what_exists() -> None:

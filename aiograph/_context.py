@@ -219,6 +219,8 @@ class TaskScope:
 
     __slots__ = (
         "_asked",
+        "_runs_under_way",
+        "_runs_waiter",
         "attempt",
         "callees",
         "calls",
@@ -275,6 +277,8 @@ class TaskScope:
         self.has_ended = False
         """Whether its code has ended, and must not start anything any more."""
         self._asked = 0
+        self._runs_under_way = 0
+        self._runs_waiter: asyncio.Future[None] | None = None
         self.questions: Sequence[Any] = ()
         """What this attempt, or a run nested in it, has asked without getting an answer."""
         self.commands: Sequence[Any] = ()
@@ -350,6 +354,27 @@ class TaskScope:
         if self.pulse is not None:
             self.pulse.heartbeat()
 
+    def run_begins(self) -> None:
+        """A run nested in the attempt begins, on whichever thread."""
+        with _ASKING:
+            self._runs_under_way += 1
+
+    def run_ends(self) -> None:
+        """A run nested in the attempt has ended."""
+        with _ASKING:
+            self._runs_under_way -= 1
+            waiter = self._runs_waiter if not self._runs_under_way else None
+        if waiter is not None:
+            waiter.get_loop().call_soon_threadsafe(_set, waiter)
+
+    async def runs_ended(self) -> None:
+        """Waits for runs nested in the attempt that its code has left running."""
+        with _ASKING:
+            if not self._runs_under_way:
+                return
+            self._runs_waiter = asyncio.get_running_loop().create_future()
+        await self._runs_waiter
+
     def next_place(self) -> int:
         """Numbers the questions of this attempt."""
         with _ASKING:
@@ -407,6 +432,11 @@ class NestedRun(NamedTuple):
         """A namespace that no other run has."""
         outer = self.task.run.namespace
         return NAMESPACE_SEPARATOR.join((outer, *self.place) if outer else self.place)
+
+
+def _set(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

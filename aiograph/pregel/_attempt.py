@@ -134,6 +134,9 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
         except BaseException as error:
             if scope.callees is not None:
                 await scope.callees.dismiss(error)
+            if isinstance(error, Interrupted):
+                # `asyncio.gather` leaves others running when one asks: what they do and ask counts as well
+                await scope.runs_ended()
             raise
         finally:
             scope.has_ended = True

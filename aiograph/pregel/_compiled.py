@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Any, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
-from aiograph._context import current_task
+from aiograph._context import TaskScope, current_task
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver
@@ -249,8 +249,18 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             sink.close()
 
     async def _run_to_end(self, request: Request, view: View | None) -> Any:
+        outer = current_task.get()
+        if outer is None:
+            return await self._run_at_its_place(request, view, outer)
+        outer.run_begins()
         try:
-            place = find_place(request.checkpointer, request.config, current_task.get())
+            return await self._run_at_its_place(request, view, outer)
+        finally:
+            outer.run_ends()
+
+    async def _run_at_its_place(self, request: Request, view: View | None, outer: TaskScope | None) -> Any:
+        try:
+            place = find_place(request.checkpointer, request.config, outer)
             if place.namespace and place.nested is None:
                 place = await outermost(place, request.config)
             emitter = emitter_for(self._plan, request, place, view)

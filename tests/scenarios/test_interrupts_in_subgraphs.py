@@ -139,8 +139,29 @@ async def test_children_that_run_side_by_side_in_a_node_ask_together() -> None:
         output = await graph.ainvoke(Command(resume={ids[each]: each * 2 for each in ids}), THREAD)
     assert output == {"log": ["pp", "qq"]}
     assert set(found) == {"p", "q"}
-    # gather leaves a child alone when its sibling asks: what that has not stored by then runs again
-    assert all(child.runs["after"] >= 1 for child in children)
+    assert all(child.runs == {"before": 1, "ask": 2, "after": 1} for child in children)
+
+
+async def test_a_child_that_a_node_has_left_behind_is_waited_for() -> None:
+    """`asyncio.gather` leaves it running when another one asks."""
+    finished = []
+
+    async def slow(state: State) -> State:
+        await asyncio.sleep(0.01)
+        finished.append("slow")
+        return {"log": ["slow"]}
+
+    asking, slow_one = Child("p").graph, around(slow, None)
+
+    async def call(state: State) -> State:
+        outputs = await asyncio.gather(asking.ainvoke({"log": []}), slow_one.ainvoke({"log": []}))
+        return {"log": [entry for output in outputs for entry in output["log"]]}
+
+    graph = around(call, InMemorySaver())
+    ids = asked(await graph.ainvoke({}, THREAD))
+    assert finished == ["slow"]
+    assert await graph.ainvoke(Command(resume={ids["p"]: "yes"}), THREAD) == {"log": ["yes", "slow"]}
+    assert finished == ["slow"]  # what it had done was kept
 
 
 async def test_children_in_parallel_tasks_get_each_its_own_answer() -> None:

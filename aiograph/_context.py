@@ -123,6 +123,7 @@ class RunScope:
     __slots__ = (
         "_namespace",
         "_nested",
+        "cache",
         "checkpointer",
         "claims",
         "collector",
@@ -161,6 +162,7 @@ class RunScope:
         graph: str,
         outer: "TaskScope | None",
         resume: Mapping[str, Any],
+        cache: Any = None,
         collector: Any = None,
         nested: "NestedRun | None" = None,
         listeners: Sequence[Listener] = (),
@@ -172,6 +174,8 @@ class RunScope:
         self.config = config
         self.context = context
         self.store = store
+        self.cache = cache
+        """That of the graph, or of one around it."""
         self.writer = writer
         self.checkpointer = checkpointer
         self.thread_id = thread_id

@@ -301,6 +301,10 @@ class BridgeClosedError(AiographError):
     """A loop that would have to do the work is closed, stopped, or shutting down."""
 
 
+class CacheError(AiographError):
+    """The storage behind a cache failed, or it was closed. A run that meets this warns, and does the work."""
+
+
 class CheckpointError(AiographError):
     """Root of the errors of savers; the message names thread, checkpoint and channel."""
 

@@ -11,6 +11,7 @@ from aiograph.constants import PARENT
 
 __all__ = [
     "All",
+    "CachePolicy",
     "Command",
     "Durability",
     "Interrupt",
@@ -142,6 +143,23 @@ class TimeoutPolicy:
         if not isinstance(value, int | float | timedelta):
             raise TypeError(f"{what} is seconds, a timedelta or a TimeoutPolicy, not {value!r}")
         return cls(run_timeout=_seconds(what, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePolicy:
+    """That what a node writes is kept in the graph's cache, and found again by the node's input.
+
+    Raises:
+        ValueError: `ttl` is not above 0.
+    """
+
+    key_func: Callable[..., Any] | None = None
+    """Makes the key of the input, out of what can be stored; without one, the whole input counts."""
+    ttl: float | None = None
+    """Seconds after which it is forgotten; `None` keeps it for good."""
+
+    def __post_init__(self) -> None:
+        _seconds("the ttl of a CachePolicy", self.ttl)
 
 
 def _seconds(what: str, value: float | timedelta | None) -> float | None:

@@ -30,5 +30,9 @@ class BlockedLoopWarning(AiographWarning):
     """
 
 
+class CacheWarning(AiographWarning):
+    """A cache could not be read or written, or is missing: nodes run that need not have run."""
+
+
 class CheckpointWarning(AiographWarning):
     """A persistence option has no effect (`durability` without a checkpointer, say)."""

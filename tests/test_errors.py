@@ -13,6 +13,7 @@ SAMPLES = [
     errors.MissingExtraError("string conditions", "expr"),
     errors.NodeTimeoutError("fetch", 2.5),
     errors.RecordedError("ValueError('broken')"),
+    errors.CacheError("cache: cannot read from 'cache.db'"),
     errors.NodeTimeoutError("fetch", 1.5, run_timeout=9.0, idle_timeout=1.5, elapsed=4.0, kind="idle"),
     errors.CallOrderError(1, "fetch", "send", "work"),
     errors.NodeCancelledError("fetch"),

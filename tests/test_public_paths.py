@@ -9,6 +9,9 @@ import pytest
 
 PUBLIC_PATHS = {
     "aiograph": "Command END InMemorySaver Pregel RetryPolicy START Send StateGraph",
+    "aiograph.cache.base": "BaseCache FullKey Namespace",
+    "aiograph.cache.memory": "InMemoryCache",
+    "aiograph.cache.sqlite": "SqliteCache",
     "aiograph.channels": """
         AnyValue BaseChannel BinaryOperatorAggregate EphemeralValue LastValue LastValueAfterFinish
         NamedBarrierValue NamedBarrierValueAfterFinish Topic UntrackedValue
@@ -40,7 +43,7 @@ PUBLIC_PATHS = {
     "aiograph.constants": "END START TAG_HIDDEN",
     "aiograph.drawing": "Edge Graph Node",
     "aiograph.errors": """
-        AiographError BridgeClosedError CallOrderError ChangedGraphError ChannelUpdateError
+        AiographError BridgeClosedError CacheError CallOrderError ChangedGraphError ChannelUpdateError
         CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
@@ -64,6 +67,7 @@ PUBLIC_PATHS = {
         Result SearchItem SearchOp TTLConfig ensure_embeddings get_text_at_path tokenize_path
     """,
     "aiograph.store.memory": "InMemoryStore",
+    "aiograph.testing.caches": "CacheContract",
     "aiograph.testing.channels": "ChannelContract",
     "aiograph.testing.clock": "VirtualClockLoop run_virtual virtual_backend virtual_wall",
     "aiograph.testing.faults": "FaultySaver Mishap SaverCall delay delay_turns fail_at kill_at",
@@ -72,12 +76,13 @@ PUBLIC_PATHS = {
     "aiograph.testing.stores": "StoreContract",
     "aiograph.testing.sequencer": "SequenceError Sequencer",
     "aiograph.types": """
-        All Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy RunnableConfig Send
+        All CachePolicy Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy
+        RunnableConfig Send
         StoredThread StateSnapshot StateUpdate StreamMode StreamWriter TimeoutPolicy interrupt
     """,
     "aiograph.warnings": """
-        AiographWarning BlockedLoopWarning BlockingCallWarning CheckpointWarning GraphWarning
-        UnknownKeyWarning
+        AiographWarning BlockedLoopWarning BlockingCallWarning CacheWarning CheckpointWarning
+        GraphWarning UnknownKeyWarning
     """,
 }
 

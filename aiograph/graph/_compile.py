@@ -22,6 +22,7 @@ from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
 from aiograph.graph._writing import RouteResolver, StateWriter, UnknownKeys
 from aiograph.managed import ManagedValue
+from aiograph.pregel._cache import cached_node
 from aiograph.pregel._plan import Plan, PlannedNode, Reader, Route, Values, Write, Writer
 from aiograph.types import Send
 
@@ -215,7 +216,7 @@ class _Weaver:
         obey = self._writer(spec.name, self._schemas.keys, self._unknown) if spec.graph else None
         defaults = self._spec.defaults
         read = _shared(self._reader(spec.name, spec.input_schema), spec.graph)
-        return PlannedNode(
+        node = PlannedNode(
             name=spec.name,
             triggers=tuple(self._triggers_of(spec.name)),
             read=read,
@@ -234,6 +235,7 @@ class _Weaver:
             graph=spec.graph,
             action=spec.action,
         )
+        return cached_node(node, spec.cache or defaults.cache)
 
     def _handler(self, spec: NodeSpec, read: Reader) -> PlannedNode | None:
         """A node's error handler, as a node that nothing triggers and nothing follows."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiograph.graph._analysis import BranchOutline, NodeOutline, Outline
 from aiograph.pregel._plan import Call, Plan
-from aiograph.types import RetryPolicy, TimeoutPolicy
+from aiograph.types import CachePolicy, RetryPolicy, TimeoutPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class NodeSpec:
     retry: tuple[RetryPolicy, ...] | None
     timeout: TimeoutPolicy | None
     handler: HandlerSpec | None
+    cache: CachePolicy | None
     graph: Plan | None
     """Set if the node is a compiled graph: the two share the keys that both have."""
     priority: int
@@ -65,6 +66,7 @@ class NodeDefaults:
     retry: tuple[RetryPolicy, ...] = ()
     timeout: TimeoutPolicy | None = None
     handler: HandlerSpec | None = None
+    cache: CachePolicy | None = None
 
 
 @dataclass(slots=True)

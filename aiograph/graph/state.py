@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
 
+from aiograph.cache.base import BaseCache
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.constants import (
     DEFAULT_ERROR_HANDLER,
@@ -30,6 +31,7 @@ from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._options import Names
+from aiograph.pregel._options import cache as checked_cache
 from aiograph.pregel._options import collector as checked_collector
 from aiograph.pregel._options import durability as checked_durability
 from aiograph.pregel._options import on_conflict as checked_on_conflict
@@ -42,7 +44,7 @@ from aiograph.pregel._options import watch as checked_watch
 from aiograph.pregel._plan import Call
 from aiograph.stats import Collector
 from aiograph.store.base import BaseStore
-from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
+from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
 
@@ -150,6 +152,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
+        cache_policy: CachePolicy | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -168,6 +171,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
+        cache_policy: CachePolicy | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -185,6 +189,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
+        cache_policy: CachePolicy | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -202,6 +207,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
+        cache_policy: CachePolicy | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self: ...
@@ -219,6 +225,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
+        cache_policy: CachePolicy | None = None,
         priority: int = 0,
         inline: bool = False,
     ) -> Self:
@@ -243,6 +250,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 gets what the node got, and by name `error`, a `NodeError`, and what nodes can ask for. What
                 it returns counts in place of the node's update; the node's own edges do not fire, and only a
                 `Command` goes on.
+            cache_policy: Has what the node writes kept in the graph's cache, to be found by the node's input.
             priority: Higher starts first when `max_concurrency` leaves a choice.
             inline: Runs a quick synchronous function on the event loop, without a worker thread.
 
@@ -266,6 +274,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             retry=None if retry_policy is None else _policies(retry_policy),
             timeout=TimeoutPolicy.of(timeout, f"the timeout of node {name!r}"),
             handler=_handler(error_handler, f"{ERROR_HANDLER_PREFIX}{name}"),
+            cache=cache_policy,
             graph=action.plan if isinstance(action, Pregel) else None,
             priority=priority,
             defer=defer,
@@ -312,6 +321,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         retry_policy: Policies | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
+        cache_policy: CachePolicy | None = None,
     ) -> Self:
         """What nodes get that say nothing of their own, those added before included.
 
@@ -319,6 +329,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             retry_policy: When to try again. Error handlers are tried again alike.
             timeout: How long an attempt may take, also one of an error handler.
             error_handler: Takes over when a node has failed for good; see `add_node`.
+            cache_policy: Has what nodes write kept in the graph's cache.
 
         Raises:
             ValueError: The timeout is no time, or the handler requires what cannot be passed.
@@ -327,6 +338,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             retry=() if retry_policy is None else _policies(retry_policy),
             timeout=TimeoutPolicy.of(timeout),
             handler=_handler(error_handler, DEFAULT_ERROR_HANDLER),
+            cache=cache_policy,
         )
         return self
 
@@ -448,6 +460,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self,
         checkpointer: BaseCheckpointSaver | bool | None = None,
         *,
+        cache: BaseCache[Any] | None = None,
         store: BaseStore | None = None,
         name: str | None = None,
         strict: bool = False,
@@ -469,6 +482,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             checkpointer: Keeps the state of threads. In a node of another graph, `None` takes the saver of
                 that and has each call start afresh; `True` takes it and goes on where the call before has
                 ended; `False` keeps nothing.
+            cache: Keeps what nodes with a cache policy write; also for graphs nested in them that have none.
             store: Handed to nodes that ask for it, and to graphs nested in them that have none of their own.
             name: For messages and traces.
             strict: Makes errors of unknown keys in updates and of suspicious structures.
@@ -492,8 +506,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
         Raises:
             GraphValidationError: The graph cannot work; `faults` lists why.
-            TypeError: `checkpointer` is no saver or cannot apply `retention`, `store` no store, `retention`
-                no policy, or `stats` no collector.
+            TypeError: `checkpointer` is no saver or cannot apply `retention`, `cache` no cache, `store` no
+                store, `retention` no policy, or `stats` no collector.
             ValueError: An option has a value that does not exist.
         """
         schemas = self._schemas(strict)
@@ -502,6 +516,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
         contexts = context_maker(spec.context_schema)
         options = Options(
+            cache=checked_cache(cache),
             store=checked_store(store),
             step_timeout=checked_seconds("step_timeout", step_timeout),
             on_error=checked_on_error(on_error) or "cancel",
@@ -518,6 +533,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         )
         plan = compile_plan(spec, schemas, name or "StateGraph", strict=strict)
         options = replace(options, stops=checked_stops(plan, interrupt_before, interrupt_after))
+        if options.cache is not None:
+            options.cache.allow_types(options.storable)
         graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
         return graph.with_checkpointer(checkpointer)
 

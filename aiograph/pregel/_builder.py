@@ -8,10 +8,11 @@ from aiograph.channels.base import BaseChannel
 from aiograph.channels.topic import Topic
 from aiograph.constants import TASKS
 from aiograph.errors import GraphValidationError
+from aiograph.pregel._cache import cached_node
 from aiograph.pregel._callable import bind
 from aiograph.pregel._plan import Leaving, Plan, PlannedNode, Values, Write, read_channels
 from aiograph.pregel._topology import channel_edges
-from aiograph.types import Command, RetryPolicy, Send, Timeout, TimeoutPolicy
+from aiograph.types import CachePolicy, Command, RetryPolicy, Send, Timeout, TimeoutPolicy
 
 
 class NodeBuilder:
@@ -31,6 +32,7 @@ class NodeBuilder:
         self._metadata: dict[str, Any] = {}
         self._retry: list[RetryPolicy] = []
         self._timeout: TimeoutPolicy | None = None
+        self._cache: CachePolicy | None = None
         self._inline = False
 
     def subscribe_only(self, channel: str) -> Self:
@@ -81,6 +83,11 @@ class NodeBuilder:
         self._retry += policies
         return self
 
+    def add_cache_policy(self, policy: CachePolicy) -> Self:
+        """Keeps what the node writes in the graph's cache."""
+        self._cache = policy
+        return self
+
     def set_timeout(self, timeout: Timeout | None) -> Self:
         """How long one attempt may take."""
         self._timeout = TimeoutPolicy.of(timeout)
@@ -104,7 +111,7 @@ class NodeBuilder:
         """
         if not self._triggers:
             raise ValueError(f"node {name!r} subscribes to no channel, so it could never run")
-        return PlannedNode(
+        node = PlannedNode(
             name=name,
             triggers=tuple(dict.fromkeys(self._triggers)),
             read=_reader(self._single, tuple(dict.fromkeys(self._reads))),
@@ -117,6 +124,7 @@ class NodeBuilder:
             graph=_plan_of(self._action),
             action=self._action,
         )
+        return cached_node(node, self._cache)
 
 
 def _plan_of(action: Any) -> Plan | None:
@@ -178,6 +186,7 @@ def planned(
     output: str | Sequence[str],
     retry: RetryPolicy | Sequence[RetryPolicy],
     name: str,
+    cache: CachePolicy | None = None,
 ) -> Plan:
     """The plan of a hand-made graph.
 
@@ -185,7 +194,7 @@ def planned(
         GraphValidationError: A node refers to a channel that does not exist.
     """
     policies = (retry,) if isinstance(retry, RetryPolicy) else tuple(retry)
-    built = {key: _built(key, node, policies) for key, node in nodes.items()}
+    built = {key: _built(key, node, policies, cache) for key, node in nodes.items()}
     keyed = {TASKS: _keyed(TASKS, Topic(Send)), **{key: _keyed(key, spec) for key, spec in channels.items()}}
     plan = Plan(
         name=name,
@@ -201,12 +210,13 @@ def planned(
     return replace(plan, edges=channel_edges(plan, writes))
 
 
-def _built(name: str, node: Any, retry: tuple[RetryPolicy, ...]) -> PlannedNode:
+def _built(name: str, node: Any, retry: tuple[RetryPolicy, ...], cache: CachePolicy | None) -> PlannedNode:
     if isinstance(node, NodeBuilder):
         node = node.build(name)
     if not isinstance(node, PlannedNode):
         raise TypeError(f"node {name!r} must be made with NodeBuilder, not {type(node).__name__}")
-    return replace(node, name=name, retry=node.retry or retry)
+    node = replace(node, name=name, retry=node.retry or retry)
+    return node if node.cache is not None else cached_node(node, cache)
 
 
 def _keyed(key: str, spec: BaseChannel[Any, Any, Any]) -> BaseChannel[Any, Any, Any]:

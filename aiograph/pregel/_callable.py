@@ -50,7 +50,7 @@ def bind(
     is_async = _is_async(fn)
     if inline and is_async:
         raise ValueError(f"node {name!r} is asynchronous: inline=True is for quick synchronous functions")
-    return Call(_with_injection(fn, name, injected), is_async, inline)
+    return Call(_with_injection(fn, name, injected), is_async, inline, action)
 
 
 def bind_called(fn: Callable[..., Any]) -> Call:

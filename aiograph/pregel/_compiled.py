@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from aiograph._cancel import until_done
 from aiograph._context import TaskScope, current_task
 from aiograph.bridge import blocking, blocking_iter
+from aiograph.cache.base import BaseCache
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel import _options
@@ -33,6 +34,7 @@ from aiograph.runtime import RunControl
 from aiograph.stats import Collector
 from aiograph.store.base import BaseStore
 from aiograph.types import (
+    CachePolicy,
     Command,
     Durability,
     OnConflict,
@@ -62,6 +64,8 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         store: Handed to nodes that ask for it, and to graphs nested in them that have none of their own.
         step_timeout: Seconds that one superstep may take.
         retry_policy: For nodes that have none of their own.
+        cache: Keeps what nodes write that have a cache policy.
+        cache_policy: For nodes that have none of their own.
         name: For messages and traces.
         stats: As for `StateGraph.compile`.
         migrate: As for `StateGraph.compile`.
@@ -69,7 +73,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     Raises:
         GraphValidationError: A node refers to a channel that does not exist.
-        TypeError: `checkpointer` is no saver, or `store` no store.
+        TypeError: `checkpointer` is no saver, `store` no store, or `cache` no cache.
     """
 
     def __init__(
@@ -83,12 +87,16 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         store: BaseStore | None = None,
         step_timeout: float | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
+        cache: BaseCache[Any] | None = None,
+        cache_policy: CachePolicy | None = None,
         name: str = "Pregel",
         stats: bool | Collector | None = None,
         migrate: Migrate | None = None,
         debug: bool | float | None = None,
     ) -> None:
-        self._plan = planned(nodes, channels, input_channels, output_channels, retry_policy, name)
+        self._plan = planned(
+            nodes, channels, input_channels, output_channels, retry_policy, name, cache_policy
+        )
         self._options = Options(
             checkpointer=_options.checkpointer(checkpointer),
             store=_options.store(store),
@@ -96,6 +104,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             stats=_options.collector(stats),
             migrate=migrate,
             watch=_options.watch(debug),
+            cache=_options.cache(cache),
         )
 
     # -- running

@@ -74,6 +74,8 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
         await _alone(run, todo[0])
     else:
         await _together(run, todo, _lane(run))
+    if run.cache is not None:
+        await run.cache.keep(todo)
     _raise_failure(tasks)
 
 

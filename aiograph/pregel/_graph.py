@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, Self, cast
 
 from aiograph._context import current_task
+from aiograph.bridge import blocking
+from aiograph.cache.base import BaseCache
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.drawing import Graph
@@ -51,8 +53,9 @@ class Options:
     """Makes a context of the type that the graph declares out of a dict."""
     default_context: Callable[[], Any] | None = None
     """Makes one where the caller gives none; `None` if that type has no defaults."""
+    cache: BaseCache[Any] | None = None
     storable: frozenset[type] = frozenset()
-    """The types that the schemas mention: a saver has to know them."""
+    """The types that the schemas mention: a saver has to know them, and so has a cache."""
     interface: Interface | None = None
     """The graph's schemas; `None` where only channels tell what goes in and out."""
 
@@ -147,6 +150,28 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """
         return self.of(self._plan, replace(self._options, stats=_options.collector(stats)))
 
+    # -- cache
+
+    async def aclear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """Has the cache forget what nodes have written, also in the name of older code.
+
+        Args:
+            nodes: Their names; by default all that have a cache policy.
+
+        Raises:
+            ValueError: The graph has no cache, or one of the nodes no policy.
+            CacheError: The storage failed.
+        """
+        cached = {name: node.cache for name, node in self._plan.nodes.items() if node.cache is not None}
+        if self._options.cache is None:
+            raise ValueError(f"graph {self.name!r} has no cache that could be cleared: compile it with one")
+        for name in nodes or ():
+            _options.one_of("cached node", name, sorted(cached))
+        chosen = cached if nodes is None else nodes
+        await self._options.cache.aclear([cached[name].namespace[:-1] for name in chosen])
+
+    clear_cache = blocking(aclear_cache)
+
     # -- drawing
 
     def get_graph(self, *, xray: bool | int = False) -> Graph:
@@ -236,6 +261,8 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             store=options.store,
             checkpointer=options.checkpointer,
             migrate=options.migrate,
+            cache=options.cache,
+            storable=options.storable,
         )
 
     def _context(self, context: Any) -> Any:

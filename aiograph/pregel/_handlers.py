@@ -3,17 +3,17 @@
 from typing import TypeGuard
 
 from aiograph._interrupt import refused_answers
-from aiograph.errors import NodeError, ParentCommand
+from aiograph.errors import GraphDrained, NodeError, ParentCommand
 from aiograph.pregel._notes import note, shown
 
 
 def is_for_handler(error: BaseException) -> TypeGuard[Exception]:
     """Whether it is a failure.
 
-    An exit is none, nor a command for a graph that is not there, nor an answer that does not fit: its
-    question stays open.
+    An exit is none, nor a stop between two supersteps, nor a command for a graph that is not there, nor an
+    answer that does not fit: its question stays open.
     """
-    if isinstance(error, ParentCommand) or refused_answers(error):
+    if isinstance(error, GraphDrained | ParentCommand) or refused_answers(error):
         return False
     return isinstance(error, Exception)
 

@@ -13,6 +13,7 @@ from aiograph._interrupt import Interrupted
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._calls import CallDesk
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._endings import drained, too_many_steps
@@ -113,6 +114,8 @@ async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite])
         if run.scope.control is not None and run.scope.control.drain_requested:
             run.is_stopped = run.is_drained = True
             return
+        if run.cache is not None:
+            await _look_up(run, run.cache, tasks)
         try:
             await stages.superstep(run, stages, tasks)
         finally:
@@ -120,6 +123,15 @@ async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite])
                 task.let_go()
         if run.is_stopped or _stops_at(run, tasks, run.stops.after):
             return
+
+
+async def _look_up(run: Run, cache: TaskCache, tasks: Sequence[Task]) -> None:
+    """Spares tasks that are in the cache. Under a strict journal that is kept before it is shown."""
+    hits = await cache.fill(tasks)
+    if hits and run.journal is not None and run.journal.is_strict and run.emitter is not None:
+        for task in hits:
+            run.journal.record(task)
+        await run.journal.flush()
 
 
 async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:

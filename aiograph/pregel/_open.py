@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from aiograph._cancel import Host
 from aiograph._context import Listener, RunScope, TaskScope, current_task
+from aiograph.cache.base import BaseCache
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     ChannelVersions,
@@ -16,6 +17,7 @@ from aiograph.checkpoint.base import (
 )
 from aiograph.constants import INTERRUPT, NAMESPACE_SEPARATOR, PREVIOUS, START
 from aiograph.pregel._answers import answers_in, is_answer, require_saver
+from aiograph.pregel._cache import TaskCache, warn_of_no_cache
 from aiograph.pregel._changes import NO_CHANGES, Changes, is_current, require_same
 from aiograph.pregel._command import (
     apply_command,
@@ -61,6 +63,9 @@ class Request:
     checkpointer: BaseCheckpointSaver | bool | None
     control: RunControl | None
     migrate: Migrate | None
+    cache: BaseCache[Any] | None
+    storable: frozenset[type]
+    """The types that the graph's schemas mention."""
 
 
 class Opened(NamedTuple):
@@ -105,6 +110,8 @@ async def open_run(
         require_same(found.changes, plan, found.state, str(place.thread_id), goes_on=goes_on)
     answers = _inherited_answers() if is_handed_on else answers_in(request.input, found.questions)
     run = _whole_run(plan, request, place, found, emitter, answers, meter)
+    if run.cache is None and plan.is_cached:
+        warn_of_no_cache(plan)
     took_input = False if is_resumed else take_input(plan, run.state, request.input)
     # a superstep that only hands the input on to the state does not count
     run.last_step = run.state.step + run.recursion_limit - (START not in due_nodes(plan, run.state))
@@ -239,6 +246,7 @@ def _whole_run(
         journal=journal,
         emitter=emitter,
         meter=meter,
+        cache=_task_cache(plan, request, scope.cache),
         on_error=request.on_error,
         step_timeout=request.step_timeout,
         max_concurrency=limits.concurrency,
@@ -248,6 +256,14 @@ def _whole_run(
         stops=request.stops,
         is_inner=place.is_inner,
     )
+
+
+def _task_cache(plan: Plan, request: Request, cache: BaseCache[Any] | None) -> TaskCache | None:
+    if cache is None or not plan.is_cached:
+        return None
+    if cache is not request.cache:
+        cache.allow_types(request.storable)  # it knows those of the graph it was made for
+    return TaskCache(cache, plan)
 
 
 class Base(NamedTuple):
@@ -286,9 +302,11 @@ def _scope(
     run = None if outer is None else outer.run
     context, store, durability = request.context, request.store, request.durability
     control = request.control
+    cache = request.cache
     if run is not None:
         context = run.context if context is None else context
         store = run.store if store is None else store
+        cache = run.cache if cache is None else cache
         durability = run.durability if durability is None else durability
         control = run.control if control is None else control
     return RunScope(
@@ -306,6 +324,7 @@ def _scope(
         outer=outer,
         resume=answers,
         control=control,
+        cache=cache,
         pulse=None if outer is None else outer.pulse,
         collector=None if meter is None else meter.collector,
         nested=place.nested if place.is_inner else None,

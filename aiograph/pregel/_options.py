@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
+from aiograph.cache.base import BaseCache
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
@@ -278,6 +279,17 @@ def seconds(what: str, value: float | None) -> float | None:
     if value is not None and value <= 0:
         raise ValueError(f"{what} must be above 0 seconds, not {value}")
     return value
+
+
+def cache(value: Any) -> BaseCache[Any] | None:
+    """The value, checked.
+
+    Raises:
+        TypeError: It is no cache.
+    """
+    if value is None or isinstance(value, BaseCache):
+        return value
+    raise TypeError(f"a cache is an InMemoryCache, a SqliteCache or another BaseCache, not {value!r}")
 
 
 def one_of(what: str, value: T, allowed: Sequence[T]) -> T:

@@ -6,14 +6,14 @@ input is read from the channels' values, what is called, and how its output beco
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.dict_merge import DictMerge
 from aiograph.constants import JOIN_PREFIX, POSITIONS, TAG_HIDDEN, TASKS
 from aiograph.drawing import Edge
 from aiograph.pregel._shape import Shape, shape_of
-from aiograph.types import Command, RetryPolicy, TimeoutPolicy
+from aiograph.types import CachePolicy, Command, RetryPolicy, TimeoutPolicy
 
 Write: TypeAlias = tuple[str, Any]
 """`(channel, value)`"""
@@ -48,6 +48,16 @@ class Call:
     is_async: bool
     inline: bool = False
     """Synchronous code that is quick enough to run on the loop."""
+    action: Any = None
+    """What `fn` was made of, as it was given."""
+
+
+class Caching(NamedTuple):
+    """How the results of a node are cached."""
+
+    policy: CachePolicy
+    namespace: tuple[str, ...]
+    """Where they are; what the node and its edges are made of is a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class PlannedNode:
     """What takes over, with the same input, when the node has failed for good."""
     timeout: TimeoutPolicy | None = None
     """How long one attempt may take; `None` for as long as it likes."""
+    cache: Caching | None = None
     priority: int = 0
     """Higher goes first when `max_concurrency` leaves a choice."""
     tags: tuple[str, ...] = ()
@@ -119,6 +130,8 @@ class Plan:
     strict: bool = False
     edges: tuple[Edge, ...] = ()
     """What may follow what, for drawings; in a run, channels decide."""
+    is_cached: bool = field(init=False)
+    """Whether any node has a cache policy."""
     subscribers: Mapping[str, tuple[str, ...]] = field(init=False)
     """Channel → nodes that it triggers, by name."""
     readable: frozenset[str] = field(init=False)
@@ -131,6 +144,7 @@ class Plan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", {**self.channels, POSITIONS: DictMerge(dict, POSITIONS)})
         object.__setattr__(self, "state", self.state or self.output)
+        object.__setattr__(self, "is_cached", any(node.cache for node in self.nodes.values()))
         object.__setattr__(self, "subscribers", _subscribers(self.nodes.values()))
         object.__setattr__(self, "readable", _readable(self.channels))
         born = (name for name, channel in self.channels.items() if channel.is_available())

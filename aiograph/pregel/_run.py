@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from aiograph._cancel import Host
 from aiograph._context import RunScope
+from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._meter import Meter
@@ -41,6 +42,8 @@ class Run:
     """`None` when nobody listens."""
     meter: Meter | None
     """`None` when nobody measures."""
+    cache: TaskCache | None
+    """`None` if no node is cached."""
     on_error: OnError
     step_timeout: float | None
     """Seconds that one superstep may take."""

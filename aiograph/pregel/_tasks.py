@@ -10,6 +10,7 @@ from typing import Any
 
 from aiograph import _ids
 from aiograph._context import TaskScope
+from aiograph.cache.base import FullKey
 from aiograph.constants import POSITIONS, PULL, PUSH, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
@@ -29,6 +30,7 @@ class Task:
         "_remaining",
         "_state",
         "answers",
+        "cache_key",
         "cached",
         "error",
         "failure",
@@ -75,6 +77,8 @@ class Task:
         """Answers to what it asked before, by the questions' ids."""
         self.passed: frozenset[str] = frozenset()
         """Where runs nested in it have stopped that keep nothing."""
+        self.cache_key: FullKey | None = None
+        """Where in the cache its writes are, or will be."""
         self.failure: NodeError | None = None
         """What it is to handle, if it is an error handler's."""
         self.handler: Task | None = None

@@ -1,0 +1,1 @@
+"""Caches: what nodes have returned before, to be found by their input. `base` is the contract."""

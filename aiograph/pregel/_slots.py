@@ -32,14 +32,11 @@ class Slots:
 
     async def _queued(self, task: object) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (task, turn)
-        self._queue.append(place)
+        self._queue.append((task, turn))
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._queue.remove(place)
-            else:
+            if not turn.cancelled():
                 self.leave(task)  # it was given a slot in the very moment
             raise
 

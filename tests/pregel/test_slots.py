@@ -81,3 +81,15 @@ async def test_who_is_cancelled_in_the_moment_of_being_let_in_passes_the_slot_on
     with pytest.raises(asyncio.CancelledError):
         await first
     await second
+
+
+async def test_who_gives_up_waiting_may_hear_of_it_after_a_slot_has_passed_it_over() -> None:
+    slots = Slots(1)
+    await slots.take("a")
+    first, second = (asyncio.create_task(slots.take(task)) for task in "bc")
+    await asyncio.sleep(0)
+    first.cancel()
+    slots.leave("a")
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await first

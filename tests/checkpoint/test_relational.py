@@ -1,22 +1,25 @@
 """What savers on databases have in their tables, and how often they go there: SQLite and PostgreSQL alike."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import psycopg
 import pytest
 
 from aiograph._sql.session import Change, Counters, Guard, Query, Row, Session
 from aiograph.checkpoint._relational._saver import SqlSaver
-from aiograph.checkpoint.base import ChannelVersions, TaskWrites, config_for
+from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, config_for
 from aiograph.checkpoint.postgres import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver
-from aiograph.errors import CheckpointDeserializationError, ConcurrentUpdateError
+from aiograph.errors import CheckpointDeserializationError, CheckpointStorageError, ConcurrentUpdateError
+from aiograph.graph import END, START, StateGraph
+from aiograph.testing.faults import FaultySaver, fail_at
 from aiograph.testing.savers import Verbs, make_checkpoint
-from aiograph.types import RunnableConfig
+from aiograph.types import Durability, RunnableConfig
 
 Ask: TypeAlias = Callable[[str], list[Any]]
 """The rows of a statement, by a connection that is not the saver's."""
@@ -215,6 +218,94 @@ async def test_a_copy_is_made_by_the_server(saver: SqlSaver, ask: Ask) -> None:
     assert [count(ask, table) for table in TABLES] == [2 * each for each in before]
     assert saver._session.counters.rows_written - rows < 10
     assert bytes_written(saver) - size < 200
+    require_no_orphan(ask)
+
+
+# -- the head of a run that has it already ---------------------------------------------------------
+
+
+async def commits(saver: SqlSaver, count: int) -> list[Commit]:
+    """Consecutive supersteps of one run, encoded and not stored yet."""
+    _, hold = await saver.ahold(THREAD)
+    config, made = THREAD, []
+    for number in range(count):
+        after = config["configurable"].get("checkpoint_id")
+        checkpoint = make_checkpoint({"n": number}, versions={"n": number + 1}, after=after)
+        task = saver.encode_writes(TaskWrites(f"task {number}", "", [("n", number)]), hold)
+        versions = checkpoint["channel_versions"]
+        made.append(saver.encode_commit(config, checkpoint, {}, versions, [task] if number else (), hold))
+        config = config_for("t", "", checkpoint["id"])
+    return made
+
+
+def stored(ask: Ask) -> dict[str, list[Any]]:
+    return {table: sorted(ask(f"SELECT * FROM {table}"), key=str) for table in TABLES}
+
+
+@pytest.mark.parametrize("repeated", [0, 1, 2], ids=["the first", "one between", "the last"])
+async def test_a_write_that_arrives_again_at_once_changes_nothing(
+    saver: SqlSaver, ask: Ask, repeated: int
+) -> None:
+    for number, commit in enumerate(await commits(saver, 3)):
+        await saver.acommit(commit)
+        if number == repeated:
+            before = stored(ask)
+            await saver.acommit(commit)
+            assert stored(ask) == before
+
+
+@pytest.mark.parametrize("repeated", [0, 1], ids=["the first", "one between"])
+async def test_a_write_that_arrives_again_when_others_have_followed_is_refused(
+    saver: SqlSaver, ask: Ask, repeated: int
+) -> None:
+    run = await commits(saver, 4)
+    for commit in run[:3]:
+        await saver.acommit(commit)
+    before = stored(ask)
+    with pytest.raises(ConcurrentUpdateError, match="nothing was stored"):
+        await saver.acommit(run[repeated])
+    assert stored(ask) == before
+    await saver.acommit(run[3])  # the run goes on as if nothing had happened
+    require_no_orphan(ask)
+
+
+async def test_a_run_that_has_lost_the_head_does_not_move_it(saver: SqlSaver, ask: Ask) -> None:
+    first, second, third = await commits(saver, 3)
+    await saver.acommit(first)
+    await saver.acommit(second)
+    _, other = await saver.ahold(THREAD)
+    await saver.aclaim(THREAD, other)
+    before = stored(ask)
+    with pytest.raises(ConcurrentUpdateError, match="nothing was stored"):
+        await saver.acommit(third)
+    assert stored(ask) == before
+
+
+class Count(TypedDict):
+    n: int
+
+
+async def add_one(state: Count) -> Count:
+    await asyncio.sleep(0)
+    return {"n": state["n"] + 1}
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("failing", range(1, 8))
+async def test_a_superstep_that_was_not_stored_is_followed_by_none(
+    saver: SqlSaver, ask: Ask, durability: Durability, failing: int
+) -> None:
+    builder = StateGraph(Count).add_node("add", add_one).add_edge(START, "add")
+    builder.add_conditional_edges("add", lambda state: END if state["n"] == 6 else "add", ["add", END])
+    mishap = fail_at(failing, lambda: CheckpointStorageError("down"), verb="acommit")
+    graph = builder.compile(checkpointer=FaultySaver(saver, before=mishap))
+    with pytest.raises(CheckpointStorageError, match="down"):
+        await graph.ainvoke({"n": 0}, THREAD, durability=durability)
+    assert count(ask, "checkpoints") == failing - 1
+    names = "SELECT checkpoint_id FROM checkpoints"
+    assert ask(f"SELECT 1 FROM checkpoints WHERE parent_checkpoint_id NOT IN ({names})") == []
+    again = {"n": 0} if failing == 1 else None
+    assert await graph.ainvoke(again, THREAD, durability=durability) == {"n": 6}
     require_no_orphan(ask)
 
 

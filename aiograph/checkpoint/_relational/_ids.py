@@ -10,7 +10,7 @@ from uuid import UUID
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """As `str` writes one; what is written otherwise would not come back as it was."""
 
-_PARAMETER = re.compile(r"id\((\?\d+)\)")
+_PARAMETER = re.compile(r"\bid\((\?\d+)\)")
 
 
 @lru_cache(maxsize=1024)

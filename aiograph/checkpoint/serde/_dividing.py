@@ -68,53 +68,84 @@ class Root(NamedTuple):
     """Addresses of all cells it leads to."""
     divisions: "Mapping[_BlockKey, Division]" = MappingProxyType({})
     """Its blocks, so that those that stay as they are need not be divided again."""
+    nodes: Mapping[Cell, bytes] = MappingProxyType({})
+    """Addresses of the nodes over them, so that those that stay as they are need not be hashed again."""
+
+
+class Draft(NamedTuple):
+    """An encoded value, with what it takes to see that the next one is the same."""
+
+    whole: Cell
+    """The value in one cell, which is large: keep it no longer than it is likely to come again."""
+    root: Root
+    cells: Mapping[bytes, Cell]
+    """What was found on the way."""
 
 
 _BlockKey = tuple[type, int, bytes]
 """Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
 
 
+_NOTHING = Root(Cell("null", b""))
+"""An earlier value that has nothing in common with any other."""
+
+
 class CellWriter:
     """Turns values into cells.
 
     Attributes:
-        found: By address, the cells that are referred to, but for those of blocks that were known.
+        found: By address, the cells that are referred to, but for those of blocks and nodes that were known.
     """
 
     def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
         self._serde = serde
         self._address = seal.address
         self.found: dict[bytes, Cell] = {}
-        self._known: Mapping[_BlockKey, Division] = {}
+        self._before = _NOTHING
         self._divisions: dict[_BlockKey, Division] = {}
+        self._nodes: dict[Cell, bytes] = {}
 
     def _start(self) -> None:
         self._sizes: dict[bytes, int] = {}
         self._visits = self._repeated = 0
 
-    def root(self, value: Any, before: Root | None = None) -> Root:
+    def root(self, value: Any, before: Root | None = None, draft: Draft | None = None) -> Root:
         """A value, with the cells it leads to added to `found`.
 
         Args:
             value: The value.
             before: An earlier value whose cells are stored; a block of items that both have is neither
-                divided nor added to `found` again.
+                divided nor added to `found` again, nor is a node over them.
+            draft: The same value, perhaps: then it is divided already.
 
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        cell = Cell(*self._serde.dumps_typed(value))
-        if len(cell.data) <= INLINE:
-            return Root(cell)
-        self._known = {} if before is None else before.divisions
-        self._divisions = {}
+        whole = Cell(*self._serde.dumps_typed(value))
+        if len(whole.data) <= INLINE:
+            return Root(whole)
+        if draft is None or draft.whole != whole:
+            draft = self._draft(value, whole, before)
+        self.found.update(draft.cells)
+        return draft.root
+
+    def draft(self, value: Any, before: Root | None = None) -> Draft:
+        """What `root` does, for a value that is likely to come again."""
+        whole = Cell(*self._serde.dumps_typed(value))
+        if len(whole.data) <= INLINE:
+            return Draft(whole, Root(whole), {})
+        draft = self._draft(value, whole, before)
+        self.found.update(draft.cells)
+        return draft
+
+    def _draft(self, value: Any, whole: Cell, before: Root | None) -> Draft:
         others, self.found = self.found, {}
-        root = self._tracked(lambda: self._divided(value, cell, _ENTRY_LIMIT, _DEPTH))
+        root = self._tracked(lambda: self._divided(value, whole, _ENTRY_LIMIT, _DEPTH), before)
         if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
-            self.found, self._divisions = {}, {}
-            root = self._tracked(lambda: cell)
-        self.found.update(others)
-        return root._replace(divisions=self._divisions)
+            self.found = {}
+            root = self._tracked(lambda: whole)
+        cells, self.found = self.found, others
+        return Draft(whole, root, cells)
 
     def mapping(self, values: Mapping[Any, Root]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
@@ -126,11 +157,13 @@ class CellWriter:
         ]
         return self._joined("d+", maps or [self._map([], [])])
 
-    def _tracked(self, make: Callable[[], Cell]) -> Root:
+    def _tracked(self, make: Callable[[], Cell], before: Root | None = None) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
         self._start()
+        self._before = before or _NOTHING
+        self._divisions, self._nodes = {}, {}
         cell = self.placed(make())
-        return Root(cell, frozenset(self._sizes))
+        return Root(cell, frozenset(self._sizes), self._divisions, self._nodes)
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
@@ -190,7 +223,7 @@ class CellWriter:
     def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
         """The segments of a block: as they were before, if there was such a block."""
         key = (given.kind, given.depth, sha256(encoded.data).digest())
-        division = self._known.get(key) or self._new_division(given, block, length)
+        division = self._before.divisions.get(key) or self._new_division(given, block, length)
         self._divisions[key] = division
         self._visits += division.visits
         self._repeated += division.repeated
@@ -249,10 +282,21 @@ class CellWriter:
             if len(nodes) == 1:
                 return nodes[0]
             addresses = [
-                addresses[start] if end - start == 1 else self._put(node)
+                addresses[start] if end - start == 1 else self._put_node(node)
                 for (start, end), node in zip(groups, nodes, strict=True)
             ]
             ranks = [ranks[end - 1] for _, end in groups]
+
+    def _put_node(self, node: Cell) -> bytes:
+        """The address of a node: as it was before, if there was such a node."""
+        address = self._before.nodes.get(node)
+        if address is None:
+            address = self._put(node)
+        else:
+            self._visits += 1
+            self._sizes[address] = 0
+        self._nodes[node] = address
+        return address
 
 
 class _Items(NamedTuple):

@@ -28,7 +28,7 @@ from aiograph.checkpoint.base import (
     write_position,
 )
 from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells
-from aiograph.checkpoint.serde._dividing import CellWriter, Root
+from aiograph.checkpoint.serde._dividing import CellWriter, Draft, Root
 from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._memos import Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
@@ -85,7 +85,7 @@ class Labels(NamedTuple):
 class Memory:
     """What a hold remembers, for a saver that stores cells."""
 
-    __slots__ = ("checkpoint_id", "known", "labels", "lineage", "values")
+    __slots__ = ("checkpoint_id", "drafts", "known", "labels", "lineage", "values")
 
     def __init__(
         self,
@@ -105,6 +105,8 @@ class Memory:
         """That of the thread."""
         self.labels = labels
         """The names in the last document that was written."""
+        self.drafts: dict[str, Draft] = {}
+        """By channel, what tasks have written since: mostly, that is the value of the next checkpoint."""
 
     @classmethod
     def of(cls, stored: StoredCheckpoint, decoded: "Decoded", memos: Memos, lineage: str | None) -> Self:
@@ -141,21 +143,35 @@ def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> Encod
     for index, (channel, value) in enumerate(task.writes):
         position = write_position(checked_name(channel, "channel"), index)
         try:
-            root = _root(writer, value, channel, memory.values)
-            rows[position] = EncodedWrite(position, channel, root.cell)
+            rows[position] = EncodedWrite(position, channel, _written(writer, value, channel, memory))
         except CheckpointSerializationError as error:
             raise _owned(error, f"task {task.task_id!r}") from error.__cause__
     cells = _unknown(writer.found, memory.known)
     return EncodedWrites(task.task_id, task.task_path, list(rows.values()), cells)
 
 
-def _root(writer: CellWriter, value: Any, channel: str, before: Mapping[str, Root]) -> Root:
+def _written(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Cell:
     try:
-        return writer.root(value, before.get(channel))
-    except UnstorableValueError as error:
-        raise error.within(channel) from error.__cause__
+        draft = writer.draft(value, memory.values.get(channel))
     except CheckpointSerializationError as error:
-        raise CheckpointSerializationError(f"channel {channel!r}: {error}") from error
+        raise _within(error, channel) from error.__cause__
+    if draft.root.divisions:
+        memory.drafts[channel] = draft
+    return draft.root.cell
+
+
+def _root(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Root:
+    try:
+        return writer.root(value, memory.values.get(channel), memory.drafts.get(channel))
+    except CheckpointSerializationError as error:
+        raise _within(error, channel) from error.__cause__
+
+
+def _within(error: CheckpointSerializationError, channel: str) -> CheckpointSerializationError:
+    """The same error that tells the channel."""
+    if isinstance(error, UnstorableValueError):
+        return error.within(channel)
+    return CheckpointSerializationError(f"channel {channel!r}: {error}")
 
 
 def _unknown(found: Cells, known: set[bytes]) -> Cells:
@@ -163,11 +179,12 @@ def _unknown(found: Cells, known: set[bytes]) -> Cells:
 
 
 def _encode_values(
-    writer: CellWriter, checkpoint: Checkpoint, changed: ChannelVersions, before: Mapping[str, Root]
+    writer: CellWriter, checkpoint: Checkpoint, changed: ChannelVersions, memory: Memory
 ) -> dict[str, Root]:
-    """The values of a checkpoint; those that have not changed are taken from `before`."""
+    """The values of a checkpoint; those that have not changed are taken from the one before."""
+    before = memory.values
     return {
-        name: _root(writer, value, name, before) if name in changed or name not in before else before[name]
+        name: _root(writer, value, name, memory) if name in changed or name not in before else before[name]
         for name, value in checkpoint["channel_values"].items()
     }
 
@@ -316,7 +333,7 @@ class EncodingSaver(BaseCheckpointSaver):
         parent_channels: Sequence[str],
     ) -> tuple[EncodedCheckpoint, Memory]:
         writer = CellWriter(self._content, self._seal)
-        values = _encode_values(writer, checkpoint, changed, memory.values)
+        values = _encode_values(writer, checkpoint, changed, memory)
         created_at = _created_at(checkpoint)
         skeleton = Skeleton(
             checkpoint["v"],
@@ -329,7 +346,7 @@ class EncodingSaver(BaseCheckpointSaver):
         document = labels = None
         if self.wants_document:
             labels = label(writer, skeleton, memory.labels)
-            document, more, _ = write_document(writer, skeleton, created_at, values, labels)
+            document, more, *_ = write_document(writer, skeleton, created_at, values, labels)
             reached |= more
         cells = _unknown(writer.found, memory.known)
         encoded = EncodedCheckpoint(

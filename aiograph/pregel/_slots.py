@@ -38,7 +38,7 @@ class Slots:
         except asyncio.CancelledError:
             if not turn.cancelled():
                 self.leave(task)  # it was given a slot in the very moment
-            raise
+            raise  # else `leave` passes over its place in the queue, or has done so
 
     def leave(self, task: object, heir: object = None) -> None:
         """Gives the slot of `task`, if it has one, to `heir`, to the next in the queue, or back."""

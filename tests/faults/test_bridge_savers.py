@@ -18,7 +18,7 @@ from aiograph.checkpoint.postgres import AsyncPostgresSaver, PostgresSaver
 from aiograph.checkpoint.sqlite import SqliteSaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.errors import CheckpointStorageError, SyncCallError
-from aiograph.types import RunnableConfig
+from aiograph.types import RunnableConfig, StateUpdate
 from aiograph.warnings import BlockingCallWarning
 from tests.bridge.kit import Background, Graph, chain, live_loop, promptly, there
 
@@ -28,6 +28,7 @@ SOON = 0.05
 """Seconds within which there has to be an answer."""
 
 ARGUMENTS: Mapping[str, Callable[[RunnableConfig], tuple[Any, ...]]] = {
+    "bulk_update_state": lambda saved: (CONFIG, [[StateUpdate({"value": 2}, "node_0")]]),
     "copy_thread": lambda saved: ("t", "copy"),
     "delete_for_runs": lambda saved: (["no run"],),
     "delete_thread": lambda saved: ("another",),

@@ -383,23 +383,31 @@ async def test_whoever_meets_a_run_leaves_the_thread_whole_a_thousand_times(
     await meet(backend, saver, rounds=1000, seed=seed)
 
 
-def test_a_fork_from_a_past_that_is_pruned_meanwhile_leaves_nothing_behind(shared: backends.Backend) -> None:
+@pytest.mark.parametrize("cleans_up", ["aprune", "adelete_thread"])
+def test_a_clean_up_while_a_fork_is_under_way_leaves_nothing_behind(
+    shared: backends.Backend, cleans_up: str
+) -> None:
     """One of its tasks has finished by then, and the other one has not."""
     with shared.saver() as saver:
 
-        async def prunes(state: State) -> State:
+        async def clean_up(state: State) -> State:
             if state["by"] == "fork":
-                await saver.aprune(["t"])
-            return {"log": ["pruned"]}
+                await (saver.aprune(["t"]) if cleans_up == "aprune" else saver.adelete_thread("t"))
+            return {"log": ["cleaned"]}
 
         builder = StateGraph(State).add_node("quick", lambda state: {"log": ["quick"]}, inline=True)
-        builder.add_node("prunes", prunes).add_edge(START, "quick").add_edge(START, "prunes")
+        builder.add_node("clean_up", clean_up).add_edge(START, "quick").add_edge(START, "clean_up")
         graph = builder.compile(saver)
         fork = graph.update_state(thread("t"), begin("fork"), START)
         graph.invoke(begin("w"), thread("t"))
-        with pytest.raises(ConcurrentUpdateError):
-            graph.invoke(None, fork)
-        assert len(list(saver.list(thread("t")))) == 1
+        if cleans_up == "aprune":  # the fork is the newest checkpoint: that is kept, and the run goes on
+            state = graph.invoke(None, fork, durability="sync")
+            assert state["log"] == ["fork begins", "cleaned", "quick"]
+            assert len(list(saver.list(thread("t")))) == 2
+        else:
+            with pytest.raises(ConcurrentUpdateError):
+                graph.invoke(None, fork, durability="sync")
+            assert list(saver.list(thread("t"))) == []
     assert shared.lost_rows("t") == {}
 
 

@@ -304,7 +304,7 @@ async def test_a_superstep_that_was_not_stored_is_followed_by_none(
     assert count(ask, "checkpoints") == failing - 1
     names = "SELECT checkpoint_id FROM checkpoints"
     assert ask(f"SELECT 1 FROM checkpoints WHERE parent_checkpoint_id NOT IN ({names})") == []
-    again = {"n": 0} if failing == 1 else None
+    again: Count | None = {"n": 0} if failing == 1 else None
     assert await graph.ainvoke(again, THREAD, durability=durability) == {"n": 6}
     require_no_orphan(ask)
 

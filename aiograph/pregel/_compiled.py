@@ -16,6 +16,7 @@ from aiograph.cache.base import BaseCache
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel import _options
+from aiograph.pregel._assembly import emitter_for
 from aiograph.pregel._attempt import CarriedExit
 from aiograph.pregel._builder import planned
 from aiograph.pregel._emit import View
@@ -24,8 +25,9 @@ from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
 from aiograph.pregel._meter import measured
 from aiograph.pregel._migrate import Migrate
-from aiograph.pregel._open import Opened, Request, emitter_for, open_run
+from aiograph.pregel._open import Opened, open_run
 from aiograph.pregel._place import find_place, forget_the_past, outermost, turn_at
+from aiograph.pregel._request import Request
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs

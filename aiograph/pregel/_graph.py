@@ -13,9 +13,9 @@ from aiograph.drawing import Graph
 from aiograph.pregel import _options
 from aiograph.pregel._interface import Interface, interface_of, json_schema, model
 from aiograph.pregel._migrate import Migrate
-from aiograph.pregel._open import Request
 from aiograph.pregel._options import Choices
 from aiograph.pregel._plan import Plan, PlannedNode
+from aiograph.pregel._request import Request
 from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.pregel._topology import topology
 from aiograph.pregel._watch import LoopWatch

@@ -1,0 +1,144 @@
+"""A run made whole: its scope, its journal, its limits, and whom it reports to."""
+
+import asyncio
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from aiograph._cancel import Host
+from aiograph._context import Listener, RunScope, TaskScope, current_task
+from aiograph.cache.base import BaseCache
+from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
+from aiograph.pregel._cache import TaskCache
+from aiograph.pregel._command import (
+    reapply_commands,
+)
+from aiograph.pregel._emit import Emitter, View
+from aiograph.pregel._found import Found
+from aiograph.pregel._journal import Journal
+from aiograph.pregel._meter import Meter
+from aiograph.pregel._options import limits_of
+from aiograph.pregel._place import Place
+from aiograph.pregel._plan import Plan
+from aiograph.pregel._request import Request
+from aiograph.pregel._run import Run
+from aiograph.pregel._snapshot import CALLER, run_metadata
+from aiograph.warnings import CheckpointWarning
+
+
+def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -> Emitter | None:
+    """What shows a run to its caller, and to those who listen to a run around it; `None` if nobody does."""
+    nested = place.nested
+    if nested is None:
+        return None if view is None else Emitter(plan, request.output, (view,))
+    views: list[Listener] = [each.within(nested.place) for each in nested.task.run.listeners]
+    if view is not None:
+        path = tuple(nested.namespace.split(NAMESPACE_SEPARATOR)) if view.sees_nested_runs else ()
+        views.append(view.within(path) if path else view)
+    return Emitter(plan, request.output, views) if views else None
+
+
+def whole_run(
+    plan: Plan,
+    request: Request,
+    place: Place,
+    found: Found,
+    emitter: Emitter | None,
+    answers: Mapping[str, Any],
+    meter: Meter | None = None,
+) -> Run:
+    state, outer = found.state, current_task.get()
+    scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
+    scope.previous = state.values.get(PREVIOUS)
+    limits = limits_of(request.config)
+    journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds
+    reapply_commands(plan, state, found.pending)
+    return Run(
+        host=Host(),
+        plan=plan,
+        state=state,
+        scope=scope,
+        journal=journal,
+        emitter=emitter,
+        meter=meter,
+        cache=_task_cache(plan, request, scope.cache),
+        on_error=request.on_error,
+        step_timeout=request.step_timeout,
+        max_concurrency=limits.concurrency,
+        output=request.output,
+        recursion_limit=limits.recursion,
+        last_step=state.step + limits.recursion - 1,
+        stops=request.stops,
+        is_inner=place.is_inner,
+    )
+
+
+def _task_cache(plan: Plan, request: Request, cache: BaseCache[Any] | None) -> TaskCache | None:
+    if cache is None or not plan.is_cached:
+        return None
+    if cache is not request.cache:
+        cache.allow_types(request.storable)  # it knows those of the graph it was made for
+    return TaskCache(cache, plan)
+
+
+def _scope(
+    graph: str,
+    request: Request,
+    place: Place,
+    outer: TaskScope | None,
+    emitter: Emitter | None,
+    answers: Mapping[str, Any],
+    meter: Meter | None,
+) -> RunScope:
+    run = None if outer is None else outer.run
+    context, store, durability = request.context, request.store, request.durability
+    control = request.control
+    cache = request.cache
+    if run is not None:
+        context = run.context if context is None else context
+        store = run.store if store is None else store
+        cache = run.cache if cache is None else cache
+        durability = run.durability if durability is None else durability
+        control = run.control if control is None else control
+    return RunScope(
+        loop=asyncio.get_running_loop(),
+        config=request.config,
+        context=context,
+        store=store,
+        writer=_nobody_listens if emitter is None else emitter.custom,
+        listeners=() if emitter is None else emitter.listeners,
+        checkpointer=place.saver,
+        thread_id=place.thread_id,
+        namespace=place.namespace,
+        durability=durability or "async",
+        graph=graph,
+        outer=outer,
+        resume=answers,
+        control=control,
+        cache=cache,
+        pulse=None if outer is None else outer.pulse,
+        collector=None if meter is None else meter.collector,
+        nested=place.nested if place.is_inner else None,
+        parents=place.parents,
+    )
+
+
+def _nobody_listens(value: Any) -> None:
+    """The stream writer of a run without a listener."""
+
+
+def _journal(plan: Plan, request: Request, place: Place, found: Found, scope: RunScope) -> Journal | None:
+    if found.storage is None:
+        if request.durability is not None and scope.depth == 0:
+            warnings.warn(
+                f"durability={request.durability!r} has no effect: graph {plan.name!r} has no checkpointer",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        return None
+    parents, caller = place.parents, None if place.caller is None else place.caller.id
+    if place.namespace and not place.is_inner and found.saved is not None:  # changed from outside
+        known: Mapping[str, Any] = found.saved.metadata
+        parents, caller = known.get("parents", {}), known.get(CALLER)
+    metadata = run_metadata(request.config, parents, caller)
+    return Journal(found.storage, plan, found.state, scope.durability, metadata, found.versions)

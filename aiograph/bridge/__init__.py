@@ -17,7 +17,7 @@ still travels with each call, through any number of threads and loops.
 
 from aiograph.bridge._admit import Verb, running_loop
 from aiograph.bridge._call import current_call, off_loop, run
-from aiograph.bridge._colours import complete_verb, defines_neither
+from aiograph.bridge._colours import complete_verb, require_verbs
 from aiograph.bridge._home import HasHome, at_home
 from aiograph.bridge._iterate import BlockingIterator
 from aiograph.bridge._loop import bridge_loop, shutdown
@@ -35,8 +35,8 @@ __all__ = [
     "bridge_loop",
     "complete_verb",
     "current_call",
-    "defines_neither",
     "off_loop",
+    "require_verbs",
     "run",
     "running_loop",
     "shutdown",

@@ -14,7 +14,18 @@ _ITERATED_AT_ONCE = 64
 """Items that a plain iterating verb yields per visit to its worker thread."""
 
 
-def defines_neither(cls: type, base: type, verb: str) -> bool:
+def require_verbs(cls: type, base: type, kind: str, verbs: Iterable[str]) -> None:
+    """Refuses a class that defines neither colour of one of the verbs; `kind` says what it would be.
+
+    Raises:
+        TypeError: Names the class, and all that it lacks.
+    """
+    missing = ", ".join(f"{verb} (or a{verb})" for verb in verbs if _defines_neither(cls, base, verb))
+    if missing:
+        raise TypeError(f"{cls.__name__} is not a complete {kind}; it lacks {missing}")
+
+
+def _defines_neither(cls: type, base: type, verb: str) -> bool:
     """Whether a class has both colours of a verb from `base`, which only declares it."""
     return all(getattr(cls, name) is getattr(base, name) for name in (verb, f"a{verb}"))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from aiograph import _ids
-from aiograph.bridge import blocking, complete_verb, defines_neither
+from aiograph.bridge import blocking, complete_verb, require_verbs
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.errors import CheckpointDeserializationError
 from aiograph.warnings import CacheWarning
@@ -45,10 +45,7 @@ class BaseCache(Generic[ValueT]):
     serde: SerializerProtocol
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        missing = [verb for verb in cls.VERBS if defines_neither(cls, BaseCache, verb)]
-        if missing:
-            names = ", ".join(f"{verb} (or a{verb})" for verb in missing)
-            raise TypeError(f"{cls.__name__} is not a complete cache; it lacks {names}")
+        require_verbs(cls, BaseCache, "cache", cls.VERBS)
         return super().__new__(cls)
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:

@@ -9,7 +9,7 @@ import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from aiograph.bridge import blocking, blocking_iter, complete_verb, defines_neither
+from aiograph.bridge import blocking, blocking_iter, complete_verb, require_verbs
 from aiograph.checkpoint._hold import Head, Hold
 from aiograph.checkpoint._model import (
     EXCLUDED_METADATA_KEYS,
@@ -95,10 +95,7 @@ class BaseCheckpointSaver:
     serde: SerializerProtocol
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        missing = [verb for verb in cls.VERBS if defines_neither(cls, BaseCheckpointSaver, verb)]
-        if missing:
-            names = ", ".join(f"{verb} (or a{verb})" for verb in missing)
-            raise TypeError(f"{cls.__name__} is not a complete saver; it lacks {names}")
+        require_verbs(cls, BaseCheckpointSaver, "saver", cls.VERBS)
         return super().__new__(cls)
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:

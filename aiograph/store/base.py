@@ -7,7 +7,7 @@ operations; all others are made of it, and each synchronous twin is derived.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, cast
 
-from aiograph.bridge import blocking, complete_verb, defines_neither
+from aiograph.bridge import blocking, complete_verb, require_verbs
 from aiograph.errors import InvalidNamespaceError
 from aiograph.store._checks import check_op
 from aiograph.store._embeddings import (
@@ -89,8 +89,7 @@ class BaseStore:
     """Whether no verb ever waits, so that synchronous ones may be called anywhere, event loops included."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        if defines_neither(cls, BaseStore, "batch"):
-            raise TypeError(f"{cls.__name__} is not a complete store; it lacks batch (or abatch)")
+        require_verbs(cls, BaseStore, "store", ["batch"])
         return super().__new__(cls)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -181,7 +181,7 @@ def task(
         TypeError: What is decorated is not a function.
         ValueError: It is a generator, has no name, or one that cannot be used.
 
-    Example:
+    Examples:
         >>> @task
         ... def double(x: int) -> int:
         ...     return 2 * x
@@ -230,7 +230,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         ValueError: The function takes no input, requires what cannot be passed, is a generator, or has no
             name of its own.
 
-    Example:
+    Examples:
         >>> from aiograph.checkpoint.memory import InMemorySaver
         >>> @entrypoint(InMemorySaver())
         ... def total(x: int, *, previous: int | None = None) -> int:

@@ -19,7 +19,7 @@ class RunControl:
     goes on, with another control. Graphs inside nodes stop at boundaries of their own. A run that finishes
     first finishes. One control may be given to any number of runs.
 
-    Example:
+    Examples:
         >>> control = RunControl()
         >>> control.request_drain("a new release")
         >>> control.drain_requested, control.drain_reason

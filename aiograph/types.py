@@ -111,7 +111,7 @@ class TimeoutPolicy:
     Raises:
         ValueError: A limit is not above 0, or there is no such `refresh_on`.
 
-    Example:
+    Examples:
         >>> TimeoutPolicy(idle_timeout=timedelta(minutes=1)).idle_timeout
         60.0
     """
@@ -203,7 +203,7 @@ class StateSnapshot(NamedTuple):
 class StoredThread:
     """A thread as a graph of another shape has stored it; what `compile(migrate=...)` is given and returns.
 
-    Example:
+    Examples:
         >>> def migrate(stored: StoredThread) -> StoredThread:
         ...     return stored.rename_node("ask", "ask_user").rename_key("msgs", "messages")
     """
@@ -263,7 +263,7 @@ class Send:
         arg: What it is called with.
         timeout: How long an attempt may take, in place of the node's own timeout.
 
-    Example:
+    Examples:
         >>> Send("fetch", {"url": "https://example.org"}).node
         'fetch'
     """

@@ -17,7 +17,7 @@ class Graph:
     Edges that are always followed are drawn solid, those that something decides about dashed, and those
     into a node that waits for several nodes thick.
 
-    Example:
+    Examples:
         >>> from typing import TypedDict
         >>> from aiograph.graph import START, StateGraph
         >>> class State(TypedDict):

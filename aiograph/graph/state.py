@@ -101,7 +101,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     Raises:
         ValueError: A schema is none of these.
 
-    Example:
+    Examples:
         >>> from typing import TypedDict
         >>> from aiograph.graph import END, START, StateGraph
         >>> class State(TypedDict):

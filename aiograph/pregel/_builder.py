@@ -18,7 +18,7 @@ from aiograph.types import CachePolicy, Command, RetryPolicy, Send, Timeout, Tim
 class NodeBuilder:
     """Describes a node step by step: what triggers it, what it reads, calls and writes.
 
-    Example:
+    Examples:
         >>> node = NodeBuilder().subscribe_only("words").do(str.upper).write_to("shouts")
     """
 

@@ -14,7 +14,7 @@ def tokenize_path(path: str) -> list[str]:
     Raises:
         ValueError: A bracket or brace has no partner, or a step is empty.
 
-    Example:
+    Examples:
         >>> tokenize_path("memories[*].{title,author.name}")
         ['memories', '[*]', '{title,author.name}']
     """
@@ -45,7 +45,7 @@ def get_text_at_path(obj: Any, path: str | Sequence[str]) -> list[str]:
     Raises:
         ValueError: The path cannot be read.
 
-    Example:
+    Examples:
         >>> get_text_at_path({"tags": ["red", "blue"], "by": {"name": "Ann"}}, "tags[*]")
         ['red', 'blue']
     """

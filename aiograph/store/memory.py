@@ -143,7 +143,7 @@ class InMemoryStore(BaseStore):
         TypeError: `embed` of the index cannot make vectors.
         ValueError: Something in `index` or `ttl` is missing, unknown or senseless.
 
-    Example:
+    Examples:
         >>> store = InMemoryStore()
         >>> store.put(("users", "ann"), "food", {"likes": "pasta"})
         >>> store.search(("users",), filter={"likes": "pasta"})[0].namespace

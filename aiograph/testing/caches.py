@@ -76,7 +76,7 @@ class CacheContract(ABC):
     What users call is tested twice: the asynchronous verbs, and the synchronous ones. A cache that leaves
     `can_expire` out, as it has a clock of its own, says so by a class attribute that is `False`.
 
-    Example:
+    Examples:
         >>> from contextlib import asynccontextmanager
         >>> class TestMyCache(CacheContract):
         ...     @asynccontextmanager

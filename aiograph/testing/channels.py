@@ -33,7 +33,7 @@ class ChannelContract(ABC):
 
     The samples must be comparable with `==` and copyable with `copy.deepcopy`.
 
-    Example:
+    Examples:
         >>> class TestMaximum(ChannelContract):
         ...     def channel(self):
         ...         return Maximum(int, key="peak")

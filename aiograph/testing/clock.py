@@ -152,7 +152,7 @@ def run_virtual(main: Coroutine[Any, Any, T], *, busy: Busy = busy_threads, pati
     Raises:
         StuckLoopError: The coroutine waits for what can never happen; see `VirtualClockLoop`.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> async def nap() -> float:
         ...     await asyncio.sleep(3600)
@@ -170,7 +170,7 @@ def virtual_backend(*, busy: Busy = busy_threads, patience: float = PATIENCE) ->
 
     Let the fixture have function scope: each test then starts at 0.0, on a loop of its own.
 
-    Example:
+    Examples:
         >>> import pytest
         >>> @pytest.fixture
         ... def anyio_backend():

@@ -61,7 +61,7 @@ class FaultySaver(BaseCheckpointSaver):
         before: A mishap, or several, awaited in turn before each call.
         after: The same, after each call that succeeded.
 
-    Example:
+    Examples:
         >>> from aiograph.checkpoint.memory import InMemorySaver
         >>> from aiograph.testing.faults import FaultySaver, fail_at
         >>> saver = FaultySaver(InMemorySaver(), after=fail_at(3, ConnectionResetError))

@@ -22,7 +22,7 @@ class Sequencer:
 
     Belongs to one loop; make a new one for each test.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> async def main() -> str:
         ...     sequence, said = Sequencer(), []

@@ -85,7 +85,7 @@ class JsonPlusSerializer:
         allowed_msgpack_modules: Further classes to allow, given as classes or as `(module, name)`; those
             modules are imported at once.
 
-    Example:
+    Examples:
         >>> serializer = JsonPlusSerializer()
         >>> serializer.loads_typed(serializer.dumps_typed({1, 2}))
         {1, 2}
@@ -142,7 +142,7 @@ class JsonPlusSerializer:
         Raises:
             ValueError: The name is empty or taken, or the class is stored as what it is anyway.
 
-        Example:
+        Examples:
             >>> from array import array
             >>> serializer = JsonPlusSerializer()
             >>> serializer.register(array, name="array", encode=list, decode=lambda items: array("d", items))

@@ -40,7 +40,7 @@ class SaverContract(
     out it says by class attributes that are `False`: `can_withdraw`, `can_hold`, `can_compare`, `keeps_house`
     and `refuses_names`. The tests of those parts are skipped then, and say why.
 
-    Example:
+    Examples:
         >>> from contextlib import asynccontextmanager
         >>> class TestMySaver(SaverContract):
         ...     @asynccontextmanager

@@ -35,7 +35,7 @@ class StoreContract(
     says by class attributes that are `False`: `can_expire` and `can_index`. The tests of those parts are
     skipped then, and say why.
 
-    Example:
+    Examples:
         >>> from contextlib import asynccontextmanager
         >>> class TestMyStore(StoreContract):
         ...     @asynccontextmanager

@@ -14,7 +14,8 @@ _GREGORIAN_OFFSET = 0x01B21DD213814000
 """100 ns intervals between 1582-10-15, where UUID time starts, and 1970-01-01."""
 
 _entropy = random.Random(os.urandom(16))
-_last_ticks = 0
+_last = 0, ""
+"""The time in the id that was made last, and that id; replaced in one piece, as threads make ids at once."""
 
 
 def wall_ns() -> int:
@@ -32,16 +33,18 @@ def checkpoint_id(after: str | None = None) -> str:
 
     Should the clock stand still or run back, time is taken to have moved on by 100 ns.
     """
-    global _last_ticks
-    ticks = max(wall_ns() // 100 + _GREGORIAN_OFFSET, _last_ticks + 1)
-    if after is not None:
+    global _last
+    last_ticks, last_id = _last
+    ticks = max(wall_ns() // 100 + _GREGORIAN_OFFSET, last_ticks + 1)
+    if after is not None and after != last_id:
         ticks = max(ticks, _ticks_of(after) + 1)
-    _last_ticks = ticks
     noise = _entropy.getrandbits(62) | 1 << 63
-    return (
+    made = (
         f"{ticks >> 28:08x}-{ticks >> 12 & 0xFFFF:04x}-6{ticks & 0xFFF:03x}"
         f"-{noise >> 48:04x}-{noise & 0xFFFFFFFFFFFF:012x}"
     )
+    _last = ticks, made
+    return made
 
 
 def _ticks_of(checkpoint: str) -> int:

@@ -86,6 +86,8 @@ _BlockKey = tuple[type, int, bytes]
 """Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
 
 
+_NO_CELLS: Mapping[bytes, Cell] = MappingProxyType({})
+
 _NOTHING = Root(Cell("null", b""))
 """An earlier value that has nothing in common with any other."""
 
@@ -101,9 +103,6 @@ class CellWriter:
         self._serde = serde
         self._address = seal.address
         self.found: dict[bytes, Cell] = {}
-        self._before = _NOTHING
-        self._divisions: dict[_BlockKey, Division] = {}
-        self._nodes: dict[Cell, bytes] = {}
 
     def _start(self) -> None:
         self._sizes: dict[bytes, int] = {}
@@ -133,7 +132,7 @@ class CellWriter:
         """What `root` does, for a value that is likely to come again."""
         whole = Cell(*self._serde.dumps_typed(value))
         if len(whole.data) <= INLINE:
-            return Draft(whole, Root(whole), {})
+            return Draft(whole, Root(whole), _NO_CELLS)
         draft = self._draft(value, whole, before)
         self.found.update(draft.cells)
         return draft
@@ -161,7 +160,8 @@ class CellWriter:
         """What `make` makes, placed, with the cells that were put on the way."""
         self._start()
         self._before = before or _NOTHING
-        self._divisions, self._nodes = {}, {}
+        self._divisions: dict[_BlockKey, Division] = {}
+        self._nodes: dict[Cell, bytes] = {}
         cell = self.placed(make())
         return Root(cell, frozenset(self._sizes), self._divisions, self._nodes)
 

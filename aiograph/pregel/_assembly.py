@@ -10,9 +10,7 @@ from aiograph._context import Listener, RunScope, TaskScope, current_task
 from aiograph.cache.base import BaseCache
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
 from aiograph.pregel._cache import TaskCache
-from aiograph.pregel._command import (
-    reapply_commands,
-)
+from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._found import Found
 from aiograph.pregel._journal import Journal

@@ -21,12 +21,7 @@ from aiograph.pregel._topology import topology
 from aiograph.pregel._watch import LoopWatch
 from aiograph.stats import Collector, Statistics
 from aiograph.store.base import BaseStore
-from aiograph.types import (
-    Durability,
-    OnConflict,
-    OnError,
-    RunnableConfig,
-)
+from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiograph.cache.base import BaseCache
-from aiograph.checkpoint.base import (
-    BaseCheckpointSaver,
-)
+from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._run import Stops
 from aiograph.runtime import RunControl

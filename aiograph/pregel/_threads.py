@@ -16,11 +16,7 @@ from aiograph.pregel._open import open_update
 from aiograph.pregel._place import Place, saved_place, turn_at
 from aiograph.pregel._revise import checked_supersteps, keep_change, revise
 from aiograph.pregel._update import clear
-from aiograph.types import (
-    RunnableConfig,
-    StateSnapshot,
-    StateUpdate,
-)
+from aiograph.types import RunnableConfig, StateSnapshot, StateUpdate
 from aiograph.typing import ContextT, InputT, OutputT, StateT
 
 

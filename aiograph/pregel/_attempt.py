@@ -132,11 +132,7 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
             if scope.callees is not None:
                 await scope.callees.join()
         except BaseException as error:
-            if scope.callees is not None:
-                await scope.callees.dismiss(error)
-            if isinstance(error, Interrupted):
-                # `asyncio.gather` leaves others running when one asks: what they do and ask counts as well
-                await scope.runs_ended()
+            await _see_off(scope, error)
             raise
         finally:
             scope.has_ended = True
@@ -152,11 +148,7 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
         if not scope.is_stopped:
             raise  # asked in the name of another task
     except BaseExceptionGroup as group:
-        questions, failures = group.split(Interrupted)
-        if questions is None:
-            raise
-        if failures is not None:
-            raise failures from failures.__cause__
+        _require_questions_alone(group)
     if scope.is_waiting:
         # whatever the node has made of it: a question that was swallowed would be lost without a word
         task.passed = scope.passed
@@ -164,6 +156,24 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
     if scope.is_stopped:
         writes = await _obey(run, task, scope)
     task.writes = [*writes, (POSITIONS, scope.noted)] if scope.noted else writes
+
+
+async def _see_off(scope: TaskScope, error: BaseException) -> None:
+    """Waits for what a node has begun and left running when it ended with `error`."""
+    if scope.callees is not None:
+        await scope.callees.dismiss(error)
+    if isinstance(error, Interrupted):
+        # `asyncio.gather` leaves others running when one asks: what they do and ask counts as well
+        await scope.runs_ended()
+
+
+def _require_questions_alone(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raises what else there is in a group of errors that a node's own task group has made."""
+    questions, failures = group.split(Interrupted)
+    if questions is None:
+        raise group
+    if failures is not None:
+        raise failures from failures.__cause__
 
 
 def _leave(run: Run, task: Task, commands: Commands) -> list[Write]:

@@ -5,13 +5,15 @@ supersteps, and every step can be checkpointed, so that a run can be stopped, co
 
 The map of the house; imports point only down this list:
 
-- `constants`, `errors`, `types`, `warnings`, `managed`: the public vocabulary
+- `constants`, `errors`, `types`, `typing`, `warnings`, `managed`: the public vocabulary
 - `bridge`: synchronous callers, threads and loops
 - `channels`: what holds one key of the state
-- `checkpoint`: savers; `checkpoint.base` is their contract
+- `drawing`, `stats`: what a graph looks like, and what its runs did, as values
+- `checkpoint`, `store`, `cache`: what is kept of threads, beyond threads, and of work done before; the
+  contract of each is its `base`, and what implements it is seen by nothing below `testing`
 - `runtime`, `config`: what a node can ask for
 - `pregel`: the engine
-- `graph`: the builder
+- `graph`, `func`: the builders, of graphs and of workflows as functions
 - `testing`, `cli`: contracts to test your own parts with, and the command line
 """
 

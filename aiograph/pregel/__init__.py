@@ -3,7 +3,8 @@
 The way through one superstep, a file per stage: `_tasks` (who runs) → `_execute`, `_attempt` (run them) →
 `_apply` (fold their writes) → `_journal` (keep) → `_emit` (show). `_loop` is where they meet; `_open` and
 `_start` come before. `_compiled` holds the verbs that run a graph, `_threads` those about its threads, and
-`_graph` what a graph is.
+`_graph` what a graph is. `_calls` runs tasks that code calls in the middle of a superstep. What the other
+files are for stands, by subject, on the page `docs/concepts/design.md`.
 """
 
 from aiograph.pregel._builder import NodeBuilder

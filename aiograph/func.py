@@ -34,6 +34,8 @@ from typing import (
 )
 
 from aiograph._context import current_task
+from aiograph.bridge import blocking
+from aiograph.cache.base import BaseCache
 from aiograph.channels.ephemeral_value import EphemeralValue
 from aiograph.channels.last_value import LastValue
 from aiograph.checkpoint.base import BaseCheckpointSaver
@@ -52,13 +54,15 @@ from aiograph.graph._context import context_maker
 from aiograph.graph._schema import types_in
 from aiograph.pregel import Pregel, _options
 from aiograph.pregel._builder import planned
+from aiograph.pregel._cache import cached_node
 from aiograph.pregel._callable import bind, bind_called
+from aiograph.pregel._declared import declare
 from aiograph.pregel._future import TaskFuture
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._plan import PlannedNode, Write
 from aiograph.store.base import BaseStore
-from aiograph.types import Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
+from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT
 
 __all__ = ["TaskFunction", "TaskFuture", "entrypoint", "task"]
@@ -78,14 +82,19 @@ class TaskFunction(Generic[P, R]):
     """A function whose calls inside a run are tasks. Made by `task`."""
 
     def __init__(
-        self, func: Callable[P, Any], name: str, retry: tuple[RetryPolicy, ...], timeout: TimeoutPolicy | None
+        self,
+        func: Callable[P, Any],
+        name: str,
+        retry: tuple[RetryPolicy, ...],
+        timeout: TimeoutPolicy | None,
+        cache_policy: CachePolicy | None = None,
     ) -> None:
         functools.update_wrapper(self, func)
         self.func = func
         """The function itself, to be called outside of runs."""
         self.name = name
         """By which a call is recognised when a run goes on."""
-        self._node = PlannedNode(
+        node = PlannedNode(
             name=name,
             triggers=(PUSH,),
             read=_nothing,
@@ -94,7 +103,8 @@ class TaskFunction(Generic[P, R]):
             retry=retry,
             timeout=timeout,
         )
-        _types_of_tasks.update(*map(types_in, _hints(func).values()))
+        self._node = cached_node(node, cache_policy)
+        declare(frozenset().union(*map(types_in, _hints(func).values())))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]:
         """Starts the task and returns at once.
@@ -111,16 +121,25 @@ class TaskFunction(Generic[P, R]):
         future: TaskFuture[R] = scope.run.desk.call(scope, self._node, (args, kwargs))
         return future
 
+    async def aclear_cache(self, cache: BaseCache[Any]) -> None:
+        """Has a cache forget what calls have returned, also in the name of older code.
+
+        Raises:
+            ValueError: The task has no cache policy.
+            CacheError: The storage failed.
+        """
+        if self._node.cache is None:
+            raise ValueError(f"task {self.name!r} has no cache_policy, so nothing of it is cached")
+        await cache.aclear([self._node.cache.namespace[:-1]])
+
+    clear_cache = blocking(aclear_cache)
+
     def __get__(self, owner: Any, kind: type | None = None) -> Any:
         """A task among the methods of a class is called with the object."""
         return self if owner is None else MethodType(self, owner)
 
     def __repr__(self) -> str:
         return f"<task {self.name!r}>"
-
-
-_types_of_tasks: set[type] = set()
-"""Classes that the annotations of tasks mention: savers of entrypoints have to know them."""
 
 
 def _nothing(values: Any, remaining: int) -> None:
@@ -147,7 +166,11 @@ def task(func: Callable[P, R], /) -> TaskFunction[P, R]: ...
 
 @overload
 def task(
-    *, name: str | None = None, retry_policy: Policies | None = None, timeout: Timeout | None = None
+    *,
+    name: str | None = None,
+    retry_policy: Policies | None = None,
+    timeout: Timeout | None = None,
+    cache_policy: CachePolicy | None = None,
 ) -> TaskDecorator: ...
 
 
@@ -158,6 +181,7 @@ def task(
     name: str | None = None,
     retry_policy: Policies | None = None,
     timeout: Timeout | None = None,
+    cache_policy: CachePolicy | None = None,
 ) -> Any:
     """Makes a task of a function, synchronous or not: its calls run beside their caller, and never again.
 
@@ -176,6 +200,8 @@ def task(
         retry_policy: When to try again; the first of several that matches an error applies.
         timeout: How long one attempt may take: seconds, a `timedelta`, or a `TimeoutPolicy`. Synchronous
             code is given up on when it expires.
+        cache_policy: That results are kept in the cache of the graph where the task is called, and found
+            again by the task and its arguments.
 
     Raises:
         TypeError: What is decorated is not a function.
@@ -196,7 +222,7 @@ def task(
     limit = TimeoutPolicy.of(timeout, "the timeout of a task")
 
     def decorate(func: Any) -> TaskFunction[Any, Any]:
-        return TaskFunction(func, _checked(func, name, "task"), policies, limit)
+        return TaskFunction(func, _checked(func, name, "task"), policies, limit, cache_policy)
 
     return decorate if func is None else decorate(func)
 
@@ -224,11 +250,14 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         durability: When checkpoints and results are written, unless a call says otherwise.
         on_error: What becomes of tasks that run when the function fails.
         on_conflict: What to do about another run on the same thread.
+        cache: Keeps results of tasks, and of the function, that have a cache policy; `None` takes that of
+            a graph around this one.
+        cache_policy: That what the function returns is kept in the cache, and found again by its input.
 
     Raises:
-        TypeError: `checkpointer` is no saver, or what is decorated is not a function.
-        ValueError: The function takes no input, requires what cannot be passed, is a generator, or has no
-            name of its own.
+        TypeError: `checkpointer` is no saver, `cache` no cache, or what is decorated not a function.
+        ValueError: The function takes no input, requires what cannot be passed, is a generator, has no
+            name of its own, or takes `previous` and is cached by its input alone.
 
     Examples:
         >>> from aiograph.checkpoint.memory import InMemorySaver
@@ -252,6 +281,8 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         durability: Durability | None = None,
         on_error: OnError = "cancel",
         on_conflict: OnConflict = "raise",
+        cache: BaseCache[Any] | None = None,
+        cache_policy: CachePolicy | None = None,
     ) -> None:
         if inspect.isfunction(checkpointer):
             raise TypeError("write @entrypoint() with parentheses, even if there is nothing in them")
@@ -259,9 +290,11 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         self._name = name
         self._retry = _policies(retry_policy)
         self._timeout = TimeoutPolicy.of(timeout, "the timeout of an entrypoint")
+        self._cache_policy = cache_policy
         contexts = context_maker(context_schema)
         self._options = Options(
             store=_options.store(store),
+            cache=_options.cache(cache),
             durability=_options.durability(durability),
             on_error=_options.on_error(on_error) or "cancel",
             on_conflict=_options.on_conflict(on_conflict) or "raise",
@@ -311,15 +344,28 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
             timeout=self._timeout,
         )
         channels = {START: EphemeralValue(Any), END: LastValue(Any), PREVIOUS: LastValue(Any)}
+        node = cached_node(node, _checked_policy(self._cache_policy, func, name))
         plan = planned({name: node}, channels, START, END, (), name)
         plan = replace(plan, edges=(Edge(START, name), Edge(name, END)))
         options = replace(
             self._options,
-            storable=frozenset({*types.storable, *_types_of_tasks}),
+            storable=types.storable,
             interface=Interface(types.input, types.output, self._context_schema),
         )
+        if options.cache is not None:
+            options.cache.allow_types(options.storable)
         graph: Pregel[Any, ContextT, Any, Any] = Pregel.of(plan, options)
         return graph.with_checkpointer(self._checkpointer)
+
+
+def _checked_policy(policy: CachePolicy | None, func: Callable[..., Any], name: str) -> CachePolicy | None:
+    is_keyed = policy is None or policy.key_func is not None
+    if not is_keyed and "previous" in inspect.signature(func).parameters:
+        raise ValueError(
+            f"entrypoint {name!r} has a cache_policy and takes `previous`, which its input does not tell: "
+            "leave one of them out, or give the policy a key_func"
+        )
+    return policy
 
 
 def _results(output: Any) -> list[Write]:

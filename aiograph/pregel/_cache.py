@@ -13,7 +13,7 @@ from typing import Any
 from aiograph.cache.base import BaseCache, FullKey, Namespace
 from aiograph.checkpoint.serde._canonical import canonical
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.constants import POSITIONS
+from aiograph.constants import POSITIONS, RETURN
 from aiograph.errors import CheckpointSerializationError, InvalidUpdateError
 from aiograph.pregel._identity import name_of, node_digest
 from aiograph.pregel._notes import note
@@ -32,7 +32,7 @@ def node_namespace(node: PlannedNode) -> Namespace:
     return (_WRITES, name_of(action), node.name)
 
 
-def cache_key(policy: CachePolicy, serde: SerializerProtocol, *args: Any, **kwargs: Any) -> str:
+def cache_key(policy: CachePolicy, serde: SerializerProtocol, /, *args: Any, **kwargs: Any) -> str:
     """The key of a call: a digest of its arguments, or of what the policy's function makes of them.
 
     Raises:
@@ -63,7 +63,17 @@ class TaskCache:
         Raises:
             CheckpointSerializationError: The input of one cannot be a key.
         """
-        wanted = [task for task in tasks if _may_be_found(task)]
+        return await self._fill([task for task in tasks if _may_be_found(task)])
+
+    async def fill_call(self, call: Task) -> None:
+        """Gives a called task what it wrote before. Whether it may be found is for the caller to know.
+
+        Raises:
+            CheckpointSerializationError: Its arguments cannot be a key.
+        """
+        await self._fill([call])
+
+    async def _fill(self, wanted: Sequence[Task]) -> list[Task]:
         for task in wanted:
             task.cache_key = self._key(task)
         found = await self._found([task.cache_key for task in wanted if task.cache_key is not None])
@@ -81,14 +91,15 @@ class TaskCache:
         except InvalidUpdateError:
             return None  # the state makes no input for this node: the task fails and says why
         try:
-            return caching.namespace, cache_key(caching.policy, self._cache.serde, input)
+            args, kwargs = input if task.is_call else ((input,), {})
+            return caching.namespace, cache_key(caching.policy, self._cache.serde, *args, **kwargs)
         except CheckpointSerializationError as error:
             raise CheckpointSerializationError(
-                f"node {task.name!r} has a cache_policy, and its input cannot be a key: {error}; "
+                f"{_described(task)} has a cache_policy, and its input cannot be a key: {error}; "
                 "give the policy a key_func"
             ) from error
         except Exception as error:
-            note(error, f"in the key_func of node {task.name!r}")
+            note(error, f"in the key_func of {_described(task)}")
             raise
 
     async def _found(self, keys: Sequence[FullKey]) -> Mapping[FullKey, list[Write]]:
@@ -120,6 +131,8 @@ class TaskCache:
         """Whether the same input would lead to the same writes, and they are all there is to it."""
         if task.writes is None or task.cached or task.error is not None or task.handler is not None:
             return False
+        if task.is_call:
+            return all(name == RETURN for name, _ in task.writes)
         channels = self._plan.channels
         return all(
             name in channels and name != POSITIONS and channels[name].persistent for name, _ in task.writes
@@ -133,7 +146,7 @@ class TaskCache:
                 self._cache.serde.dumps_typed(task.writes)
             except CheckpointSerializationError as reason:
                 task.error = CheckpointSerializationError(
-                    f"node {task.name!r} has a cache_policy, and what it wrote cannot be stored: {reason}"
+                    f"{_described(task)} has a cache_policy, and what it wrote cannot be stored: {reason}"
                 )
                 task.error.__cause__ = error
 
@@ -149,6 +162,10 @@ def _may_be_found(task: Task) -> bool:
     )
 
 
+def _described(task: Task) -> str:
+    return f"{'task' if task.is_call else 'node'} {task.name!r}"
+
+
 def _warn(plan: Plan, what: str, error: Exception) -> None:
     warnings.warn(f"the cache of graph {plan.name!r} {what}: {error!r}", CacheWarning, stacklevel=2)
 
@@ -156,6 +173,15 @@ def _warn(plan: Plan, what: str, error: Exception) -> None:
 def warn_of_no_cache(plan: Plan) -> None:
     """Tells that policies have no effect."""
     text = f"graph {plan.name!r} has nodes with a cache_policy and no cache, so they run: compile(cache=...)"
+    warnings.warn(text, CacheWarning, stacklevel=2)
+
+
+def warn_of_uncached_call(plan: Plan, call: Task) -> None:
+    """The same of the policy of a task that is called."""
+    text = (
+        f"task {call.name!r} has a cache_policy, and graph {plan.name!r}, where it is called, has no cache, "
+        "so it runs: @entrypoint(cache=...) or compile(cache=...)"
+    )
     warnings.warn(text, CacheWarning, stacklevel=2)
 
 

@@ -60,14 +60,14 @@ def bind_called(fn: Callable[..., Any]) -> Call:
     """
     fillable = _fillable(fn)
     if not fillable:
-        return Call(lambda input, scope: fn(*input[0], **input[1]), _is_async(fn))
+        return Call(lambda input, scope: fn(*input[0], **input[1]), _is_async(fn), action=fn)
 
     def call(input: tuple[tuple[Any, ...], dict[str, Any]], scope: _context.TaskScope) -> Any:
         args, kwargs = input
         unfilled = [name for name, place in fillable if name not in kwargs and len(args) <= place]
         return fn(*args, **kwargs, **{name: INJECTED[name](scope) for name in unfilled})
 
-    return Call(call, _is_async(fn))
+    return Call(call, _is_async(fn), action=fn)
 
 
 def _fillable(fn: Callable[..., Any]) -> list[tuple[str, int]]:

@@ -23,6 +23,8 @@ from aiograph.bridge import running_loop
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.errors import CallOrderError
 from aiograph.pregel._attempt import Lane
+from aiograph.pregel._call_cache import CallCache
+from aiograph.pregel._declared import declared, tell_declared
 from aiograph.pregel._execute import settle
 from aiograph.pregel._future import TaskFuture
 from aiograph.pregel._notes import note
@@ -74,13 +76,14 @@ def _learn(call: Known, channel: str, value: Any) -> None:
 class CallDesk:
     """Takes the calls that tasks of one run make, while it is under way."""
 
-    __slots__ = ("_known", "_run", "_step")
+    __slots__ = ("_declared", "_known", "_run", "_step")
 
     def __init__(self, run: Run, pending: Sequence[PendingWrite]) -> None:
         self._run: Run | None = run
         self._step = run.state.step
         self._known = recalled(pending) if pending else {}
         """By their ids, calls that were made in that superstep before."""
+        self._declared = declared()
 
     def close(self) -> None:
         """The run is over; it is not kept alive by code that it has left behind."""
@@ -101,10 +104,18 @@ class CallDesk:
         run = self._run
         if run is None or caller.has_ended:
             raise _too_late(node, caller)
+        if declared() is not self._declared:
+            self._tell_saver(run)
         known = self._known_at(run.state.step)
         callees = caller.callees_from(lambda scope: _Callees(run, scope, known))
         future: TaskFuture[Any] = callees.call(node, arg)
         return future
+
+    def _tell_saver(self, run: Run) -> None:
+        """For tasks that the run itself has declared, or brought in."""
+        self._declared = declared()
+        if run.scope.checkpointer is not None:
+            tell_declared(run.scope.checkpointer)
 
     def _known_at(self, step: int) -> dict[str, Known]:
         if step != self._step:
@@ -239,18 +250,32 @@ class _Callees:
                 slots.leave(call, None if self._at_work else caller)
 
     async def _work(self, call: Task) -> None:
-        emitter = self._run.emitter
-        if emitter is not None:
+        cache, emitter = self._cache_of(call), self._run.emitter
+        if cache is not None:
+            await cache.find(call)
+        if emitter is not None and not call.cached:
             emitter.called(call)
         try:
-            await self._keep_answers(call)
-            await settle(self._run, call, Lane(give_ups=self._caller.give_ups, caller=self._caller))
+            if not call.cached and call.error is None:
+                await self._keep_answers(call)
+                await settle(self._run, call, Lane(give_ups=self._caller.give_ups, caller=self._caller))
+                if cache is not None:
+                    await cache.keep(call)
             await self._keep(call)
         except Exception as error:  # of the saver
             call.writes, call.error = None, error
         if emitter is not None:
             emitter.returned(call)
             await emitter.room()
+
+    def _cache_of(self, call: Task) -> CallCache | None:
+        """What the call is looked up in: not if it has asked before, as answers are no part of the key."""
+        run = self._run
+        if call.node.cache is None or call.id in self._known:
+            return None
+        if run.call_cache is None:
+            run.call_cache = CallCache(run.scope.cache, run.plan)
+        return run.call_cache
 
     async def _keep_answers(self, call: Task) -> None:
         """Stores answers that its callers, which had not come to ask for it, have not stored as theirs."""

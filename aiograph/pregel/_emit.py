@@ -133,8 +133,9 @@ class Emitter:
         """Shows what a called task has done."""
         result: dict[str, Any] = {} if call.writes is None else {RETURN: result_of(call)}
         if result:
-            self._push("updates", {call.name: result[RETURN]})
-        self._push("tasks", {**self._result_of(call), "result": result}, call.step, "task_result")
+            self._push("updates", _marked(call, result[RETURN]))
+        if not call.cached:
+            self._push("tasks", {**self._result_of(call), "result": result}, call.step, "task_result")
 
     def stepped(self, state: RunState, tasks: Sequence[Task]) -> None:
         """Shows a superstep: tasks that were not shown yet, then the values, if they changed."""
@@ -188,10 +189,7 @@ class Emitter:
         self._show("debug", event)
 
     def _update_of(self, task: Task) -> dict[str, Any]:
-        update: dict[str, Any] = {task.name: self._written(task)}
-        if task.cached:
-            update["__metadata__"] = {"cached": True}
-        return update
+        return _marked(task, self._written(task))
 
     def _result_of(self, task: Task) -> dict[str, Any]:
         return {
@@ -204,6 +202,11 @@ class Emitter:
 
     def _written(self, task: Task) -> Any:
         return written(task, self._output)
+
+
+def _marked(task: Task, update: Any) -> dict[str, Any]:
+    marks = {"__metadata__": {"cached": True}} if task.cached else {}
+    return {task.name: update, **marks}
 
 
 def _start_of(task: Task) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.drawing import Graph
 from aiograph.pregel import _options
+from aiograph.pregel._declared import tell_declared
 from aiograph.pregel._interface import Interface, interface_of, json_schema, model
 from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._options import Choices
@@ -131,6 +132,7 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         saver = _options.checkpointer(checkpointer)
         if isinstance(saver, BaseCheckpointSaver):
             _options.require_sweep(saver, self._options.retention)
+            tell_declared(saver)
             saver.allow_types(self._options.storable)
         return self.of(self._plan, replace(self._options, checkpointer=saver))
 

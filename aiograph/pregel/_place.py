@@ -9,6 +9,7 @@ from aiograph._context import NOTHING, NestedRun, TaskScope
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention, config_for, thread_of
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import CheckpointError, CheckpointQueryError
+from aiograph.pregel._declared import tell_declared
 from aiograph.pregel._turns import TURNS
 from aiograph.types import OnConflict, RunnableConfig
 from aiograph.warnings import CheckpointWarning
@@ -119,6 +120,7 @@ def _saver(
     checkpointer: BaseCheckpointSaver | bool | None, outer: TaskScope | None
 ) -> BaseCheckpointSaver | None:
     if isinstance(checkpointer, BaseCheckpointSaver):
+        tell_declared(checkpointer)
         return checkpointer
     if checkpointer is True and outer is None:
         raise CheckpointQueryError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aiograph._cancel import Host
 from aiograph._context import RunScope
 from aiograph.pregel._cache import TaskCache
+from aiograph.pregel._call_cache import CallCache
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._meter import Meter
@@ -57,6 +58,8 @@ class Run:
     """Where it stops for whoever runs it."""
     is_inner: bool
     """Whether it is nested in a run that asks its questions on."""
+    call_cache: CallCache | None = None
+    """Made when a task with a cache policy is called."""
     slots: Slots | None = None
     """Who of the superstep may run, if their number is limited."""
     is_stopped: bool = False

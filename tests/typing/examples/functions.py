@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, assert_type
 
+from aiograph.cache.memory import InMemoryCache
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.func import TaskFunction, TaskFuture, entrypoint, task
 from aiograph.pregel import Pregel
 from aiograph.runtime import Runtime
-from aiograph.types import RetryPolicy
+from aiograph.types import CachePolicy, RetryPolicy
 
 
 @dataclass
@@ -29,6 +30,13 @@ def shouted(text: str) -> str:
     return text.upper()
 
 
+@task(cache_policy=CachePolicy(ttl=60))
+def cached(text: str) -> int:
+    return len(text)
+
+
+assert_type(cached("a"), TaskFuture[int])
+assert_type(cached.clear_cache(InMemoryCache[Any]()), None)
 assert_type(length("a"), TaskFuture[int])
 assert_type(shouted("a"), TaskFuture[str])
 assert_type(shouted("a").result(timeout=1), str)

@@ -40,7 +40,7 @@ class GraphValidationError(AiographError, ValueError):
     """A graph cannot work as built. `faults` lists everything that was found, one sentence each."""
 
     def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(faults)
         super().__init__("\n".join(self.faults))
 
 
@@ -159,8 +159,8 @@ class UnknownInterruptError(AiographError):
         self, message: str, reason: str, interrupt_ids: Sequence[str], pending_ids: Sequence[str]
     ) -> None:
         self.reason = reason
-        self.interrupt_ids = tuple(interrupt_ids)
-        self.pending_ids = tuple(pending_ids)
+        self.interrupt_ids: tuple[str, ...] = tuple(interrupt_ids)
+        self.pending_ids: tuple[str, ...] = tuple(pending_ids)
         super().__init__(message)
 
 
@@ -172,7 +172,7 @@ class InvalidResumeError(AiographError, ValueError):
     """
 
     def __init__(self, message: str, interrupt_ids: Sequence[str]) -> None:
-        self.interrupt_ids = tuple(interrupt_ids)
+        self.interrupt_ids: tuple[str, ...] = tuple(interrupt_ids)
         super().__init__(message)
 
 
@@ -205,8 +205,8 @@ class ChangedGraphError(AiographError):
     ) -> None:
         self.thread_id = thread_id
         self.graph = graph
-        self.nodes = tuple(nodes)
-        self.keys = tuple(keys)
+        self.nodes: tuple[str, ...] = tuple(nodes)
+        self.keys: tuple[str, ...] = tuple(keys)
         super().__init__(message)
 
 
@@ -273,7 +273,7 @@ class NodeTimeoutError(AiographError):
         self.timeout = timeout
         self.run_timeout = run_timeout
         self.idle_timeout = idle_timeout
-        self.elapsed = timeout if elapsed is None else elapsed
+        self.elapsed: float = timeout if elapsed is None else elapsed
         self.kind = kind
         if kind == "run":
             message = f"node '{node}' did not finish within its timeout of {timeout} s"

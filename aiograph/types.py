@@ -271,9 +271,9 @@ class Send:
     __slots__ = ("arg", "node", "timeout")
 
     def __init__(self, /, node: str, arg: Any, *, timeout: Timeout | None = None) -> None:
-        self.node = node
-        self.arg = arg
-        self.timeout = TimeoutPolicy.of(timeout)
+        self.node: str = node
+        self.arg: Any = arg
+        self.timeout: TimeoutPolicy | None = TimeoutPolicy.of(timeout)
 
     def __hash__(self) -> int:
         return hash((self.node, self.arg))

@@ -80,6 +80,7 @@ PUBLIC_PATHS = {
         RunnableConfig Send
         StoredThread StateSnapshot StateUpdate StreamMode StreamWriter TimeoutPolicy interrupt
     """,
+    "aiograph.typing": "ContextT InputT OutputT StateT",
     "aiograph.warnings": """
         AiographWarning BlockedLoopWarning BlockingCallWarning CacheWarning CheckpointWarning
         GraphWarning UnknownKeyWarning

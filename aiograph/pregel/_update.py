@@ -7,6 +7,7 @@ from aiograph.constants import PULL, PUSH, START, TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._attempt import write_as
+from aiograph.pregel._leaving import commands_in
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_writes
@@ -64,7 +65,8 @@ async def apply_updates(
         The tasks that updates stand for, and that had not finished.
 
     Raises:
-        InvalidUpdateError: The values do not fit the state, or contradict what a finished task wrote.
+        InvalidUpdateError: The values do not fit the state, or contradict what a finished task wrote, or one
+            has commanded a graph further out.
     """
     state, before = run.state, run.state.version
     due = _due(run, pending)
@@ -89,7 +91,7 @@ def drop_tasks(run: Run, pending: Sequence[PendingWrite]) -> None:
     """Ends a superstep with the tasks that have finished; the others are dropped.
 
     Raises:
-        InvalidUpdateError: What finished tasks wrote is contradictory.
+        InvalidUpdateError: What finished tasks wrote is contradictory, or a command for a graph further out.
     """
     due = _due(run, pending)
     for task in due:
@@ -105,6 +107,7 @@ def _due(run: Run, pending: Sequence[PendingWrite]) -> list[Task]:
 
 
 def _apply(run: Run, finished: Sequence[Task], left: Sequence[Task]) -> None:
+    _require_none_left(run, finished)
     tasks = _in_order([*finished, *_postponed(run.state, left)])
     try:
         apply_writes(run.plan, run.state, tasks, _triggers(left))
@@ -112,6 +115,17 @@ def _apply(run: Run, finished: Sequence[Task], left: Sequence[Task]) -> None:
         raise conflict.error from conflict.error.__cause__
     if left:
         run.state.updated = None  # some of what runs next was triggered longer ago
+
+
+def _require_none_left(run: Run, finished: Sequence[Task]) -> None:
+    """A superstep in which a task has left for a graph further out is never applied: it would lose that."""
+    leaving = [task for task in finished if commands_in([task])]
+    if leaving:
+        raise InvalidUpdateError(
+            f"of graph {run.plan.name!r}, {[task.name for task in leaving]} has commanded a graph further out, "
+            "which an update beside it would lose: let the run go on, or update in its name to put something "
+            "else in the place of its command"
+        )
 
 
 def _authors(run: Run, updates: Iterable[StateUpdate], due: Sequence[Task]) -> list[Task]:

@@ -195,6 +195,31 @@ async def test_a_question_of_a_sibling_is_answered_first(saver: Any) -> None:
     assert ran == ["leave"]
 
 
+@pytest.mark.parametrize("as_node", ["ask", END])
+async def test_an_update_beside_a_command_is_refused_and_the_command_is_not_lost(as_node: str) -> None:
+    builder = StateGraph(State).add_node("ask", lambda state: {"log": [interrupt("?")]})
+    builder.add_node("leave", lambda state: Command(graph=PARENT, update={"log": ["u"]}), destinations=[])
+    child = builder.add_edge(START, "ask").add_edge(START, "leave").compile()
+    graph = around(child, InMemorySaver())
+    await graph.ainvoke({"log": []}, THREAD)
+    inner = (await graph.aget_state(THREAD, subgraphs=True)).tasks[0].state.config
+    with pytest.raises(InvalidUpdateError, match="'leave'.* has commanded a graph further out"):
+        await graph.aupdate_state(inner, None if as_node == END else {"log": ["mended"]}, as_node=as_node)
+    assert (await graph.ainvoke(Command(resume="yes"), THREAD))["log"] == ["u"]
+
+
+async def test_an_update_may_stand_in_the_place_of_a_command() -> None:
+    builder = StateGraph(State).add_node("ask", lambda state: {"log": [interrupt("?")]})
+    builder.add_node("leave", lambda state: Command(graph=PARENT, update={"log": ["u"]}), destinations=[])
+    child = builder.add_edge(START, "ask").add_edge(START, "leave").compile()
+    graph = around(child, InMemorySaver())
+    await graph.ainvoke({"log": []}, THREAD)
+    inner = (await graph.aget_state(THREAD, subgraphs=True)).tasks[0].state.config
+    await graph.aupdate_state(inner, {"log": ["mended"]}, as_node="leave")
+    await graph.ainvoke(None, THREAD)
+    assert (await graph.ainvoke(Command(resume="yes"), THREAD))["log"] == ["mended", "yes"]
+
+
 async def test_a_failure_of_a_sibling_is_told_first() -> None:
     def fail(state: State) -> None:
         raise OSError("broken")

@@ -85,7 +85,7 @@ async def trail_to(root: Spot, namespace: str) -> list[Spot]:
     """The graphs that a namespace leads through, from the root to the one that it names.
 
     What begins with no node of the root that holds a graph is taken to name the root itself, as it is called
-    from somewhere else.
+    from somewhere else; unless the thread is the root's own, and what is kept there is not.
 
     Raises:
         CheckpointQueryError: No graph is found where the namespace leads.
@@ -96,12 +96,23 @@ async def trail_to(root: Spot, namespace: str) -> list[Spot]:
         node = trail[-1].graph.nodes.get(name)
         found = () if node is None else graphs_in(node)
         if not found and len(trail) == 1:
+            if await _is_of_another(root, namespace):
+                raise _nothing(root, name, namespace)
             return [root._replace(namespace=namespace)]
         inner = await _chosen(trail[-1], found, segments)
         if inner is None:
             raise _nothing(trail[-1], name, namespace)
         trail.append(inner)
     return trail
+
+
+async def _is_of_another(root: Spot, namespace: str) -> bool:
+    """Whether a graph keeps its state there that the root has called, and that it cannot read."""
+    there = await root.saver.aget_tuple(config_for(root.thread_id, namespace))
+    if there is None or is_current(root.graph.plan, there.checkpoint):
+        return False
+    outermost = await root.saver.aget_tuple(config_for(root.thread_id, ""))
+    return outermost is not None and is_current(root.graph.plan, outermost.checkpoint)
 
 
 def _hops(namespace: str) -> Sequence[Sequence[str]]:

@@ -334,3 +334,24 @@ async def test_a_graph_that_is_made_while_the_node_runs_is_not_found() -> None:
         await graph.aget_state(inner)
     by_itself = leaf().with_checkpointer(graph.checkpointer)
     assert (await by_itself.aget_state(inner)).values["secret"] == "worked"
+
+
+async def test_a_graph_that_an_error_handler_calls_is_not_taken_for_the_one_around_it() -> None:
+    child = leaf()
+
+    async def fail(state: State) -> None:
+        raise OSError("broken")
+
+    async def handle(state: State) -> State:
+        return {"log": (await child.ainvoke({}))["log"]}
+
+    builder = StateGraph(State).add_node("node", fail, error_handler=handle)
+    graph = builder.add_edge(START, "node").compile(InMemorySaver())
+    chunks = [chunk async for chunk in graph.astream({}, THREAD, stream_mode="checkpoints", subgraphs=True)]
+    namespace = chunks[-1][1]["config"]["configurable"]["checkpoint_ns"]
+    inner: RunnableConfig = {"configurable": {"thread_id": "1", "checkpoint_ns": namespace}}
+    with pytest.raises(CheckpointQueryError, match="with_checkpointer"):
+        await graph.aupdate_state(inner, {"log": ["mended"]}, as_node="node")
+    by_itself = child.with_checkpointer(graph.checkpointer)
+    assert (await by_itself.aget_state(inner)).values["secret"] == "worked"
+    assert (await graph.ainvoke(Command(resume="yes"), THREAD))["log"] == ["work", "yesworked"]

@@ -273,7 +273,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         try:
             place = find_place(request.checkpointer, request.config, outer)
             if place.namespace and place.nested is None:
-                place = await outermost(place, request.config)
+                place = await outermost(place, request.config, self._plan)
             emitter = emitter_for(self._plan, request, place, view)
             async with turn_at(place, request.on_conflict):
                 options = self._options

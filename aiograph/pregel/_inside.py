@@ -13,7 +13,7 @@ from aiograph.constants import INTERRUPT, NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel._changes import is_current
 from aiograph.pregel._inspect import snapshot
-from aiograph.pregel._place import without_ids
+from aiograph.pregel._place import is_of_another, without_ids
 from aiograph.pregel._reach import AnyGraph, graphs_in
 from aiograph.pregel._snapshot import CALLER, by_depth
 from aiograph.types import PregelTask, RunnableConfig, StateSnapshot
@@ -96,7 +96,7 @@ async def trail_to(root: Spot, namespace: str) -> list[Spot]:
         node = trail[-1].graph.nodes.get(name)
         found = () if node is None else graphs_in(node)
         if not found and len(trail) == 1:
-            if await _is_of_another(root, namespace):
+            if await is_of_another(root.graph.plan, root.saver, root.thread_id, namespace):
                 raise _nothing(root, name, namespace)
             return [root._replace(namespace=namespace)]
         inner = await _chosen(trail[-1], found, segments)
@@ -104,15 +104,6 @@ async def trail_to(root: Spot, namespace: str) -> list[Spot]:
             raise _nothing(trail[-1], name, namespace)
         trail.append(inner)
     return trail
-
-
-async def _is_of_another(root: Spot, namespace: str) -> bool:
-    """Whether a graph keeps its state there that the root has called, and that it cannot read."""
-    there = await root.saver.aget_tuple(config_for(root.thread_id, namespace))
-    if there is None or is_current(root.graph.plan, there.checkpoint):
-        return False
-    outermost = await root.saver.aget_tuple(config_for(root.thread_id, ""))
-    return outermost is not None and is_current(root.graph.plan, outermost.checkpoint)
 
 
 def _hops(namespace: str) -> Sequence[Sequence[str]]:

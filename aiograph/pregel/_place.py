@@ -9,7 +9,9 @@ from aiograph._context import NOTHING, NestedRun, TaskScope
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention, config_for, thread_of
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import CheckpointError, CheckpointQueryError
+from aiograph.pregel._changes import is_current
 from aiograph.pregel._declared import tell_declared
+from aiograph.pregel._plan import Plan
 from aiograph.pregel._turns import TURNS
 from aiograph.types import OnConflict, RunnableConfig
 from aiograph.warnings import CheckpointWarning
@@ -81,7 +83,7 @@ def without_ids(namespace: str) -> str:
     return NAMESPACE_SEPARATOR.join(each.partition(NAMESPACE_END)[0] for each in segments)
 
 
-async def outermost(place: Place, config: RunnableConfig) -> Place:
+async def outermost(place: Place, config: RunnableConfig, plan: Plan) -> Place:
     """Where a run starts whose config names the checkpoint of a graph inside a node.
 
     It is the graph around that runs, and what the config names has to be where it goes on by itself.
@@ -90,8 +92,12 @@ async def outermost(place: Place, config: RunnableConfig) -> Place:
         CheckpointQueryError: A graph that leads there has gone on since.
     """
     checkpoints: Mapping[str, str] = config["configurable"].get("checkpoint_map") or {}
-    if place.saver is None or place.thread_id is None or "" not in checkpoints:
+    if place.saver is None or place.thread_id is None:
         return place
+    if "" not in checkpoints:
+        if not await is_of_another(plan, place.saver, place.thread_id, place.namespace):
+            return place
+        checkpoints = {place.namespace: place.checkpoint_id} if place.checkpoint_id else {}
     for namespace, checkpoint_id in checkpoints.items():
         head = await place.saver.aget_tuple(config_for(place.thread_id, namespace))
         if head is not None and head.checkpoint["id"] != checkpoint_id:
@@ -101,6 +107,15 @@ async def outermost(place: Place, config: RunnableConfig) -> Place:
                 "graph, or make it the newest by update_state while the graph around waits for it"
             )
     return place._replace(namespace="", checkpoint_id=None)
+
+
+async def is_of_another(plan: Plan, saver: BaseCheckpointSaver, thread_id: str, namespace: str) -> bool:
+    """Whether a thread is a graph's own, and what is kept in a namespace is of a graph that it has called."""
+    there = await saver.aget_tuple(config_for(thread_id, namespace))
+    if there is None or is_current(plan, there.checkpoint):
+        return False
+    outermost = await saver.aget_tuple(config_for(thread_id, ""))
+    return outermost is not None and is_current(plan, outermost.checkpoint)
 
 
 def saved_place(

@@ -122,8 +122,8 @@ def _require_none_left(run: Run, finished: Sequence[Task]) -> None:
     leaving = [task for task in finished if commands_in([task])]
     if leaving:
         raise InvalidUpdateError(
-            f"of graph {run.plan.name!r}, {[task.name for task in leaving]} has commanded a graph further out, "
-            "which an update beside it would lose: let the run go on, or update in its name to put something "
+            f"node {leaving[0].name!r} of graph {run.plan.name!r} has commanded a graph further out, which "
+            "an update beside it would lose: let the run go on, or update in its name to put something "
             "else in the place of its command"
         )
 

@@ -203,7 +203,7 @@ async def test_an_update_beside_a_command_is_refused_and_the_command_is_not_lost
     graph = around(child, InMemorySaver())
     await graph.ainvoke({"log": []}, THREAD)
     inner = (await graph.aget_state(THREAD, subgraphs=True)).tasks[0].state.config
-    with pytest.raises(InvalidUpdateError, match="'leave'.* has commanded a graph further out"):
+    with pytest.raises(InvalidUpdateError, match=r"'leave' .* has commanded a graph further out"):
         await graph.aupdate_state(inner, None if as_node == END else {"log": ["mended"]}, as_node=as_node)
     assert (await graph.ainvoke(Command(resume="yes"), THREAD))["log"] == ["u"]
 

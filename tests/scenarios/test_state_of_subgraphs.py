@@ -258,6 +258,14 @@ async def test_a_run_may_be_told_to_go_on_from_a_change_of_a_child() -> None:
     assert await graph.ainvoke(Command(resume="x"), THREAD) == {"log": ["work", "xchanged"]}
 
 
+async def test_a_run_that_is_given_the_namespace_of_a_child_is_one_of_the_graph_around_it() -> None:
+    graph = around(leaf(), InMemorySaver())
+    child = (await asked(graph, subgraphs=True)).tasks[0].state.config["configurable"]
+    inner: RunnableConfig = {"configurable": {key: child[key] for key in ("thread_id", "checkpoint_ns")}}
+    assert (await graph.ainvoke(Command(resume="yes"), inner))["log"] == ["work", "yesworked"]
+    assert (await graph.aget_state(THREAD)).next == ()
+
+
 async def test_a_run_cannot_go_on_inside_what_its_graph_has_left_behind() -> None:
     graph = around(leaf(), InMemorySaver())
     inner = (await asked(graph, subgraphs=True)).tasks[0].state

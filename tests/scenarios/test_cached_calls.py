@@ -109,6 +109,21 @@ async def test_a_task_that_a_node_calls_uses_the_cache_of_the_graph_around() -> 
     assert len(work.runs) == 1
 
 
+async def test_tasks_within_cached_tasks_are_looked_up_where_only_one_may_run() -> None:
+    inner = Work()
+
+    @task(cache_policy=CachePolicy())
+    async def outer(x: int) -> Any:
+        return await inner.task(x)
+
+    @entrypoint(cache=InMemoryCache())
+    async def flow(x: int) -> list[Any]:
+        return [await outer(x), *await asyncio.gather(outer(x), inner.task(x))]
+
+    one: RunnableConfig = {"max_concurrency": 1}
+    assert [await flow.ainvoke(1, one), await flow.ainvoke(1, one)] == [[1, 1, 1]] * 2
+
+
 @dataclass
 class Page:
     text: str

@@ -252,8 +252,8 @@ def _why(cls: type) -> str:
             "in an UntrackedValue channel"
         )
     return (
-        f"the type {name} is not allowed; mention it in the graph's state schema, or pass "
-        f"JsonPlusSerializer(allow=[{cls.__name__}]) to the saver"
+        f"the type {name} is not allowed; mention it in the graph's state schema or a task's annotations, or "
+        f"pass JsonPlusSerializer(allow=[{cls.__name__}]) to the saver"
     )
 
 

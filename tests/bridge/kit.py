@@ -138,7 +138,8 @@ from aiograph.graph import END, START, StateGraph
 from tests.bridge.kit import Box, chain, fan, until
 
 def say(*words):
-    print(*words, flush=True)
+    # in one piece: a parent and its child may speak at once
+    print(" ".join(map(str, words)) + chr(10), end="", flush=True)
 
 def ctrl_c():
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)

@@ -209,8 +209,10 @@ def test_a_second_time_gives_up_under_step_and_node_timeouts_as_well() -> None:
         NODES,
         """
         from dataclasses import replace
+        from aiograph.types import TimeoutPolicy
         graph = chain(in_worker)
-        nodes = {name: replace(node, timeout=60) for name, node in graph._plan.nodes.items()}
+        timeout = TimeoutPolicy(run_timeout=60)
+        nodes = {name: replace(node, timeout=timeout) for name, node in graph._plan.nodes.items()}
         graph = graph.of(replace(graph._plan, nodes=nodes), replace(graph._options, step_timeout=60))
         press(2)
         try:

@@ -69,7 +69,8 @@ def verbs_of(thing: Any) -> list[str]:
     members = {
         name: getattr(type(thing), name, None) for name in dir(type(thing)) if not name.startswith("_")
     }
-    return sorted(name for name, member in members.items() if hasattr(member, "__aiograph_twin_of__"))
+    twins = {name for name, member in members.items() if hasattr(member, "__aiograph_twin_of__")}
+    return sorted(twins - {"clear_cache"})  # which never asks the saver
 
 
 SAVERS = (

@@ -338,8 +338,9 @@ def outcomes_of(rival: str, run: str) -> Sequence[list[str]]:
     if rival == "clear":
         return [[], all_of("x"), after] if run == "done" else [[]]
     if rival == "fork":
-        overtaken = [*BEFORE[:-1], *all_of("x")]  # the fork had got as far as `w works`
-        return [after, BEFORE, overtaken] if run == "done" else [BEFORE]
+        # the fork had got as far as its copy, or as `w works`
+        overtaken = [[*BEFORE[:end], *all_of("x")] for end in (-2, -1)]
+        return [after, BEFORE, *overtaken] if run == "done" else [BEFORE]
     if rival.startswith("delete") and rival != "delete for runs":
         return [[], all_of("x")] if run == "done" else [[]]
     if rival == "delete for runs":

@@ -6,13 +6,13 @@ as it was.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Container, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
-from aiograph.constants import NO_WRITES, TASKS
+from aiograph.constants import TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan
-from aiograph.pregel._state import Channels, RunState
+from aiograph.pregel._state import Channel, Channels, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import refusal
 
@@ -33,11 +33,6 @@ class _Refusal(NamedTuple):
     writers: Sequence[Task]
 
 
-class _Gathered(NamedTuple):
-    values: list[Any]
-    writers: list[Task]
-
-
 def apply_writes(
     plan: Plan, state: RunState, tasks: Sequence[Task], kept: Set[str] = frozenset()
 ) -> frozenset[str]:
@@ -53,15 +48,21 @@ def apply_writes(
         ConflictingWrites: Channels refused their values; the state is as before.
     """
     gathered = _gather(plan, tasks)
-    is_step = any(task.triggers for task in tasks)
+    is_step = _have_triggers(tasks)
     changed = _consumed(state, tasks) if is_step else {}
     refusals: list[_Refusal] = []
-    for name, writes in gathered.items():
-        refusals += _update(plan, state, name, writes, changed)
+    channels, prototypes = state.channels, plan.channels
+    for name, values in gathered.items():
+        channel = (changed.get(name) or channels.get(name) or prototypes[name]).copy()
+        try:
+            if channel.update(values):
+                changed[name] = channel
+        except Exception as error:
+            refusals.append(_refused(error, name, tasks))
     if refusals:
         raise _conflict(refusals)
     if is_step:
-        _fade(state, gathered.keys() | kept, changed)
+        _fade(state, gathered, kept, changed)
         _mark_seen(state, tasks)
     updated = _install(plan, state, changed)
     if state.pending_finish and not kept and not _triggers_any(plan, updated):
@@ -75,43 +76,43 @@ def _triggers_any(plan: Plan, channels: Iterable[str]) -> bool:
     return any(name in plan.subscribers or name == TASKS for name in channels)
 
 
-def _gather(plan: Plan, tasks: Sequence[Task]) -> dict[str, _Gathered]:
-    gathered: dict[str, _Gathered] = {}
+def _gather(plan: Plan, tasks: Sequence[Task]) -> dict[str, list[Any]]:
+    """What is written to each channel, in task order; what is meant for no channel is left out."""
+    channels = plan.channels
+    gathered: dict[str, list[Any]] = {}
     for task in tasks:
         for name, value in task.writes or ():
-            if name == NO_WRITES or name not in plan.channels:
-                continue
-            found = gathered.get(name)
-            if found is None:
-                gathered[name] = found = _Gathered([], [])
-            found.values.append(value)
-            found.writers.append(task)
+            if name in gathered:
+                gathered[name].append(value)
+            elif name in channels:
+                gathered[name] = [value]
     return gathered
+
+
+def _have_triggers(tasks: Sequence[Task]) -> bool:
+    for task in tasks:  # noqa: SIM110  # a generator would be a part of what a superstep costs
+        if task.triggers:
+            return True
+    return False
 
 
 def _consumed(state: RunState, tasks: Iterable[Task]) -> Channels:
     """The channels that triggered a task, where they change by being told that it has run."""
     changed: Channels = {}
-    for name in {trigger for task in tasks for trigger in task.triggers}:
-        channel = state.channels.get(name)
-        if channel is not None and channel.consumable:
-            consumed = channel.copy()
-            if consumed.consume():
-                changed[name] = consumed
+    channels = state.channels
+    for task in tasks:
+        for name in task.triggers:
+            channel = channels.get(name)
+            if channel is not None and channel.consumable and name not in changed:
+                consumed = channel.copy()
+                if consumed.consume():
+                    changed[name] = consumed
     return changed
 
 
-def _update(
-    plan: Plan, state: RunState, name: str, gathered: _Gathered, changed: Channels
-) -> Sequence[_Refusal]:
-    channel = changed.get(name) or (state.channels.get(name) or plan.channels[name]).copy()
-    try:
-        if channel.update(gathered.values):
-            changed[name] = channel
-    except Exception as error:
-        writers = gathered.writers
-        return (_Refusal(refusal(error, name, _named(writers), writers[0].step), writers),)
-    return ()
+def _refused(error: Exception, name: str, tasks: Sequence[Task]) -> _Refusal:
+    writers = [task for task in tasks for channel, _ in task.writes or () if channel == name]
+    return _Refusal(refusal(error, name, _named(writers), writers[0].step), writers)
 
 
 def _named(writers: Sequence[Task]) -> str:
@@ -130,18 +131,21 @@ def _conflict(refusals: Sequence[_Refusal]) -> ConflictingWrites:
 
 
 def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
-    versions = state.versions
+    versions, seen_by = state.versions, state.seen
     for task in tasks:
-        seen = state.seen.setdefault(task.name, {})
+        name = task.node.name
+        seen = seen_by.get(name)
+        if seen is None:
+            seen = seen_by[name] = {}
         for trigger in task.triggers:
             if trigger in versions:
                 seen[trigger] = versions[trigger]
 
 
-def _fade(state: RunState, spared: Set[str], changed: Channels) -> None:
+def _fade(state: RunState, written: Container[str], kept: Container[str], changed: Channels) -> None:
     """A value that lasts one superstep ends with the first one that does not write it again."""
     for name in state.fading:
-        if name not in spared:
+        if name not in written and name not in kept:
             channel = state.channels[name].copy()
             if channel.update(()):
                 changed[name] = channel
@@ -151,42 +155,38 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> frozenset[str]:
     """Puts the changed channels in place under a new version; says which of them hold a value."""
     if not changed:
         return frozenset()
-    state.version += 1
+    state.version = version = state.version + 1
+    versions, readable = state.versions, plan.readable
     updated = []
     for name, channel in changed.items():
-        state.versions[name] = state.version
+        versions[name] = version
         if channel.is_available():
             updated.append(name)
-            state.channels[name] = channel
-            if name in plan.readable:
+            _keep(state, name, channel)
+            if name in readable:
                 state.values[name] = channel.get()
         else:
             _withhold(state, name, channel)
-        _classify(state, name, channel)
     return frozenset(updated)
 
 
-def _withhold(state: RunState, name: str, channel: Any) -> None:
+def _keep(state: RunState, name: str, channel: Channel) -> None:
+    state.channels[name] = channel
+    if channel.transient:
+        state.fading.add(name)
+    if channel.awaits_finish:
+        state.pending_finish.add(name)
+
+
+def _withhold(state: RunState, name: str, channel: Channel) -> None:
     """A channel without a readable value; it lives on only if it still remembers something."""
     state.values.pop(name, None)
-    if channel.is_empty():
-        state.channels.pop(name, None)
-    else:
-        state.channels[name] = channel
-
-
-def _classify(state: RunState, name: str, channel: Any) -> None:
-    if channel.transient:
-        _note(state.fading, name, name in state.channels)
-    if channel.awaits_finish:
-        _note(state.pending_finish, name, name in state.channels)
-
-
-def _note(names: set[str], name: str, holds: bool) -> None:
-    if holds:
-        names.add(name)
-    else:
-        names.discard(name)
+    if not channel.is_empty():
+        _keep(state, name, channel)
+        return
+    state.channels.pop(name, None)
+    state.fading.discard(name)
+    state.pending_finish.discard(name)
 
 
 def _finish(plan: Plan, state: RunState) -> frozenset[str]:

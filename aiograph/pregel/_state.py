@@ -8,7 +8,9 @@ from aiograph._context import NestedRun
 from aiograph.channels.base import BaseChannel
 from aiograph.pregel._plan import Plan, Values
 
-Channels = dict[str, BaseChannel[Any, Any, Any]]
+Channel: TypeAlias = BaseChannel[Any, Any, Any]
+
+Channels: TypeAlias = dict[str, Channel]
 
 KnownIds: TypeAlias = Mapping[tuple[str, ...], str]
 

@@ -5,7 +5,7 @@ from the index of subscribers over the channels that changed, never from a scan 
 it is not known what changed. Order is a promise: nodes by name, then `Send`s in the order they were made.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiograph import _ids
@@ -16,6 +16,8 @@ from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.types import Interrupt, Send, TimeoutPolicy
+
+_NOTHING: Mapping[str, int] = {}
 
 
 class Task:
@@ -205,16 +207,17 @@ def positions_at(state: RunState) -> Mapping[str, str]:
 
 def due_nodes(plan: Plan, state: RunState) -> list[str]:
     """Names of the nodes that a channel triggers, sorted."""
-    names = {name for channel in _changed(plan, state) for name in plan.subscribers.get(channel, ())}
-    return sorted(name for name in names if _has_news(plan.nodes[name], state))
-
-
-def _changed(plan: Plan, state: RunState) -> Iterable[str]:
-    return plan.subscribers if state.updated is None else state.updated
+    subscribers = plan.subscribers
+    names: list[str] = []
+    for channel in subscribers if state.updated is None else state.updated:
+        names += subscribers.get(channel, ())
+    if len(names) > 1:
+        names = sorted(set(names))
+    return [name for name in names if _has_news(plan.nodes[name], state)]
 
 
 def _has_news(node: PlannedNode, state: RunState) -> bool:
-    seen = state.seen.get(node.name, {})
+    seen = state.seen.get(node.name, _NOTHING)
     channels, versions = state.channels, state.versions
     for trigger in node.triggers:
         channel = channels.get(trigger)
@@ -234,22 +237,20 @@ def due_sends(state: RunState) -> Sequence[Send]:
 
 def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
     """The tasks of the next superstep, in task order; none when the run is finished."""
-    tasks = [
-        Task(node, (PULL, node.name), _available(node, state), state, remaining)
-        for node in (plan.nodes[name] for name in due_nodes(plan, state))
-    ]
-    tasks += [
-        Task(
-            plan.nodes.get(send.node) or missing_node(plan, send.node),
-            (PUSH, index, False),
-            (PUSH,),
-            state,
-            arg=send.arg,
-            timeout=send.timeout,
-        )
-        for index, send in enumerate(due_sends(state))
-    ]
+    nodes = plan.nodes
+    tasks = [_pulled(nodes[name], state, remaining) for name in due_nodes(plan, state)]
+    if TASKS in state.channels:
+        tasks += [_pushed(plan, index, send, state) for index, send in enumerate(due_sends(state))]
     return tasks
+
+
+def _pulled(node: PlannedNode, state: RunState, remaining: int) -> Task:
+    return Task(node, (PULL, node.name), _available(node, state), state, remaining)
+
+
+def _pushed(plan: Plan, index: int, send: Send, state: RunState) -> Task:
+    node = plan.nodes.get(send.node) or missing_node(plan, send.node)
+    return Task(node, (PUSH, index, False), (PUSH,), state, arg=send.arg, timeout=send.timeout)
 
 
 def missing_node(plan: Plan, name: str) -> PlannedNode:

@@ -15,7 +15,7 @@ from aiograph.errors import InvalidUpdateError, ParentCommand
 from aiograph.pregel._callable import settled
 from aiograph.pregel._deadline import Deadline
 from aiograph.pregel._leaving import Commands, leaving_writes, obeyed, split
-from aiograph.pregel._plan import Leaving, PlannedNode, Route, Write
+from aiograph.pregel._plan import Leaving, PlannedNode, Write
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import fresh_values
@@ -47,12 +47,12 @@ class CarriedExit(BaseException):
         return repr(self.error)
 
 
-async def attempt(run: Run, task: Task, lane: Lane) -> None:
+def attempt(run: Run, task: Task, lane: Lane) -> Awaitable[None]:
     """Runs a task to its end and sets its writes; what its last attempt raised is raised."""
     once = _once if task.timeout is None else _once_in_time
     if not task.node.retry:
-        return await once(run, task, lane, 1)
-    return await _with_retries(run, task, lane, once)
+        return once(run, task, lane, 1)
+    return _with_retries(run, task, lane, once)
 
 
 async def _with_retries(run: Run, task: Task, lane: Lane, once: Callable[..., Awaitable[None]]) -> None:
@@ -230,24 +230,32 @@ async def _writes(run: Run, node: PlannedNode, written: Sequence[Write], scope: 
     """What a task writes: what its node returned, and what follows from the node's edges."""
     writes = [*written, *node.after]
     for route in node.routes:
-        writes += await _follow(run, route, writes, scope)
+        values = fresh_values(run.plan, run.state, writes, node.name)
+        # routers run on the loop, synchronous ones too: they only look at the state
+        answer = route.call.fn(route.read(values, run.remaining), scope)
+        if route.call.is_async:
+            answer = await answer
+        elif not isinstance(answer, str):
+            answer = await settled(answer)
+        writes += route.resolve(answer)
     return writes
 
 
-async def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> Any:
+def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> Awaitable[Any]:
+    """What has to be awaited for the node's output."""
     call = node.call
     if call is None:
-        return input
+        return _handed_on(input)
     if call.is_async:
-        return await call.fn(input, scope)
+        return call.fn(input, scope)  # type: ignore[no-any-return]  # a coroutine of the user's
     if call.inline:
-        return await settled(call.fn(input, scope))
-    work = functools.partial(call.fn, input, scope)
+        return settled(call.fn(input, scope))
+    return _on_thread(functools.partial(call.fn, input, scope), lane)
+
+
+async def _handed_on(input: Any) -> Any:
+    return input
+
+
+async def _on_thread(work: Callable[[], Any], lane: Lane) -> Any:
     return await settled(await off_loop(work, on_caller=lane.on_caller, give_ups=lane.give_ups))
-
-
-async def _follow(run: Run, route: Route, writes: Sequence[Write], scope: TaskScope) -> list[Write]:
-    values = fresh_values(run.plan, run.state, writes, scope.name)
-    # routers run on the loop, synchronous ones too: they only look at the state
-    answer = route.call.fn(route.read(values, run.remaining), scope)
-    return route.resolve(answer if isinstance(answer, str) else await settled(answer))

@@ -21,6 +21,7 @@ from aiograph.pregel._notes import note, shown
 from aiograph.pregel._run import Run
 from aiograph.pregel._slots import Slots
 from aiograph.pregel._tasks import Task
+from aiograph.pregel._unfinished import keep_unfinished
 
 T = TypeVar("T")
 
@@ -68,20 +69,37 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
         return
     if run.max_concurrency is not None:
         run.slots = Slots(run.max_concurrency)
-    if run.step_timeout is not None:
-        await _in_time(run, todo, run.step_timeout)
-    elif len(todo) == 1:
-        await _alone(run, todo[0])
-    else:
-        await _together(run, todo, _lane(run))
-    if run.cache is not None:
-        await run.cache.keep(todo)
-    _raise_failure(tasks)
+    try:
+        if run.step_timeout is not None:
+            await _in_time(run, todo, run.step_timeout)
+        elif len(todo) == 1:
+            await _alone(run, todo[0])
+        else:
+            await _together(run, todo, _lane(run))
+        if run.cache is not None:
+            await run.cache.keep(todo)
+        _raise_failure(tasks)
+    except BaseException:
+        keep_unfinished(run.journal, tasks)
+        _tell_failures(run, tasks)
+        raise
+
+
+def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
+    if run.emitter is None:
+        return
+    for task in tasks:
+        if task.error is not None:
+            run.emitter.finished(task)
+
+
+_ON_CALLER = Lane(on_caller=True)
+_OFF_CALLER = Lane()
 
 
 def _lane(run: Run) -> Lane:
     # whoever listens to what nodes write has to be free to hear it while they run
-    return Lane(on_caller=run.emitter is None or not run.emitter.hears_nodes)
+    return _ON_CALLER if run.emitter is None or not run.emitter.hears_nodes else _OFF_CALLER
 
 
 async def _alone(run: Run, task: Task) -> None:
@@ -296,13 +314,14 @@ def _is_cancelled() -> bool:
 
 
 def _raise_failure(tasks: Sequence[Task]) -> None:
-    failed = [task for task in tasks if task.error is not None]
-    if not failed:
-        return
-    error = failed[0].error
-    assert error is not None
-    note(error, f"in node {failed[0].name!r}, step {failed[0].step}, task {failed[0].id}")
-    for task in failed[1:]:
-        assert task.error is not None
-        note(error, f"node {task.name!r} (task {task.id}) failed as well: {shown(task.error)}")
-    raise error
+    for place, task in enumerate(tasks):
+        if task.error is not None:
+            _blame_others(task, task.error, tasks[place + 1 :])
+            raise task.error
+
+
+def _blame_others(first: Task, error: BaseException, rest: Sequence[Task]) -> None:
+    note(error, f"in node {first.name!r}, step {first.step}, task {first.id}")
+    for task in rest:
+        if task.error is not None:
+            note(error, f"node {task.name!r} (task {task.id}) failed as well: {shown(task.error)}")

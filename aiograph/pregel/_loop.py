@@ -26,7 +26,6 @@ from aiograph.pregel._snapshot import restore_handlers, restore_questions, resto
 from aiograph.pregel._stages import Stages
 from aiograph.pregel._stateful import positions_in
 from aiograph.pregel._tasks import Task, due_tasks
-from aiograph.pregel._unfinished import keep_unfinished
 from aiograph.types import Command, RunnableConfig
 
 
@@ -102,16 +101,17 @@ async def _begin(run: Run, stages: Stages, took_input: bool) -> None:
 
 
 async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite]) -> None:
-    plan, state = run.plan, run.state
+    plan, state, control = run.plan, run.state, run.scope.control
+    before, after = run.stops
     while tasks := stages.plan(plan, state, run.remaining):
         if state.step > run.last_step:
             raise too_many_steps(run)
         if pending:
             await _restore(run, tasks, pending)
             pending = ()
-        if _stops_at(run, tasks, run.stops.before):
+        if before and _stops_at(run, tasks, before):
             return
-        if run.scope.control is not None and run.scope.control.drain_requested:
+        if control is not None and control.drain_requested:
             run.is_stopped = run.is_drained = True
             return
         if run.cache is not None:
@@ -121,7 +121,7 @@ async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite])
         finally:
             for task in tasks:
                 task.let_go()
-        if run.is_stopped or _stops_at(run, tasks, run.stops.after):
+        if run.is_stopped or (after and _stops_at(run, tasks, after)):
             return
 
 
@@ -151,7 +151,7 @@ async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWri
 
 def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
     """Whether a run stops before or after these tasks, and has not stopped here already."""
-    if not names or not any(_is_among(task, names) for task in tasks):
+    if not any(_is_among(task, names) for task in tasks):
         return False
     passed = run.state.seen.get(INTERRUPT, {})
     if all(passed.get(name) == version for name, version in run.state.versions.items()):
@@ -179,9 +179,15 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     while _have_finished(tasks):
         if run.is_left and (commands := commands_in(tasks)):
             return await _leave(run, tasks, commands)
-        outdated = await stages.apply(run, tasks)
-        if not outdated:
-            return await _conclude(run, stages, tasks)
+        try:
+            stages.apply(run.plan, run.state, tasks)
+        except ConflictingWrites as conflict:
+            outdated = await _outdated(run, tasks, conflict)
+        else:
+            run.state.step += 1
+            if run.journal is not None or run.emitter is not None:
+                await _conclude(run, stages, tasks)
+            return
         await _forget(run, outdated)
         await stages.execute(run, tasks)
     await _stop_to_ask(run, tasks)
@@ -195,8 +201,7 @@ def _have_finished(tasks: Sequence[Task]) -> bool:
 
 
 async def _conclude(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
-    run.state.step += 1
-    parent = await stages.keep(run, "loop", tasks)
+    parent = None if run.journal is None else await stages.keep(run, "loop", tasks)
     if run.emitter is not None:
         await stages.show(run, run.emitter, tasks, parent)
 
@@ -240,41 +245,20 @@ async def _stop_within(run: Run, tasks: Sequence[Task]) -> None:
         run.emitter.finished(task)
 
 
-async def _execute(run: Run, tasks: Sequence[Task]) -> None:
-    try:
-        await execute(run, tasks)
-    except BaseException:
-        keep_unfinished(run.journal, tasks)
-        _tell_failures(run, tasks)
-        raise
-
-
-def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
-    if run.emitter is None:
-        return
-    for task in tasks:
-        if task.error is not None:
-            run.emitter.finished(task)
-
-
-async def _apply(run: Run, tasks: Sequence[Task]) -> Sequence[Task]:
-    """Applies the writes of all tasks.
+async def _outdated(run: Run, tasks: Sequence[Task], conflict: ConflictingWrites) -> Sequence[Task]:
+    """The tasks that have to run again before anything can be applied.
 
     Writes that are left from an earlier attempt may contradict others: if that attempt was broken off before
     they could be taken back, if a question was asked beside them, or if the graph has been changed since.
 
-    Returns:
-        If so, the tasks that made them: they have to run again before anything can be applied.
+    Raises:
+        InvalidUpdateError: There are none: it is what tasks have just written that contradicts itself.
     """
-    try:
-        apply_writes(run.plan, run.state, tasks)
-    except ConflictingWrites as conflict:
-        outdated = [task for task in conflict.tasks if task.cached]
-        if not outdated:
-            await _keep_the_innocent(run, tasks, conflict)
-            raise conflict.error from conflict.error.__cause__
-        return outdated
-    return ()
+    outdated = [task for task in conflict.tasks if task.cached]
+    if not outdated:
+        await _keep_the_innocent(run, tasks, conflict)
+        raise conflict.error from conflict.error.__cause__
+    return outdated
 
 
 async def _forget(run: Run, outdated: Sequence[Task]) -> None:
@@ -318,4 +302,4 @@ async def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: Runna
     await emitter.room()
 
 
-STAGES = Stages(due_tasks, _superstep, _execute, _apply, _keep, _show, _close)
+STAGES = Stages(due_tasks, _superstep, execute, apply_writes, _keep, _show, _close)

@@ -75,7 +75,7 @@ class Meter:
             plan=self._planning(stages.plan),
             superstep=self._superstep(stages.superstep),
             execute=self._timed("execution", stages.execute),
-            apply=self._timed("apply", stages.apply),
+            apply=self._timed_at_once("apply", stages.apply),
             keep=self._timed("checkpoint", stages.keep),
             show=self._timed("output", stages.show),
             close=self._timed("checkpoint", stages.close),
@@ -85,11 +85,18 @@ class Meter:
         def measured(*args: P.args, **kwargs: P.kwargs) -> T:
             self._total.take(self._step)
             self._step = _Counts()
+            return timed(*args, **kwargs)
+
+        timed = self._timed_at_once("planning", stage)
+        return measured
+
+    def _timed_at_once(self, name: str, stage: Callable[P, T]) -> Callable[P, T]:
+        def measured(*args: P.args, **kwargs: P.kwargs) -> T:
             before = self._clock()
             try:
                 return stage(*args, **kwargs)
             finally:
-                self._step.add("planning", self._clock() - before)
+                self._step.add(name, self._clock() - before)
 
         return measured
 

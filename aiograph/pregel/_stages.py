@@ -14,10 +14,10 @@ class Stages:
     superstep: Callable[..., Awaitable[None]]
     """The four stages below."""
     execute: Callable[..., Awaitable[None]]
-    apply: Callable[..., Awaitable[Any]]
-    """Tells which tasks have to run again before that can be done."""
+    apply: Callable[..., Any]
+    """Makes what the tasks have written the next state, or raises and leaves it as it is."""
     keep: Callable[..., Awaitable[Any]]
-    """Hands a checkpoint to the journal."""
+    """Hands a checkpoint to the journal, if there is one."""
     show: Callable[..., Awaitable[None]]
     """Tells those who listen."""
     close: Callable[..., Awaitable[None]]

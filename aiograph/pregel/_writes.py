@@ -14,10 +14,13 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: s
         InvalidUpdateError: A channel refuses them.
     """
     values = state.values.copy()
+    readable = plan.readable
     own: dict[str, list[object]] = {}
     for name, value in writes:
-        if name in plan.readable:
-            own.setdefault(name, []).append(value)
+        if name in own:
+            own[name].append(value)
+        elif name in readable:
+            own[name] = [value]
     for name, written in own.items():
         channel = (state.channels.get(name) or plan.channels[name]).copy()
         try:

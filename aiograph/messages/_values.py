@@ -148,5 +148,7 @@ class RemoveMessage(Message):
         Message.__init__(self, "", id=id)
 
 
-AnyMessage: TypeAlias = HumanMessage | AIMessage | SystemMessage | ToolMessage | AIMessageChunk | RemoveMessage
+AnyMessage: TypeAlias = (
+    HumanMessage | AIMessage | SystemMessage | ToolMessage | AIMessageChunk | RemoveMessage
+)
 """Any message of ours."""

@@ -57,6 +57,11 @@ class Listener(Protocol):
         """Whether what nested runs do is to be shown as well."""
         ...
 
+    @property
+    def heard(self) -> Any:
+        """Messages that they know of."""
+        ...
+
     def show(self, mode: str, payload: Any) -> None:
         """Shows something, from any loop or thread."""
         ...
@@ -84,6 +89,22 @@ class Pulse(Protocol):
 
     def heartbeat(self) -> None:
         """The work says that it is alive."""
+        ...
+
+
+class Audience(Protocol):
+    """Those who are shown messages."""
+
+    def hear(self, message: Any, metadata: Mapping[str, Any]) -> None:
+        """Shows what a model says, or a piece of it, from any loop or thread."""
+        ...
+
+    def take_in(self, input: Any) -> None:
+        """Notes the messages that a node is called with: that it hands them on is no news."""
+        ...
+
+    def read(self, writes: Sequence[Any], metadata: Mapping[str, Any]) -> None:
+        """Shows the messages that a task has written, as far as they are news."""
         ...
 
 
@@ -123,6 +144,7 @@ class RunScope:
     __slots__ = (
         "_namespace",
         "_nested",
+        "audience",
         "cache",
         "checkpointer",
         "claims",
@@ -169,6 +191,7 @@ class RunScope:
         pulse: Pulse | None = None,
         parents: Mapping[str, str] = NOTHING,
         control: Any = None,
+        audience: Audience | None = None,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -197,6 +220,8 @@ class RunScope:
         """The `RunControl` by which the run may be asked to stop; `None` if there is none."""
         self.listeners = listeners
         """Those who are shown what runs nested in this one do."""
+        self.audience = audience
+        """Those who are shown what models say; `None` if nobody is."""
         self.pulse = pulse
         """Those who wait for the task that this run is nested in; `None` if its time is not limited."""
         self.parents = parents
@@ -348,10 +373,17 @@ class TaskScope:
         return self.run.writer if self.pulse is None else self._write_in_time
 
     def _write_in_time(self, value: Any) -> None:
-        assert self.pulse is not None
-        if not self.pulse.is_over:
-            self.pulse.progress()
+        if self.may_show():
             self.run.writer(value)
+
+    def may_show(self) -> bool:
+        """Whether its time is not up yet. That it has something to show is a sign of life."""
+        if self.pulse is None:
+            return True
+        if self.pulse.is_over:
+            return False
+        self.pulse.progress()
+        return True
 
     def heartbeat(self) -> None:
         """Says that the attempt is alive, from whichever thread."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
+from uuid import uuid4
 
 _GREGORIAN_OFFSET = 0x01B21DD213814000
 """100 ns intervals between 1582-10-15, where UUID time starts, and 1970-01-01."""
@@ -56,6 +57,11 @@ def _ticks_of(checkpoint: str) -> int:
         return int(digits[:12] + digits[13:16], 16)
     except ValueError:
         return 0
+
+
+def random_id() -> str:
+    """A new id that says nothing: a UUID of version 4."""
+    return str(uuid4())
 
 
 def digest_id(parts: Iterable[str]) -> str:

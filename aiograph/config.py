@@ -1,10 +1,21 @@
-"""What code inside a run can ask for by function call: its config, store and stream writer."""
+"""What code inside a run can ask for by function call: its config and store, and where to show something."""
 
-from aiograph import _context
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiograph import _context, _ids
+from aiograph.constants import TAG_NOSTREAM
 from aiograph.store.base import BaseStore
 from aiograph.types import RunnableConfig, StreamWriter
 
-__all__ = ["RunnableConfig", "get_config", "get_store", "get_stream_writer"]
+__all__ = [
+    "MessageStream",
+    "RunnableConfig",
+    "get_config",
+    "get_message_stream",
+    "get_store",
+    "get_stream_writer",
+]
 
 
 def config_of(scope: _context.TaskScope) -> RunnableConfig:
@@ -16,15 +27,35 @@ def config_of(scope: _context.TaskScope) -> RunnableConfig:
     config["metadata"] = {
         **(config.get("metadata") or {}),
         **scope.metadata,
-        "langgraph_step": scope.step,
-        "langgraph_node": scope.name,
-        "langgraph_triggers": scope.triggers,
-        "langgraph_path": scope.path,
-        "langgraph_checkpoint_ns": namespace,
+        **_place_of(scope),
     }
     config["configurable"] = {**(config.get("configurable") or {}), "checkpoint_ns": namespace}
     config["configurable"].pop("checkpoint_id", None)  # it names where the run started, not what is inside
     return config
+
+
+def _place_of(scope: _context.TaskScope) -> dict[str, Any]:
+    return {
+        "langgraph_step": scope.step,
+        "langgraph_node": scope.name,
+        "langgraph_triggers": scope.triggers,
+        "langgraph_path": scope.path,
+        "langgraph_checkpoint_ns": scope.namespace,
+    }
+
+
+def metadata_of_messages(scope: _context.TaskScope) -> dict[str, Any]:
+    """What is shown beside the messages of a task."""
+    config = config_of(scope)
+    tags = {"tags": config["tags"]} if config["tags"] else {}
+    return {**config["metadata"], **_place_of_message(scope), **tags}
+
+
+def _place_of_message(scope: _context.TaskScope) -> dict[str, Any]:
+    """What no other metadata replaces."""
+    thread_id = (scope.run.config.get("configurable") or {}).get("thread_id")
+    thread = {} if thread_id is None else {"thread_id": thread_id}
+    return {**thread, **_place_of(scope), "checkpoint_ns": scope.namespace}
 
 
 def get_config() -> RunnableConfig:
@@ -53,3 +84,55 @@ def get_stream_writer() -> StreamWriter:
         OutsideRunError: Called outside of a run.
     """
     return _context.require_task("get_stream_writer()").writer
+
+
+class MessageStream:
+    """Shows what one call of a model says, while it says it, to those who listen to `"messages"`.
+
+    Every call takes a stream of its own, from `get_message_stream`.
+    """
+
+    __slots__ = ("_audience", "_id", "_metadata", "_place", "_scope", "_tags")
+
+    def __init__(self, scope: _context.TaskScope, audience: _context.Audience) -> None:
+        self._scope = scope
+        self._audience = audience
+        self._place = _place_of_message(scope)
+        self._metadata = metadata_of_messages(scope)
+        self._tags: Sequence[str] = self._metadata.get("tags", ())
+        self._id: str | None = None
+
+    def emit(
+        self, message: Any, *, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Shows a message, or a piece of one. From any thread; a worker thread waits for a slow consumer.
+
+        Pieces without an id get one that they have in common, whole messages one of their own.
+        Nothing is shown any more once the node's time is up.
+
+        Args:
+            message: Ours or LangChain's.
+            tags: The model's. With `"nostream"` among them, or among the node's, nothing is shown.
+            metadata: Stands beside the message together with that of the run and the node.
+        """
+        tags = list(dict.fromkeys((*tags, *self._tags)))
+        if TAG_NOSTREAM in tags or not self._scope.may_show():
+            return
+        if message.id is None:
+            message.id = self._id_for(message)
+        told = {**self._metadata, **(metadata or {}), **self._place}
+        self._audience.hear(message, {**told, "tags": tags} if tags else told)
+
+    def _id_for(self, message: Any) -> str:
+        if not message.type.endswith("Chunk"):
+            return _ids.random_id()
+        self._id = self._id or _ids.random_id()
+        return self._id
+
+
+def get_message_stream() -> MessageStream | None:
+    """Where a model may show what it says; `None` outside of runs, or if nobody listens to `"messages"`."""
+    scope = _context.current_task.get()
+    if scope is None or scope.run.audience is None:
+        return None
+    return MessageStream(scope, scope.run.audience)

@@ -11,6 +11,12 @@ START: Final = "__start__"
 END: Final = "__end__"
 """The virtual node that ends a path through the graph."""
 
+TAG_NOSTREAM: Final = "nostream"
+"""What a model with this tag says, or one in a node with it, is left out of the `"messages"` stream.
+
+Messages that the node writes are shown nevertheless, once it has ended.
+"""
+
 TAG_HIDDEN: Final = "langsmith:hidden"
 """A node with this tag is left out of drawings, streams and `"*"` interrupts."""
 

@@ -42,7 +42,7 @@ OnConflict = Literal["raise", "wait"]
 """What a run does about another one on the same thread: of two, one gets an error, or within this process
 they wait for each other."""
 
-StreamMode = Literal["values", "updates", "custom", "tasks", "checkpoints", "debug"]
+StreamMode = Literal["values", "updates", "custom", "messages", "tasks", "checkpoints", "debug"]
 
 StreamWriter: TypeAlias = Callable[[Any], None]
 """Puts one value on the `"custom"` stream; does nothing when nobody listens."""

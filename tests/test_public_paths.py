@@ -39,8 +39,8 @@ PUBLIC_PATHS = {
     "aiograph.checkpoint.serde.types": "ERROR INTERRUPT RESUME SCHEDULED TASKS",
     "aiograph.checkpoint.sqlite": "AsyncSqliteSaver SqliteSaver",
     "aiograph.checkpoint.sqlite.aio": "AsyncSqliteSaver",
-    "aiograph.config": "get_config get_store get_stream_writer",
-    "aiograph.constants": "END START TAG_HIDDEN",
+    "aiograph.config": "MessageStream get_config get_message_stream get_store get_stream_writer",
+    "aiograph.constants": "END START TAG_HIDDEN TAG_NOSTREAM",
     "aiograph.drawing": "Edge Graph Node",
     "aiograph.errors": """
         AiographError BridgeClosedError CacheError CallOrderError ChangedGraphError ChannelUpdateError

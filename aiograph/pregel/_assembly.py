@@ -105,6 +105,7 @@ def _scope(
         store=store,
         writer=_nobody_listens if emitter is None else emitter.custom,
         listeners=() if emitter is None else emitter.listeners,
+        audience=None if emitter is None else emitter.messages,
         checkpointer=place.saver,
         thread_id=place.thread_id,
         namespace=place.namespace,

@@ -6,11 +6,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from aiograph._context import Pulse, TaskScope, current_task
+from aiograph._context import Audience, Pulse, TaskScope, current_task
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
-from aiograph.constants import POSITIONS
+from aiograph.config import metadata_of_messages
+from aiograph.constants import POSITIONS, START
 from aiograph.errors import InvalidUpdateError, ParentCommand
 from aiograph.pregel._callable import settled
 from aiograph.pregel._deadline import Deadline
@@ -128,7 +129,10 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
         scope.noted = lane.caller.noted
     try:
         try:
-            output = await _call(task.node, task.input, scope, lane)
+            input = task.input
+            if run.scope.audience is not None:
+                run.scope.audience.take_in(input)
+            output = await _call(task.node, input, scope, lane)
             if scope.callees is not None:
                 await scope.callees.join()
         except BaseException as error:
@@ -155,7 +159,15 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
         raise Interrupted(scope.questions, is_drained=scope.is_drained)
     if scope.is_stopped:
         writes = await _obey(run, task, scope)
+    if run.scope.audience is not None:
+        _show_messages(run.scope.audience, scope, writes)
     task.writes = [*writes, (POSITIONS, scope.noted)] if scope.noted else writes
+
+
+def _show_messages(audience: Audience, scope: TaskScope, writes: Sequence[Write]) -> None:
+    """Shows the messages that a task has written; those which the graph is called with are no news."""
+    if scope.name != START and scope.may_show():
+        audience.read(writes, metadata_of_messages(scope))
 
 
 async def _see_off(scope: TaskScope, error: BaseException) -> None:

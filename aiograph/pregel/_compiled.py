@@ -212,12 +212,13 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
                 - `"values"`: the whole output after each superstep that changed it
                 - `"updates"`: `{node: update}` for each finished task
                 - `"custom"`: what nodes pass to their stream writer, at once
+                - `"messages"`: `(message or piece of one, metadata)`, what models in nodes say, at once
                 - `"tasks"`: start and result of each task
                 - `"checkpoints"`: each checkpoint
                 - `"debug"`: tasks and checkpoints, with step and time
             output_keys: Show these channels in place of the graph's output.
-            durability: When checkpoints are written. Under `"sync"` nothing but `"custom"` is shown
-                that a crash could take back.
+            durability: When checkpoints are written. Under `"sync"` nothing but `"custom"` and
+                `"messages"` is shown that a crash could take back.
             on_error: What becomes of a failing task's siblings.
             on_conflict: What to do about another run on the same thread: `"raise"` or `"wait"`.
             interrupt_before: Stop before these nodes run, or before any, `"*"`.

@@ -1,13 +1,14 @@
 """What a run shows to those who listen: chunks per stream mode, built only for the modes asked for. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from aiograph import _ids
 from aiograph._context import Listener
 from aiograph.constants import INTERRUPT, RETURN
 from aiograph.errors import InvalidUpdateError
+from aiograph.pregel._messages import Heard, Messages
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._snapshot import with_map
 from aiograph.pregel._state import RunState
@@ -15,7 +16,15 @@ from aiograph.pregel._tasks import Task, due_tasks, result_of
 from aiograph.stats import SuperstepStats
 from aiograph.types import Interrupt, RunnableConfig, StreamMode
 
-STREAM_MODES: tuple[StreamMode, ...] = ("values", "updates", "custom", "tasks", "checkpoints", "debug")
+STREAM_MODES: tuple[StreamMode, ...] = (
+    "values",
+    "updates",
+    "custom",
+    "messages",
+    "tasks",
+    "checkpoints",
+    "debug",
+)
 
 
 class Outlet(Protocol):
@@ -39,6 +48,8 @@ class View:
     tagged: bool = False
     path: tuple[str, ...] | None = None
     """Where the run is, if runs nested in it are shown as well; empty for the outermost."""
+    heard: Heard = field(default_factory=Heard)
+    """Messages that the consumer knows of; one for all runs that it sees."""
 
     @property
     def sees_nested_runs(self) -> bool:
@@ -75,7 +86,9 @@ class Emitter:
         self.wants_tasks = bool(self._modes & {"updates", "tasks", "debug"})
         self.wants_custom = "custom" in self._modes
         self.wants_checkpoints = bool(self._modes & {"checkpoints", "debug"})
-        self.hears_nodes = self.wants_custom or bool(self.listeners)
+        self.messages = Messages(views) if "messages" in self._modes else None
+        """Those who are shown messages; `None` if nobody is."""
+        self.hears_nodes = self.wants_custom or self.messages is not None or bool(self.listeners)
         """Whether nodes may have something to show while they run."""
 
     async def room(self) -> None:

@@ -283,7 +283,7 @@ def test_invoke_and_stream_do_the_same() -> None:
 
 @pytest.mark.parametrize("mode", ["value", ["values", "nonsense"], ("updates", None)])
 async def test_an_unknown_mode_is_refused_with_a_list_of_what_exists(mode: Any) -> None:
-    message = r"there is no stream mode .*; there are 'values', 'updates', 'custom', 'tasks', 'check"
+    message = r"there is no stream mode .*; there are 'values', 'updates', 'custom', 'messages'"
     with pytest.raises(ValueError, match=message):
         await shown(chain(), mode)
 

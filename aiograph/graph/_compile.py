@@ -188,7 +188,7 @@ class _Weaver:
         self._spec = spec
         self._schemas = schemas
         self._unknown: UnknownKeys = "error" if strict else "warning"
-        self._nodes = frozenset(spec.nodes)
+        self._nodes: Mapping[str, Write] = {name: (BRANCH_PREFIX + name, None) for name in spec.nodes}
 
     def entry(self) -> PlannedNode:
         """The hidden node that hands the input to the state."""
@@ -331,12 +331,12 @@ def make_reader(schema: Schema, readable: frozenset[str], node: str) -> Reader:
     return _finished(pick, managed, schema.build, node)
 
 
-def _picker(keys: tuple[str, ...]) -> Callable[[Values], Values]:
-    return lambda values: {key: values[key] for key in keys if key in values}
+def _picker(keys: tuple[str, ...]) -> Reader:
+    return lambda values, remaining: {key: values[key] for key in keys if key in values}
 
 
-def _dropper(others: tuple[str, ...]) -> Callable[[Values], Values]:
-    def pick(values: Values) -> Values:
+def _dropper(others: tuple[str, ...]) -> Reader:
+    def pick(values: Values, remaining: int) -> Values:
         picked = values.copy()
         for key in others:
             picked.pop(key, None)
@@ -346,16 +346,16 @@ def _dropper(others: tuple[str, ...]) -> Callable[[Values], Values]:
 
 
 def _finished(
-    pick: Callable[[Values], Values],
+    pick: Reader,
     managed: Sequence[tuple[str, Callable[[int], Any]]],
     build: Callable[[dict[str, Any]], Any] | None,
     node: str,
 ) -> Reader:
     if not managed and build is None:
-        return lambda values, remaining: pick(values)
+        return pick
 
     def read(values: Values, remaining: int) -> Any:
-        picked = pick(values)
+        picked = pick(values, remaining)
         for key, get in managed:
             picked[key] = get(remaining)
         if build is None:
@@ -363,7 +363,7 @@ def _finished(
         try:
             return build(picked)
         except InvalidUpdateError as misfit:
-            raise _unfit(node, pick(values), misfit) from misfit.__cause__
+            raise _unfit(node, pick(values, remaining), misfit) from misfit.__cause__
 
     return read
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from aiograph.constants import BRANCH_PREFIX, END, ROOT, START, TASKS
+from aiograph.constants import END, ROOT, START, TASKS
 from aiograph.errors import ErrorCode, InvalidUpdateError
 from aiograph.graph._schema import values_of
 from aiograph.pregel._plan import Leaving, Write
@@ -13,6 +13,9 @@ from aiograph.warnings import UnknownKeyWarning
 
 UnknownKeys = Literal["silence", "warning", "error"]
 
+_SEVERAL = (list, tuple, set, frozenset)
+"""What names several targets."""
+
 
 class StateWriter:
     """Turns what one node returns into writes.
@@ -20,7 +23,7 @@ class StateWriter:
     Args:
         node: Name of the node, for messages.
         keys: The state keys that may be written.
-        nodes: Names of all nodes of the graph.
+        nodes: All nodes of the graph, by name: what makes them run.
         managed: State keys that are computed and cannot be written.
         unknown: What unknown keys lead to; but for errors, they are left out.
     """
@@ -31,7 +34,7 @@ class StateWriter:
         self,
         node: str,
         keys: frozenset[str],
-        nodes: frozenset[str],
+        nodes: Mapping[str, Write],
         managed: frozenset[str] = frozenset(),
         *,
         unknown: UnknownKeys = "warning",
@@ -72,20 +75,26 @@ class StateWriter:
         Raises:
             InvalidUpdateError: There is no such node.
         """
-        targets = target if isinstance(target, list | tuple | set | frozenset) else (target,)
-        return [write for item in targets for write in self._goto_one(item)]
+        if isinstance(target, _SEVERAL):
+            return [write for item in target for write in self._goto_one(item)]
+        return self._goto_one(target)
 
     def _goto_one(self, target: Any) -> list[Write]:
-        name = target.node if isinstance(target, Send) else target
-        if name == END and not isinstance(target, Send):
-            return []
-        if not isinstance(name, str) or name not in self._nodes:
-            who = "the input" if self._node == START else f"node {self._node!r}"
-            raise InvalidUpdateError(
-                f"{who} goes to {name!r}, which is not a node of the graph; "
-                f"there are {sorted(self._nodes)} and END (END takes no Send)"
-            )
-        return [(TASKS, target)] if isinstance(target, Send) else [(BRANCH_PREFIX + name, None)]
+        if isinstance(target, str):
+            if target == END:
+                return []
+            if target in self._nodes:
+                return [self._nodes[target]]
+        elif isinstance(target, Send) and target.node in self._nodes:
+            return [(TASKS, target)]
+        raise self._no_node(target.node if isinstance(target, Send) else target)
+
+    def _no_node(self, name: Any) -> InvalidUpdateError:
+        who = "the input" if self._node == START else f"node {self._node!r}"
+        return InvalidUpdateError(
+            f"{who} goes to {name!r}, which is not a node of the graph; "
+            f"there are {sorted(self._nodes)} and END (END takes no Send)"
+        )
 
     def _from_update(self, update: Any) -> list[Write]:
         if update is None:
@@ -102,7 +111,7 @@ class StateWriter:
         return self._from_mapping(values)
 
     def _from_mapping(self, update: Mapping[Any, Any]) -> list[Write]:
-        if update.keys() <= self._keys:
+        if self._keys.issuperset(update):
             return list(update.items())
         unknown = [key for key in update if key not in self._keys]
         self._complain(unknown)
@@ -147,7 +156,7 @@ class RouteResolver:
         after: Makes further writes of the names that were chosen.
     """
 
-    __slots__ = ("_after", "_goto", "_path_map", "_source")
+    __slots__ = ("_after", "_goto", "_known", "_path_map", "_source")
 
     def __init__(
         self,
@@ -160,14 +169,24 @@ class RouteResolver:
         self._path_map = path_map
         self._goto = goto
         self._after = after
+        self._known: dict[str, Sequence[Write]] = {}
+        """What names have stood for; those that are refused are not among them, so they cannot be many."""
 
-    def __call__(self, answer: Any) -> list[Write]:
+    def __call__(self, answer: Any) -> Sequence[Write]:
         """The writes that an answer stands for.
 
         Raises:
             InvalidUpdateError: The answer names nothing that exists.
         """
-        answers = answer if isinstance(answer, list | tuple | set | frozenset) else (answer,)
+        if type(answer) is not str:
+            return self._resolved(answer)
+        writes = self._known.get(answer)
+        if writes is None:
+            writes = self._known[answer] = self._resolved(answer)
+        return writes
+
+    def _resolved(self, answer: Any) -> Sequence[Write]:
+        answers = answer if isinstance(answer, _SEVERAL) else (answer,)
         targets = [self._target(item) for item in answers]
         writes = self._goto(targets)
         if self._after is not None:

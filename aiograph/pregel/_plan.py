@@ -67,7 +67,7 @@ class Route:
     name: str
     call: Call
     read: Reader
-    resolve: Writer
+    resolve: Callable[[Any], Sequence[Write]]
     """Turns the answer into writes."""
 
 

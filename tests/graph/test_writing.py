@@ -12,7 +12,7 @@ from aiograph.graph._writing import RouteResolver, StateWriter
 from aiograph.types import Command, Send
 from aiograph.warnings import UnknownKeyWarning
 
-KEYS, NODES = frozenset({"n", "log"}), frozenset({"a", "b"})
+KEYS, NODES = frozenset({"n", "log"}), {name: (f"branch:to:{name}", None) for name in "ab"}
 WRITER = StateWriter("node", KEYS, NODES, frozenset({"left"}))
 ROOTED = StateWriter("node", frozenset({ROOT}), NODES)
 

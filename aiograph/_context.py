@@ -19,6 +19,13 @@ from aiograph.errors import OutsideRunError
 class Answerable(Protocol):
     """A task, as far as code that it runs may reach it."""
 
+    node: Any
+    """What it runs."""
+    path: tuple[Any, ...]
+    """Its place among the tasks of the superstep."""
+    step: int
+    triggers: tuple[str, ...]
+    """Channels because of which it runs."""
     answers: Mapping[str, Any]
     """Answers that it has had, by the questions' ids."""
     failure: Any
@@ -259,41 +266,17 @@ class TaskScope:
         "is_drained",
         "is_stopped",
         "is_waiting",
-        "metadata",
-        "name",
         "noted",
         "passed",
-        "path",
         "pulse",
         "questions",
         "run",
-        "step",
-        "tags",
         "task",
-        "triggers",
     )
 
-    def __init__(
-        self,
-        run: RunScope,
-        name: str,
-        path: tuple[Any, ...],
-        step: int,
-        triggers: tuple[str, ...],
-        task: Answerable,
-        tags: tuple[str, ...],
-        metadata: Mapping[str, Any],
-        attempt: int,
-        pulse: Pulse | None = None,
-    ) -> None:
+    def __init__(self, run: RunScope, task: Answerable, attempt: int = 1, pulse: Pulse | None = None) -> None:
         self.run = run
-        self.name = name
-        self.path = path
-        self.step = step
-        self.triggers = triggers
         self.task = task
-        self.tags = tags
-        self.metadata = metadata
         self.attempt = attempt
         self.pulse = pulse or run.pulse
         """Those who wait for this attempt, or for one around it; `None` if no time is limited."""
@@ -322,6 +305,39 @@ class TaskScope:
         """Stops of runs nested in it that keep nothing; when the task runs again, they do not count."""
         self.noted: Mapping[str, str] = NOTHING
         """Where stateful graphs that it has called stand now."""
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        name: str = self.task.node.name
+        return name
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        """The task's place among those of its superstep."""
+        return self.task.path
+
+    @property
+    def step(self) -> int:
+        """The superstep that the task is of."""
+        return self.task.step
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """Channels because of which the task runs."""
+        return self.task.triggers
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The node's."""
+        tags: tuple[str, ...] = self.task.node.tags
+        return tags
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The node's."""
+        metadata: Mapping[str, Any] = self.task.node.metadata
+        return metadata
 
     @property
     def id(self) -> str:

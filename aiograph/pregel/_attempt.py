@@ -31,10 +31,8 @@ class Lane(NamedTuple):
     caller: TaskScope | None = None
     """The attempt whose code has called the task, if that is how it came to run."""
 
-    @property
-    def pulse(self) -> Pulse | None:
-        """Those who wait for the caller."""
-        return None if self.caller is None else self.caller.pulse
+
+NO_LANE = Lane()
 
 
 class CarriedExit(BaseException):
@@ -107,7 +105,8 @@ def delay(policy: RetryPolicy, attempt: int) -> float:
 async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
     assert task.timeout is not None
     give_up = GiveUp()
-    deadline = Deadline(task.timeout, give_up, lane.pulse or run.scope.pulse)
+    waiting = run.scope.pulse if lane.caller is None else lane.caller.pulse
+    deadline = Deadline(task.timeout, give_up, waiting)
     try:
         async with deadline:
             await _once(run, task, Lane(give_ups=(*lane.give_ups, give_up)), number, deadline)
@@ -121,12 +120,10 @@ async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
 
 
 async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | None = None) -> None:
-    pulse = pulse or lane.pulse
-    scope = _enter(run, task, number, pulse)
+    if pulse is None and lane.caller is not None:
+        pulse = lane.caller.pulse
+    scope = _enter(run, task, lane, number, pulse)
     writes: list[Write] = []
-    scope.give_ups = lane.give_ups
-    if lane.caller is not None:
-        scope.noted = lane.caller.noted
     try:
         try:
             input = task.input
@@ -214,26 +211,19 @@ async def write_as(run: Run, task: Task, output: Any) -> list[Write]:
         InvalidUpdateError: Its node may not return that, or not without being run.
     """
     try:
-        return await _writes(run, task.node, task.node.write(output), _enter(run, task, 1))
+        return await _writes(run, task.node, task.node.write(output), _enter(run, task))
     except Leaving:
         raise InvalidUpdateError("an update from outside is for its own graph: leave out graph=") from None
 
 
-def _enter(run: Run, task: Task, number: int, pulse: Pulse | None = None) -> TaskScope:
+def _enter(
+    run: Run, task: Task, lane: Lane = NO_LANE, number: int = 1, pulse: Pulse | None = None
+) -> TaskScope:
     """Makes the task the current one, in the context that was made for it."""
-    node = task.node
-    scope = TaskScope(
-        run.scope,
-        node.name,
-        task.path,
-        task.step,
-        task.triggers,
-        task,
-        node.tags,
-        node.metadata,
-        number,
-        pulse,
-    )
+    scope = TaskScope(run.scope, task, number, pulse)
+    scope.give_ups = lane.give_ups
+    if lane.caller is not None:
+        scope.noted = lane.caller.noted
     current_task.set(scope)
     return scope
 

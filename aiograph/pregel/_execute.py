@@ -15,7 +15,7 @@ from aiograph._cancel import Leaks, until_done
 from aiograph._interrupt import Interrupted
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError, NodeError
-from aiograph.pregel._attempt import Lane, attempt
+from aiograph.pregel._attempt import NO_LANE, Lane, attempt
 from aiograph.pregel._handlers import blame, is_for_handler
 from aiograph.pregel._notes import note, shown
 from aiograph.pregel._run import Run
@@ -94,12 +94,11 @@ def _tell_failures(run: Run, tasks: Sequence[Task]) -> None:
 
 
 _ON_CALLER = Lane(on_caller=True)
-_OFF_CALLER = Lane()
 
 
 def _lane(run: Run) -> Lane:
     # whoever listens to what nodes write has to be free to hear it while they run
-    return _ON_CALLER if run.emitter is None or not run.emitter.hears_nodes else _OFF_CALLER
+    return _ON_CALLER if run.emitter is None or not run.emitter.hears_nodes else NO_LANE
 
 
 async def _alone(run: Run, task: Task) -> None:

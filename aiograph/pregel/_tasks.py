@@ -17,8 +17,6 @@ from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.types import Interrupt, Send, TimeoutPolicy
 
-_NOTHING: Mapping[str, int] = {}
-
 
 class Task:
     """One run of one node in one superstep, and what came of it."""
@@ -207,17 +205,17 @@ def positions_at(state: RunState) -> Mapping[str, str]:
 
 def due_nodes(plan: Plan, state: RunState) -> list[str]:
     """Names of the nodes that a channel triggers, sorted."""
+    if state.updated is None:
+        return sorted(name for name, node in plan.nodes.items() if _has_news(node, state))
     subscribers = plan.subscribers
     names: list[str] = []
-    for channel in subscribers if state.updated is None else state.updated:
+    for channel in state.updated:  # what has just changed has not been seen by anybody
         names += subscribers.get(channel, ())
-    if len(names) > 1:
-        names = sorted(set(names))
-    return [name for name in names if _has_news(plan.nodes[name], state)]
+    return names if len(names) < 2 else sorted(set(names))
 
 
 def _has_news(node: PlannedNode, state: RunState) -> bool:
-    seen = state.seen.get(node.name, _NOTHING)
+    seen = state.seen.get(node.name, {})
     channels, versions = state.channels, state.versions
     for trigger in node.triggers:
         channel = channels.get(trigger)
@@ -238,14 +236,13 @@ def due_sends(state: RunState) -> Sequence[Send]:
 def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
     """The tasks of the next superstep, in task order; none when the run is finished."""
     nodes = plan.nodes
-    tasks = [_pulled(nodes[name], state, remaining) for name in due_nodes(plan, state)]
+    tasks = [
+        Task(nodes[name], (PULL, name), _available(nodes[name], state), state, remaining)
+        for name in due_nodes(plan, state)
+    ]
     if TASKS in state.channels:
         tasks += [_pushed(plan, index, send, state) for index, send in enumerate(due_sends(state))]
     return tasks
-
-
-def _pulled(node: PlannedNode, state: RunState, remaining: int) -> Task:
-    return Task(node, (PULL, node.name), _available(node, state), state, remaining)
 
 
 def _pushed(plan: Plan, index: int, send: Send, state: RunState) -> Task:

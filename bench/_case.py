@@ -3,9 +3,13 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from bench._packages import Package
+from bench._packages import RIVAL, Package
+
+FLOOR = "floor"
+"""The contender that is hand-written."""
 
 Clock: TypeAlias = Literal["cpu", "wall", "child"]
 """What is compared, in seconds.
@@ -15,12 +19,13 @@ Clock: TypeAlias = Literal["cpu", "wall", "child"]
 - `"child"`: processor time of child processes
 """
 
-Meter: TypeAlias = Literal["bound", "stored", "WAL"]
+Meter: TypeAlias = Literal["bound", "stored", "WAL", "heap"]
 """What else is compared, in bytes. Who sets up a contender's storage says how to read it.
 
 - `"bound"`: bound as parameters to statements that write
 - `"stored"`: taken up by the tables and their indexes
 - `"WAL"`: written by PostgreSQL to its log, which is what replicas and archives get
+- `"heap"`: held by Python objects
 """
 
 Measure: TypeAlias = Clock | Meter
@@ -38,6 +43,29 @@ class Setup:
     """Closed after the measurement."""
     meters: dict[Measure, Callable[[], float]] = field(default_factory=dict)
     """For the contender to fill in; read before and after the work."""
+    scale: float = 1.0
+
+    def scaled(self, size: int) -> int:
+        """A size beside the one that counts units, such as the number of channels."""
+        return max(1, round(size * self.scale))
+
+
+class Goal(NamedTuple):
+    """Where aiograph wants to stand."""
+
+    most: float
+    over: str = RIVAL.name
+    """The contender that the ratio is taken to."""
+    measure: Measure | None = None
+    """The case's clock, if it does not say."""
+
+
+class Point(NamedTuple):
+    """A case's place on a growth curve: the cost of a unit against the size of something else."""
+
+    curve: str
+    """What grows, as the axis is to be named."""
+    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +77,8 @@ class Case:
     """What is counted: a superstep, a node, a run."""
     size: int
     """Units that one call of the work does."""
-    floor: Callable[[Setup], Awaitable[Work]]
-    """The user code without any engine."""
+    floor: Callable[[Setup], Awaitable[Work]] | None = None
+    """The user code without any engine, where there is such a thing."""
     subject: Callable[[Package, Setup], Awaitable[Work]]
     """The same on a package, through names that both packages have."""
     clock: Measure = "cpu"
@@ -60,6 +88,10 @@ class Case:
     """Whether LangGraph can do this at all."""
     needs: str = ""
     """A module below the package, without which LangGraph is left out."""
+    requires: str = ""
+    """A module without which nobody can run it."""
+    goals: tuple[Goal, ...] = ()
+    point: Point | None = None
     note: str = ""
     """What has to be known to read the row."""
 
@@ -72,3 +104,14 @@ class Case:
     def counts_bytes(self) -> bool:
         """Whether bytes are read, which once is enough for."""
         return any(measure in get_args(Meter) for measure in self.measures)
+
+    @property
+    def can_run(self) -> bool:
+        return not self.requires or find_spec(self.requires) is not None
+
+    def goal(self, measure: Measure, over: str) -> float | None:
+        """The ratio to stay at or below; none if nothing was set."""
+        wanted = [
+            each.most for each in self.goals if (each.measure or self.clock, each.over) == (measure, over)
+        ]
+        return wanted[0] if wanted else None

@@ -14,10 +14,8 @@ from functools import partial
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
 
-from bench._case import Case, Measure, Setup, Work
+from bench._case import FLOOR, Case, Measure, Setup, Work
 from bench._packages import OURS, RIVAL
-
-FLOOR = "floor"
 
 Seconds: TypeAlias = float
 
@@ -73,14 +71,8 @@ def measure(case: Case, effort: Effort) -> list[Result]:
     Raises:
         DifferentAnswers: The contenders did not do the same work.
     """
-    size = max(1, round(case.size * effort.scale))
-    contenders = _contenders(case, effort)
-    rounds: list[dict[str, Costs]] = []
     with asyncio.Runner() as runner:
-        _compare_answers(runner, contenders, size)
-        for number in range(1 if case.counts_bytes else effort.rounds):
-            names = list(contenders) if number % 2 == 0 else list(reversed(contenders))
-            rounds.append({name: _sample(runner, case, contenders[name], size, effort) for name in names})
+        rounds = _weighed(runner, case, effort) if case.counts_bytes else _timed(runner, case, effort)
     return [
         Result(case, measure, [{name: costs[measure] for name, costs in each.items()} for each in rounds])
         for measure in case.measures
@@ -92,47 +84,87 @@ Prepare: TypeAlias = Callable[[Setup], Any]
 Costs: TypeAlias = dict[Measure, float]
 """Per unit."""
 
-
-def _contenders(case: Case, effort: Effort) -> dict[str, Prepare]:
-    contenders: dict[str, Prepare] = {FLOOR: case.floor, OURS.name: partial(case.subject, OURS)}
-    if effort.with_rival and case.has_rival and RIVAL.offers(case.needs):
-        contenders[RIVAL.name] = partial(case.subject, RIVAL)
-    return contenders
+Round: TypeAlias = dict[str, Costs]
 
 
-def _compare_answers(runner: asyncio.Runner, contenders: Mapping[str, Prepare], size: int) -> None:
-    """Runs each contender once, which warms it up as well."""
-    answers = {}
-    for name, prepare in contenders.items():
-        with _prepared(runner, prepare, size) as (_, work):
-            answers[name] = _call(runner, work, 1)
-    if any(answer != answers[FLOOR] for answer in answers.values()):
+def contenders(case: Case, with_rival: bool) -> dict[str, Prepare]:
+    """Who can run a case here, by name."""
+    found: dict[str, Prepare] = {FLOOR: case.floor} if case.floor else {}
+    found[OURS.name] = partial(case.subject, OURS)
+    if with_rival and case.has_rival and RIVAL.offers(case.needs):
+        found[RIVAL.name] = partial(case.subject, RIVAL)
+    return found
+
+
+def _weighed(runner: asyncio.Runner, case: Case, effort: Effort) -> list[Round]:
+    """One round, each contender once: bytes hardly vary."""
+    answers: dict[str, Any] = {}
+    costs: Round = {}
+    for name, prepare in contenders(case, effort.with_rival).items():
+        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+            answers[name], spent = _spent(case, setup, runner, work, 1)
+            costs[name] = {measure: cost / setup.size for measure, cost in spent.items()}
+    _compare(answers)
+    return [costs]
+
+
+def _timed(runner: asyncio.Runner, case: Case, effort: Effort) -> list[Round]:
+    prepares = contenders(case, effort.with_rival)
+    repeats = _rehearsed(runner, case, prepares, effort)
+    rounds = []
+    for number in range(effort.rounds):
+        names = list(prepares) if number % 2 == 0 else list(reversed(prepares))
+        rounds.append({name: _sample(runner, case, prepares[name], effort, repeats[name]) for name in names})
+    return rounds
+
+
+def _rehearsed(
+    runner: asyncio.Runner, case: Case, prepares: Mapping[str, Prepare], effort: Effort
+) -> dict[str, int]:
+    """How often each contender does its work in a sample. Warms everything up, and compares the answers."""
+    answers, repeats = {}, {}
+    for name, prepare in prepares.items():
+        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+            answers[name], spent = _spent(case, setup, runner, work, 1)
+            if spent[case.clock] < LONG:  # or it was the first call that took so long
+                _, spent = _spent(case, setup, runner, work, 1)
+        repeats[name] = max(1, round(effort.seconds / max(spent[case.clock], 1e-9)))
+    _compare(answers)
+    return repeats
+
+
+LONG: Seconds = 1.0
+
+
+def _compare(answers: Mapping[str, Any]) -> None:
+    if any(answer != answers[OURS.name] for answer in answers.values()):
         shown = ", ".join(f"{name}: {str(answer)[:200]}" for name, answer in answers.items())
         raise DifferentAnswers(f"the contenders did not do the same work: {shown}")
 
 
-def _sample(runner: asyncio.Runner, case: Case, prepare: Prepare, size: int, effort: Effort) -> Costs:
+def _sample(runner: asyncio.Runner, case: Case, prepare: Prepare, effort: Effort, repeats: int) -> Costs:
     """Costs per unit, each sample on a graph and a saver of its own."""
-    with _prepared(runner, prepare, size) as (setup, work):
-        repeats = 1
-        if not case.counts_bytes:
-            once = _costs(case, setup, runner, work, 1)[case.clock]
-            repeats = max(1, round(effort.seconds / max(once, 1e-9)))
+    with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+        if repeats > 1:
+            call(runner, work, 1)
         gc.collect()
-        costs = _costs(case, setup, runner, work, repeats)
-    return {measure: cost / repeats / size for measure, cost in costs.items()}
+        _, costs = _spent(case, setup, runner, work, repeats)
+    return {measure: cost / repeats / setup.size for measure, cost in costs.items()}
 
 
-def _costs(case: Case, setup: Setup, runner: asyncio.Runner, work: Work, repeats: int) -> Costs:
+def _spent(case: Case, setup: Setup, runner: asyncio.Runner, work: Work, repeats: int) -> tuple[Any, Costs]:
+    """The work's answer, and what it took."""
     readers = CLOCKS | setup.meters
     start = {measure: readers[measure]() for measure in case.measures}
-    _call(runner, work, repeats)
-    return {measure: readers[measure]() - start[measure] for measure in case.measures}
+    answer = call(runner, work, repeats)
+    return answer, {measure: readers[measure]() - start[measure] for measure in case.measures}
 
 
-def _call(runner: asyncio.Runner, work: Work, repeats: int) -> Any:
+def call(runner: asyncio.Runner, work: Work, repeats: int) -> Any:
+    """Does the work some times; the last answer."""
     if inspect.iscoroutinefunction(work):
-        return runner.run(_repeated(work, repeats))
+        # not runner.run(), which takes as long as a small run to watch for Ctrl-C
+        return runner.get_loop().run_until_complete(_repeated(work, repeats))
     for _ in range(repeats):
         answer = work()
     return answer
@@ -145,9 +177,11 @@ async def _repeated(work: Work, repeats: int) -> Any:
 
 
 @contextmanager
-def _prepared(runner: asyncio.Runner, prepare: Prepare, size: int) -> Iterator[tuple[Setup, Work]]:
+def prepared(
+    runner: asyncio.Runner, prepare: Prepare, size: int, scale: float
+) -> Iterator[tuple[Setup, Work]]:
     """A contender's work; what it opened on the loop is closed on leaving."""
-    setup = Setup(size, AsyncExitStack())
+    setup = Setup(max(1, round(size * scale)), AsyncExitStack(), scale=scale)
     try:
         yield setup, runner.run(_awaited(prepare(setup)))
     finally:

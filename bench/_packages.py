@@ -17,7 +17,8 @@ class Package:
 
     @property
     def is_installed(self) -> bool:
-        return find_spec(self.name) is not None
+        """Whether its graphs are: other distributions install savers under the same name."""
+        return find_spec(self.name) is not None and find_spec(f"{self.name}.graph") is not None
 
     def offers(self, module: str) -> bool:
         """Whether a module below the package is installed; `""` is the package."""
@@ -50,6 +51,9 @@ class Package:
         known = inspect.signature(fn).parameters
         return {name: value for name, value in wanted.items() if name in known}
 
+
+START = "__start__"
+END = "__end__"
 
 OURS = Package("aiograph")
 RIVAL = Package("langgraph")

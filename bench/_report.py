@@ -1,14 +1,15 @@
 """Results as a table for people and as JSON for programs."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiograph.bridge import bridge_loop
-from bench._measure import CLOCKS, FLOOR, Effort, Result, Spread
+from bench._case import FLOOR, Case
+from bench._measure import CLOCKS, Effort, Result, Spread
 from bench._packages import OURS, RIVAL
 
-HEADINGS = ("case", "per", "x floor", "spread", "/ LangGraph", "spread", "ours", "floor", "of")
+HEADINGS = ("case", "per", "x floor", "spread", "/ LangGraph", "spread", "goal", "", "ours", "floor", "of")
 
 
 def conditions(effort: Effort) -> dict[str, Any]:
@@ -24,6 +25,9 @@ def conditions(effort: Effort) -> dict[str, Any]:
     }
 
 
+# -- for people ------------------------------------------------------------------------------------
+
+
 def table(results: Sequence[Result]) -> str:
     """Aligned columns, and what has to be known about some rows."""
     rows = [HEADINGS, *(_row(result) for result in results)]
@@ -34,11 +38,34 @@ def table(results: Sequence[Result]) -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """The same as a table for `docs/concepts/performance.md`."""
+    """The same for a page."""
     rows = [_row(result) for result in results]
     marks = ["---" if column < 2 else "---:" for column in range(len(HEADINGS))]
     named = [(f"`{row[0]}`", *row[1:]) for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADINGS, marks, *named))
+
+
+def summary(results: Sequence[Result]) -> str:
+    """How many goals were met, and by how much the others were missed."""
+    verdicts = [(result, *goal) for result in results for goal in goals_of(result)]
+    missed = [(result, over, most, ratio) for result, over, most, ratio in verdicts if ratio > most]
+    if not verdicts:
+        return "no goals were set"
+    lines = [f"{len(verdicts) - len(missed)} of {len(verdicts)} goals met"]
+    lines += [
+        f"  missed: {result.case.name} ({result.measure}) {number(ratio)} of {over}, goal {number(most)}"
+        for result, over, most, ratio in missed
+    ]
+    return "\n".join(lines)
+
+
+def goals_of(result: Result) -> list[tuple[str, float, float]]:
+    """Over whom, the ratio to stay at or below, and the ratio that was measured."""
+    return [
+        (over, most, spread.median)
+        for over in (RIVAL.name, FLOOR)
+        if (most := result.case.goal(result.measure, over)) and (spread := result.ratio(over))
+    ]
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -55,8 +82,9 @@ def _row(result: Result) -> tuple[str, ...]:
         result.case.unit,
         *_cells(result.ratio(FLOOR)),
         *_cells(result.ratio(RIVAL.name)),
-        _number(result.cost(OURS.name)),
-        _number(result.cost(FLOOR)),
+        *_verdict(result),
+        number(result.cost(OURS.name)),
+        number(result.cost(FLOOR)),
         f"µs {result.measure}" if result.measure in CLOCKS else f"bytes {result.measure}",
     )
 
@@ -64,19 +92,30 @@ def _row(result: Result) -> tuple[str, ...]:
 def _cells(spread: Spread | None) -> tuple[str, str]:
     if spread is None:
         return "-", ""
-    return _number(spread.median), f"{_number(spread.low)}..{_number(spread.high)}"
+    return number(spread.median), f"{number(spread.low)}..{number(spread.high)}"
 
 
-def _number(value: float | None) -> str:
+def _verdict(result: Result) -> tuple[str, str]:
+    goals = goals_of(result)
+    if not goals:
+        return "", ""
+    texts = [f"≤ {number(most)}{' x floor' if over == FLOOR else ''}" for over, most, _ in goals]
+    return ", ".join(texts), "met" if all(ratio <= most for _, most, ratio in goals) else "missed"
+
+
+def number(value: float | None) -> str:
     """Three figures."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def document(results: Sequence[Result], effort: Effort) -> dict[str, Any]:
+# -- for programs ----------------------------------------------------------------------------------
+
+
+def document(results: Sequence[Result], conditions: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that was measured, ready for JSON."""
-    return {"conditions": conditions(effort), "cases": [_entry(result) for result in results]}
+    return {"conditions": dict(conditions), "cases": [_entry(result) for result in results]}
 
 
 def _entry(result: Result) -> dict[str, Any]:
@@ -87,5 +126,18 @@ def _entry(result: Result) -> dict[str, Any]:
         "measure": result.measure,
         "note": result.case.note,
         "ratio": {name: spread and spread._asdict() for name, spread in spreads.items()},
+        "goals": [
+            {"over": over, "most": most, "met": ratio <= most} for over, most, ratio in goals_of(result)
+        ],
         "per_unit": [dict(each) for each in result.rounds],
     }
+
+
+def results_in(document: Mapping[str, Any], cases: Iterable[Case]) -> list[Result]:
+    """What a document says about cases that there still are."""
+    known = {case.name: case for case in cases}
+    return [
+        Result(known[entry["name"]], entry["measure"], entry["per_unit"])
+        for entry in document["cases"]
+        if entry["name"] in known
+    ]

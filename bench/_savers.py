@@ -17,7 +17,7 @@ from bench._tables import sqlite_size
 
 OpenSaver: TypeAlias = Callable[[Package, Setup], Awaitable[Any]]
 
-POOL = 10
+POOL = 8
 """Connections to PostgreSQL."""
 
 
@@ -87,7 +87,7 @@ async def _their_sqlite(setup: Setup, path: str) -> Any:
 
 
 async def postgres(package: Package, setup: Setup) -> Any:
-    """A database of its own, and a pool of ten connections."""
+    """A database of its own, and a pool of connections."""
     conninfo = new_database(setup)
     return await (_their_postgres if package == RIVAL else _our_postgres)(setup, conninfo)
 

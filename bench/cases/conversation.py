@@ -8,13 +8,13 @@ from typing import Annotated, TypedDict
 
 import msgpack  # type: ignore[import-untyped]
 
-from bench._case import Case, Measure, Setup, Work
-from bench._packages import Package
+from bench._case import Case, Goal, Measure, Setup, Work
+from bench._packages import END, START, Package
 from bench._savers import OpenSaver, memory, new_thread, postgres, sqlite
 from bench._tables import OpenTable, memory_table, postgres_table, sqlite_table
 
-END = "__end__"
-START = "__start__"
+TOPIC = "What savers write"
+
 
 Message = dict[str, str]
 
@@ -111,6 +111,8 @@ def steps(open_saver: OpenSaver) -> Callable[[Package, Setup], Awaitable[Work]]:
     return subject
 
 
+GOALS = (Goal(0.015, measure="WAL"), Goal(0.10, measure="wall"))
+
 SIZES: tuple[Measure, ...] = ("stored", "wall")
 
 CASES = [
@@ -124,6 +126,7 @@ CASES = [
             clock="bound",
             also=also,
             needs=f"checkpoint.{name}",
+            goals=GOALS if name == "postgres" else (),
             note="a message of 1 kB comes in, one goes out; the floor stores each message once",
         )
         for name, open_saver, open_table, also in (
@@ -142,6 +145,7 @@ CASES = [
             clock="bound",
             also=also,
             needs=f"checkpoint.{name}",
+            goals=GOALS if name == "postgres" else (),
             note="one run, in which each superstep adds a message of 1 kB",
         )
         for name, open_saver, open_table, also in (

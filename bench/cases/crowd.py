@@ -9,13 +9,13 @@ import psycopg
 from aiograph._sql.pipeline import new_cursor, statements_of
 from aiograph._sql.session import Change, Guard
 from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
-from bench._case import Case, Setup, Work
-from bench._packages import OURS, Package
+from bench._case import Case, Goal, Setup, Work
+from bench._packages import END, OURS, START, Package
 from bench._postgres import new_database
 from bench._savers import POOL, new_thread, postgres
 
-END = "__end__"
-START = "__start__"
+TOPIC = "Savers"
+
 
 SUPERSTEPS = 3
 CHECKPOINTS = SUPERSTEPS + 1
@@ -68,7 +68,7 @@ async def crowd(package: Package, setup: Setup) -> Work:
 
 
 async def raw_inserts(setup: Setup) -> Work:
-    """Ten connections that send the rows of a rehearsal in pipelines, and know beforehand what to send."""
+    """Connections that send the rows of a rehearsal in pipelines, and know beforehand what to send."""
     conninfo = new_database(setup)
     supersteps = await rehearsed(conninfo, runs_in(setup))
     connections = [
@@ -128,7 +128,8 @@ CASES = [
         subject=crowd,
         clock="wall",
         needs="checkpoint.postgres",
-        note=f"{runs:,} runs of 3 nodes at once, 10 connections, fsync on; the floor sends the same "
+        goals=(Goal(0.20),),
+        note=f"{runs:,} runs of 3 nodes at once, {POOL} connections, fsync on; the floor sends the same "
         "INSERTs in pipelines, 32 checkpoints to a transaction, without any engine, reads or checks",
     )
     for runs in (64, 1000)

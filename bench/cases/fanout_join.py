@@ -5,11 +5,10 @@ import operator
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypedDict
 
-from bench._case import Case, Setup, Work
-from bench._packages import Package
+from bench._case import Case, Goal, Point, Setup, Work
+from bench._packages import END, START, Package
 
-END = "__end__"
-START = "__start__"
+TOPIC = "Side by side"
 
 
 class State(TypedDict):
@@ -58,4 +57,15 @@ async def fanout(package: Package, setup: Setup) -> Work:
     return work
 
 
-CASES = [Case(name="fanout_join_100", unit="node", size=100, floor=bare_fanout, subject=fanout)]
+CASES = [
+    Case(
+        name=f"fanout_join_{nodes}",
+        unit="node",
+        size=nodes,
+        floor=bare_fanout,
+        subject=fanout,
+        goals=(Goal(0.15),) if nodes > 10 else (),
+        point=Point("nodes side by side", nodes),
+    )
+    for nodes in (10, 100, 1000)
+]

@@ -4,11 +4,10 @@ import asyncio
 import operator
 from typing import Annotated, Any, TypedDict
 
-from bench._case import Case, Setup, Work
-from bench._packages import Package
+from bench._case import Case, Goal, Setup, Work
+from bench._packages import END, START, Package
 
-END = "__end__"
-START = "__start__"
+TOPIC = "Side by side"
 
 
 class State(TypedDict):
@@ -61,4 +60,14 @@ async def send_map(package: Package, setup: Setup) -> Work:
     return work
 
 
-CASES = [Case(name="fanout_send_100", unit="node", size=100, floor=bare_map, subject=send_map)]
+CASES = [
+    Case(
+        name=f"fanout_send_{sends}",
+        unit="node",
+        size=sends,
+        floor=bare_map,
+        subject=send_map,
+        goals=(Goal(0.15),),
+    )
+    for sends in (100, 1000)
+]

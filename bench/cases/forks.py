@@ -5,13 +5,12 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 
 from bench._case import Case, Setup, Work
-from bench._packages import Package
+from bench._packages import END, START, Package
 from bench._savers import new_thread, postgres
 from bench._tables import postgres_table
 from bench.cases.one_of_many import ITEMS, ListState, items_of
 
-END = "__end__"
-START = "__start__"
+TOPIC = "What savers write"
 
 
 async def look(state: ListState) -> dict[str, int]:

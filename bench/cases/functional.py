@@ -8,6 +8,8 @@ from bench._case import Case, Setup, Work
 from bench._packages import Package
 from bench._savers import OpenSaver, memory, no_saver, options_of
 
+TOPIC = "Side by side"
+
 
 async def add(number: int) -> int:
     return number + 1

@@ -6,10 +6,12 @@ from typing import Any, TypeAlias
 import msgpack  # type: ignore[import-untyped]
 
 from bench._case import Case, Setup, Work
-from bench._packages import Package
+from bench._packages import END, START, Package
 from bench._savers import OpenSaver, memory, new_thread, postgres, sqlite
 from bench._tables import OpenTable, memory_table, postgres_table, sqlite_table
-from bench.cases.conversation import END, START, State, answer, message
+from bench.cases.conversation import State, answer, message
+
+TOPIC = "Interrupts and looking at state"
 
 MESSAGES = 500
 LISTED = 50

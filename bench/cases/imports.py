@@ -5,8 +5,10 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
-from bench._case import Case, Setup, Work
+from bench._case import Case, Goal, Setup, Work
 from bench._packages import Package
+
+TOPIC = "Building, importing, memory"
 
 
 def in_new_process(code: str) -> Callable[[Setup], Awaitable[Work]]:
@@ -59,6 +61,7 @@ CASES = [
         floor=in_new_process("import asyncio"),
         subject=import_graph,
         clock="child",
+        goals=(Goal(0.12),),
         note="the whole engine: `import aiograph.graph`; the floor is `import asyncio`",
     ),
 ]

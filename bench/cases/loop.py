@@ -1,17 +1,14 @@
 """One node that a conditional edge, or its own `Command`, sends back to itself: the cost of a superstep."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypedDict
 
-import msgpack  # type: ignore[import-untyped]
+from bench._case import FLOOR, Case, Goal, Setup, Work
+from bench._packages import END, START, Package
+from bench._savers import OpenSaver, no_saver, options_of
 
-from bench._case import Case, Setup, Work
-from bench._packages import Package
-from bench._savers import OpenSaver, memory, no_saver, options_of, postgres, sqlite
-from bench._tables import OpenTable, postgres_table, sqlite_table
-
-END = "__end__"
-START = "__start__"
+TOPIC = "Supersteps"
 
 
 class State(TypedDict):
@@ -35,6 +32,13 @@ def router(size: int) -> Callable[[State], Awaitable[str]]:
     return route
 
 
+def router_at_once(size: int) -> Callable[[State], str]:
+    def route(state: State) -> str:
+        return END if state["count"] >= size else "count"
+
+    return route
+
+
 # -- by conditional edge ---------------------------------------------------------------------------
 
 
@@ -51,7 +55,7 @@ async def bare_loop(setup: Setup) -> Work:
     return work
 
 
-async def bare_sync_loop(setup: Setup) -> Work:
+async def bare_inline_loop(setup: Setup) -> Work:
     route = router(setup.size)
 
     async def work() -> dict[str, int]:
@@ -64,19 +68,55 @@ async def bare_sync_loop(setup: Setup) -> Work:
     return work
 
 
+async def bare_thread_loop(setup: Setup) -> Work:
+    route = router(setup.size)
+
+    async def work() -> dict[str, int]:
+        state: Any = {"count": 0}
+        while True:
+            state.update(await asyncio.to_thread(count_at_once, state))
+            if await route(state) == END:
+                return state  # type: ignore[no-any-return]  # a plain dict
+
+    return work
+
+
+async def bare_routed_loop(setup: Setup) -> Work:
+    route = router_at_once(setup.size)
+
+    async def work() -> dict[str, int]:
+        state: Any = {"count": 0}
+        while True:
+            state.update(await count(state))
+            if route(state) == END:
+                return state  # type: ignore[no-any-return]  # a plain dict
+
+    return work
+
+
+async def bare_sync_loop(setup: Setup) -> Work:
+    route = router_at_once(setup.size)
+
+    def work() -> dict[str, int]:
+        state: Any = {"count": 0}
+        while True:
+            state.update(count_at_once(state))
+            if route(state) == END:
+                return state  # type: ignore[no-any-return]  # a plain dict
+
+    return work
+
+
 def loop(
     node: Callable[[State], Any] = count,
+    make_router: Callable[[int], Callable[[State], Any]] = router,
     open_saver: OpenSaver = no_saver,
     durability: str = "sync",
     **options: Any,
 ) -> Callable[[Package, Setup], Awaitable[Work]]:
     async def subject(package: Package, setup: Setup) -> Work:
         saver = await open_saver(package, setup)
-        builder = package.builder(State)
-        builder.add_node("count", node, **package.options(builder.add_node, **options))
-        builder.add_edge(START, "count")
-        builder.add_conditional_edges("count", router(setup.size), ["count", END])
-        graph = builder.compile(checkpointer=saver)
+        graph = graph_of(package, node, make_router(setup.size), saver, **options)
 
         async def work() -> Any:
             return await graph.ainvoke({"count": 0}, **options_of(saver, durability))
@@ -84,6 +124,19 @@ def loop(
         return work
 
     return subject
+
+
+async def called_loop(package: Package, setup: Setup) -> Work:
+    graph = graph_of(package, count_at_once, router_at_once(setup.size), inline=True)
+    return lambda: graph.invoke({"count": 0})
+
+
+def graph_of(package: Package, node: Any, route: Any, saver: Any = None, **options: Any) -> Any:
+    builder = package.builder(State)
+    builder.add_node("count", node, **package.options(builder.add_node, **options))
+    builder.add_edge(START, "count")
+    builder.add_conditional_edges("count", route, ["count", END])
+    return builder.compile(checkpointer=saver)
 
 
 # -- by command ------------------------------------------------------------------------------------
@@ -123,70 +176,50 @@ async def command_loop(package: Package, setup: Setup) -> Work:
     return work
 
 
-# -- stored ----------------------------------------------------------------------------------------
-
-
-def committed_loop(open_table: OpenTable) -> Callable[[Setup], Awaitable[Work]]:
-    """The bare loop with one raw commit per step."""
-
-    async def floor(setup: Setup) -> Work:
-        table = await open_table(setup)
-        route = router(setup.size)
-
-        async def work() -> dict[str, int]:
-            state: Any = {"count": 0}
-            while True:
-                state.update(await count(state))
-                await table.put(state["count"], msgpack.packb(state))
-                if await route(state) == END:
-                    return state  # type: ignore[no-any-return]  # a plain dict
-
-        return work
-
-    return floor
-
+GOALS = (Goal(0.05), Goal(50, over=FLOOR))
 
 CASES = [
-    Case(name="loop_1000", unit="superstep", size=1000, floor=bare_loop, subject=loop()),
+    Case(name="loop_1000", unit="superstep", size=1000, floor=bare_loop, subject=loop(), goals=GOALS),
     Case(
-        name="loop_1000_command", unit="superstep", size=1000, floor=bare_command_loop, subject=command_loop
+        name="loop_1000_command",
+        unit="superstep",
+        size=1000,
+        floor=bare_command_loop,
+        subject=command_loop,
+        goals=GOALS,
+    ),
+    Case(
+        name="loop_1000_sync_router",
+        unit="superstep",
+        size=1000,
+        floor=bare_routed_loop,
+        subject=loop(make_router=router_at_once),
+        goals=GOALS,
+        note="LangGraph takes a synchronous router to a thread",
+    ),
+    Case(
+        name="loop_1000_sync_node",
+        unit="superstep",
+        size=1000,
+        floor=bare_thread_loop,
+        subject=loop(count_at_once),
+        note="a synchronous node runs in a thread, here, there and in the floor",
     ),
     Case(
         name="loop_1000_inline_sync",
         unit="superstep",
         size=1000,
-        floor=bare_sync_loop,
+        floor=bare_inline_loop,
         subject=loop(count_at_once, inline=True),
+        goals=GOALS,
         note="a synchronous node on the loop; LangGraph has no such option and takes it to a thread",
     ),
     Case(
-        name="loop_1000_memory",
+        name="loop_1000_invoke",
         unit="superstep",
         size=1000,
-        floor=bare_loop,
-        subject=loop(open_saver=memory),
-        note="in-memory saver, durability 'sync'; the floor stores nothing",
-    ),
-    Case(
-        name="loop_1000_sqlite",
-        unit="superstep",
-        size=1000,
-        floor=committed_loop(sqlite_table),
-        subject=loop(open_saver=sqlite),
-        clock="wall",
-        note="SQLite file, synchronous=NORMAL, durability 'sync'; the floor makes one raw commit per step",
-    ),
-    *(
-        Case(
-            name=f"loop_1000_postgres_{durability}",
-            unit="superstep",
-            size=1000,
-            floor=committed_loop(postgres_table),
-            subject=loop(open_saver=postgres, durability=durability),
-            clock="wall",
-            needs="checkpoint.postgres",
-            note="fsync on; the floor makes one raw commit per step",
-        )
-        for durability in ("sync", "async", "exit")
+        floor=bare_sync_loop,
+        subject=called_loop,
+        note="invoke() with a synchronous node, inline for aiograph, and a synchronous router",
     ),
 ]

@@ -6,13 +6,13 @@ from typing import Any, TypedDict
 import msgpack  # type: ignore[import-untyped]
 
 from bench._case import Case, Measure, Setup, Work
-from bench._packages import Package
+from bench._packages import END, START, Package
 from bench._savers import OpenSaver, memory, new_thread, postgres, sqlite
 from bench._tables import OpenTable, memory_table, postgres_table, sqlite_table
 from bench.cases.conversation import message
 
-END = "__end__"
-START = "__start__"
+TOPIC = "What savers write"
+
 
 ITEMS = 1024
 

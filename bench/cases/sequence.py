@@ -2,8 +2,10 @@
 
 from typing import Any, TypedDict
 
-from bench._case import Case, Setup, Work
+from bench._case import Case, Goal, Point, Setup, Work
 from bench._packages import Package
+
+TOPIC = "Supersteps"
 
 
 class State(TypedDict):
@@ -27,10 +29,7 @@ async def bare_sequence(setup: Setup) -> Work:
 
 
 async def sequence(package: Package, setup: Setup) -> Work:
-    builder = package.builder(State)
-    builder.add_sequence([(f"node{number}", count) for number in range(setup.size)])
-    builder.set_entry_point("node0").set_finish_point(f"node{setup.size - 1}")
-    graph = builder.compile()
+    graph = chain(package, setup.size)
 
     async def work() -> Any:
         return await graph.ainvoke({"count": 0})
@@ -38,4 +37,23 @@ async def sequence(package: Package, setup: Setup) -> Work:
     return work
 
 
-CASES = [Case(name="seq_100", unit="superstep", size=100, floor=bare_sequence, subject=sequence)]
+def chain(package: Package, nodes: int) -> Any:
+    """A graph of so many nodes."""
+    builder = package.builder(State)
+    builder.add_sequence([(f"node{number}", count) for number in range(nodes)])
+    builder.set_entry_point("node0").set_finish_point(f"node{nodes - 1}")
+    return builder.compile()
+
+
+CASES = [
+    Case(
+        name=f"seq_{nodes}",
+        unit="superstep",
+        size=nodes,
+        floor=bare_sequence,
+        subject=sequence,
+        goals=(Goal(0.05),) if nodes == 1000 else (),
+        point=Point("nodes of the graph", nodes),
+    )
+    for nodes in (10, 100, 1000)
+]

@@ -11,9 +11,11 @@ from uuid import UUID
 
 import msgpack  # type: ignore[import-untyped]
 
-from bench._case import Case, Setup, Work
+from bench._case import Case, Goal, Setup, Work
 from bench._packages import OURS, Package
 from bench.cases.conversation import message
+
+TOPIC = "Serializers"
 
 
 class Color(Enum):
@@ -107,8 +109,18 @@ def unpacked(make: Callable[[], Any]) -> Callable[[Setup], Awaitable[Work]]:
     return floor
 
 
+GOALS = {"dumps_rich": (Goal(0.40),), "loads_rich": (Goal(0.30),)}
+
 CASES = [
-    Case(name=f"{verb}_{name}", unit="value", size=20, floor=floor(by_hand), subject=subject(make), note=note)
+    Case(
+        name=f"{verb}_{name}",
+        unit="value",
+        size=20,
+        floor=floor(by_hand),
+        subject=subject(make),
+        goals=GOALS.get(f"{verb}_{name}", ()),
+        note=note,
+    )
     for name, make, by_hand, note in (
         ("plain", plain, plain, "a dict of 150 lists; the floor is msgpack"),
         ("chat", chat, chat, "100 messages of 1 kB; the floor is msgpack"),

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from bench._case import Case, Setup, Work
-from bench._packages import OURS, Package
+from bench._case import Case, Goal, Setup, Work
+from bench._packages import END, OURS, START, Package
 
-END = "__end__"
-START = "__start__"
+TOPIC = "Whole runs"
 
 
 class State(TypedDict):
@@ -18,9 +17,19 @@ async def count(state: Mapping[str, Any]) -> dict[str, int]:
     return {"count": state["count"] + 1}
 
 
-def graph_of(package: Package) -> Any:
+def graph_of(package: Package, nodes: int = 1, saver: Any = None, node: Any = count) -> Any:
     builder = package.builder(State)
-    return builder.add_node("count", count).add_edge(START, "count").add_edge("count", END).compile()
+    names = [f"count{number}" for number in range(nodes)]
+    builder.add_sequence([(name, node) for name in names])
+    builder.add_edge(START, names[0]).add_edge(names[-1], END)
+    return builder.compile(checkpointer=saver)
+
+
+async def bare_run(nodes: int) -> dict[str, Any]:
+    state: dict[str, Any] = {"count": 0}
+    for _ in range(nodes):
+        state.update(await count(state))
+    return state
 
 
 async def bare_runs(setup: Setup) -> Work:
@@ -62,7 +71,9 @@ async def called_runs(package: Package, setup: Setup) -> Work:
 
 
 CASES = [
-    Case(name="small_ainvoke", unit="run", size=100, floor=bare_runs, subject=awaited_runs),
+    Case(
+        name="small_ainvoke", unit="run", size=100, floor=bare_runs, subject=awaited_runs, goals=(Goal(0.05),)
+    ),
     Case(
         name="bridge",
         unit="run",

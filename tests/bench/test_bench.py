@@ -7,17 +7,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import bench.__main__
 from aiograph.testing.postgres import PostgresServer
 from bench import _postgres
 from bench.__main__ import main
-from bench._case import Case, Setup, Work
-from bench._measure import DifferentAnswers, Effort, measure
+from bench._case import FLOOR, Case, Goal, Setup, Work
+from bench._measure import DifferentAnswers, Effort, Result, measure
 from bench._packages import OURS, Package
-from bench._report import table
-from bench.cases import all_cases
+from bench._report import summary, table
+from bench.cases import ORDER, all_cases, topics
 
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
-ONCE = Effort(rounds=1, seconds=0, scale=0.002, with_rival=False)
+ONCE = Effort(rounds=1, seconds=0, scale=0.002)
 CASES = all_cases()
 ON_POSTGRES = [case for case in CASES if case.needs == "checkpoint.postgres"]
 ELSEWHERE = [case for case in CASES if case not in ON_POSTGRES]
@@ -29,14 +30,17 @@ def server(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_postgres, "server", lambda: postgres)
 
 
+# LangGraph takes part where it is installed
+@pytest.mark.filterwarnings("ignore:::langgraph", "ignore:::langchain_core")
 @pytest.mark.parametrize("case", ELSEWHERE, ids=[case.name for case in ELSEWHERE])
-def test_a_case_does_the_same_work_as_its_floor(case: Case) -> None:
+def test_a_case_does_the_same_work_for_all_contenders(case: Case) -> None:
     assert_that_it_measures(case)
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.filterwarnings("ignore:::langgraph", "ignore:::langchain_core")
 @pytest.mark.parametrize("case", ON_POSTGRES, ids=[case.name for case in ON_POSTGRES])
-def test_a_case_on_postgres_does_the_same_work_as_its_floor(case: Case) -> None:
+def test_a_case_on_postgres_does_the_same_work_for_all_contenders(case: Case) -> None:
     assert_that_it_measures(case)
 
 
@@ -71,12 +75,62 @@ def test_the_command_writes_a_table_and_a_document(
 ) -> None:
     file = tmp_path / "results.json"
     options = ["--rounds", "2", "--seconds", "0", "--scale", "0.01", "--alone", "--json", str(file)]
-    assert main(["seq_*", *options]) == 0
-    entry = json.loads(file.read_text(encoding="utf-8"))["cases"][0]
-    assert entry["name"] == "seq_100"
-    assert len(entry["per_unit"]) == 2
-    assert entry["ratio"]["langgraph"] is None
+    assert main(["seq_100*", *options]) == 0
+    small, large = json.loads(file.read_text(encoding="utf-8"))["cases"]
+    assert (small["name"], large["name"]) == ("seq_100", "seq_1000")
+    assert len(small["per_unit"]) == 2
+    assert small["ratio"]["langgraph"] is None
     assert "seq_100" in capsys.readouterr().out
+
+
+def test_what_was_written_can_be_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(tmp_path / "results.json")
+    main(["seq_100", "--rounds", "1", "--seconds", "0", "--scale", "0.01", "--alone", "--json", file])
+    shown = capsys.readouterr().out
+    assert main(["--load", file]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_goals_are_met_or_missed() -> None:
+    goals = (Goal(0.5), Goal(50, over=FLOOR))
+    case = Case(name="case", unit="run", size=1, subject=two, goals=goals)
+    met = Result(case, "cpu", [{"floor": 0.01, "aiograph": 0.4, "langgraph": 1.0}])
+    missed = Result(case, "cpu", [{"floor": 0.01, "aiograph": 0.6, "langgraph": 1.0}])
+    assert "met" in table([met])
+    assert "missed" not in summary([met])
+    assert summary([met, missed]).splitlines() == [
+        "2 of 4 goals met",
+        "  missed: case (cpu) 0.6 of langgraph, goal 0.5",
+        "  missed: case (cpu) 60 of floor, goal 50",
+    ]
+
+
+def test_goals_are_for_one_measure_each() -> None:
+    goals = (Goal(0.1), Goal(0.2, measure="wall"))
+    case = Case(name="case", unit="run", size=1, subject=two, also=("wall", "WAL"), goals=goals)
+    assert [case.goal(measure, "langgraph") for measure in case.measures] == [0.1, 0.2, None]
+
+
+async def broken(package: Package, setup: Setup) -> Work:
+    raise RuntimeError("no such luck")
+
+
+def test_a_case_that_fails_costs_no_other_its_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = [
+        Case(name="broken", unit="run", size=1, subject=broken),
+        Case(name="sound", unit="run", size=1, subject=two),
+    ]
+    monkeypatch.setattr(bench.__main__, "all_cases", lambda: cases)
+    assert main(["--rounds", "1", "--seconds", "0", "--alone"]) == 1
+    printed = capsys.readouterr()
+    assert "sound" in printed.out
+    assert "no such luck" in printed.err
+
+
+def test_every_case_stands_under_a_topic_that_has_a_place() -> None:
+    assert set(topics()) <= set(ORDER)
 
 
 def test_the_table_can_be_had_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:

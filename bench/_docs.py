@@ -1,0 +1,78 @@
+"""Fills what was measured into the page of the documentation, between marks that stand in it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import _plots, _profile
+from bench._measure import Effort, Result
+from bench._report import markdown, summary
+from bench.cases import topics
+
+PAGE = "benchmarks.md"
+PROFILED = (
+    "loop_1000",
+    "loop_1000_memory_sync",
+    "loop_1000_postgres_sync",
+    "fanout_send_1000",
+    "agent_100_memory",
+)
+"""Cases whose profiles the page shows."""
+
+
+def write(folder: Path, results: Sequence[Result], conditions: Mapping[str, Any]) -> list[Path]:
+    """Fills the page and draws the plots beside it; the files written."""
+    page, images = folder / PAGE, folder / page_stem()
+    images.mkdir(exist_ok=True)
+    by_topic = _by_topic(results)
+    texts = {
+        "conditions": _conditions(conditions),
+        "goals": f"```text\n{summary(results)}\n```",
+        "results": "\n\n".join(f"### {topic}\n\n{_table(rows)}" for topic, rows in by_topic.items()),
+        "profiles": _profiles(results),
+    }
+    page.write_text(filled(page.read_text(encoding="utf-8"), texts), encoding="utf-8")
+    return [page, *_plots.draw(images, by_topic)]
+
+
+def page_stem() -> str:
+    return PAGE.removesuffix(".md")
+
+
+def filled(page: str, texts: Mapping[str, str]) -> str:
+    """The page with new text between `<!-- NAME -->` and `<!-- /NAME -->`.
+
+    Raises:
+        ValueError: The page has no such marks.
+    """
+    for name, text in texts.items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*(<!-- /{name} -->)", re.DOTALL)
+        if not marked.search(page):
+            raise ValueError(f"the page has no part between <!-- {name} --> and <!-- /{name} -->")
+        page = marked.sub(lambda match, text=text: f"{match[1]}\n{text}\n\n{match[2]}", page)  # type: ignore[misc]
+    return page
+
+
+def _by_topic(results: Sequence[Result]) -> dict[str, list[Result]]:
+    found = {
+        topic: [result for result in results if result.case in cases] for topic, cases in topics().items()
+    }
+    return {topic: rows for topic, rows in found.items() if rows}
+
+
+def _table(rows: Sequence[Result]) -> str:
+    notes = dict.fromkeys((row.case.name, row.case.note) for row in rows if row.case.note)
+    listed = "\n".join(f"- `{name}`: {note}" for name, note in notes)
+    return f"{markdown(rows)}\n\n{listed}".rstrip()
+
+
+def _conditions(conditions: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in conditions.items())
+
+
+def _profiles(results: Sequence[Result]) -> str:
+    """Measured anew: what a run writes down has no profiles."""
+    cases = {result.case.name: result.case for result in results if result.case.name in PROFILED}
+    found = [each for name in PROFILED if name in cases for each in _profile.profiles(cases[name], Effort())]
+    return "\n\n".join(_profile.markdown(each) for each in found)

@@ -1,0 +1,163 @@
+"""Where the time of a case goes, by part of each package.
+
+A profiler slows short functions down more than long ones, so its figures are shares: they are applied to
+what the same work took without it. Functions written in C count as their caller.
+"""
+
+import asyncio
+import cProfile
+import os
+import pstats
+import sysconfig
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from bench._case import FLOOR, Case
+from bench._measure import Effort, call, contenders, prepared
+
+PARTS_SHOWN = 14
+
+
+class Part(NamedTuple):
+    """A module, or a package that is not looked into any further."""
+
+    name: str
+    share: float
+    microseconds: float
+    """Of processor time, per unit of the case."""
+    calls: float
+    """Of Python functions, per unit."""
+
+
+class Profile(NamedTuple):
+    """What one contender does with its time."""
+
+    case: Case
+    contender: str
+    microseconds: float
+    calls: float
+    parts: list[Part]
+    """The largest first."""
+
+
+def profiles(case: Case, effort: Effort) -> list[Profile]:
+    """One for aiograph and one for LangGraph, where it can run the case."""
+    names = [name for name in contenders(case, effort.with_rival) if name != FLOOR]
+    return [profile(case, name, effort) for name in names]
+
+
+def profile(case: Case, contender: str, effort: Effort) -> Profile:
+    """Runs the case some times: to warm up, to see what it takes, and under the profiler."""
+    prepare = contenders(case, effort.with_rival)[contender]
+    profiler = cProfile.Profile()
+    with asyncio.Runner() as runner:
+        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+            call(runner, work, 1)
+            start = time.process_time()
+            call(runner, work, 1)
+            seconds = (time.process_time() - start) / setup.size
+        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+            call(runner, work, 1)
+            profiler.enable()
+            call(runner, work, 1)
+            profiler.disable()
+    return _summed(case, contender, profiler, seconds * 1e6, setup.size)
+
+
+Function: TypeAlias = tuple[str, int, str]
+"""File, line and name; a file named `~` is C."""
+
+
+def _summed(
+    case: Case, contender: str, profiler: cProfile.Profile, microseconds: float, units: int
+) -> Profile:
+    own: dict[str, float] = defaultdict(float)
+    calls: dict[str, float] = defaultdict(float)
+    stats: dict[Function, Any] = pstats.Stats(profiler).stats  # type: ignore[attr-defined]  # in no stub
+    for function, (_, count, seconds, _, callers) in stats.items():
+        if not _is_c(function):
+            own[part_of(function[0])] += seconds
+            calls[part_of(function[0])] += count
+        for caller, (_, _, of_caller, _) in callers.items() if _is_c(function) else ():
+            own["interpreter" if _is_c(caller) else part_of(caller[0])] += of_caller
+    total = sum(own.values())
+    parts = [
+        Part(name, seconds / total, microseconds * seconds / total, calls[name] / units)
+        for name, seconds in own.items()
+    ]
+    parts.sort(key=lambda part: part.share, reverse=True)
+    return Profile(case, contender, microseconds, sum(calls.values()) / units, parts)
+
+
+def _is_c(function: Function) -> bool:
+    return function[0] == "~"
+
+
+_HOME = f"{Path(__file__).parent.parent}{os.sep}"
+_LIBRARY = f"{sysconfig.get_path('stdlib')}{os.sep}"
+
+
+def part_of(file: str) -> str:
+    """What a file belongs to, as a reader would name it.
+
+    >>> part_of("/venv/site-packages/langgraph/pregel/main.py")
+    'langgraph.pregel.main'
+    >>> part_of("<string>")
+    'generated code'
+    """
+    if file.startswith("<"):
+        return "generated code"
+    if "site-packages" in file:
+        return _dotted(file.rpartition("site-packages")[2])
+    if file.startswith(_HOME):
+        name = _dotted(file.removeprefix(_HOME))
+        return "the user's code" if name.startswith("bench.cases") else name
+    if file.startswith(_LIBRARY):
+        name = _dotted(file.removeprefix(_LIBRARY))
+        return "asyncio" if name.startswith(("asyncio", "selectors")) else f"standard library: {name}"
+    return _dotted("/".join(Path(file).parts[-3:]))
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").strip("/\\").replace(os.sep, ".").replace("/", ".")
+
+
+def report(case: Case, effort: Effort) -> str:
+    """Both profiles as text."""
+    return "\n\n".join(_text(each) for each in profiles(case, effort))
+
+
+def _text(profile: Profile) -> str:
+    case, shown = profile.case, profile.parts[:PARTS_SHOWN]
+    rest = 1 - sum(part.share for part in shown)
+    title = (
+        f"{case.name} on {profile.contender}: {profile.microseconds:,.1f} µs and "
+        f"{profile.calls:,.0f} calls of Python functions per {case.unit}"
+    )
+    lines = [
+        f"{part.share:6.1%} {part.microseconds:9.2f} µs {part.calls:8.1f} calls  {part.name}"
+        for part in shown
+    ]
+    return "\n".join([title, *lines, f"{rest:6.1%}  the other {len(profile.parts) - len(shown)} parts"])
+
+
+def markdown(profile: Profile, shown: int = 8) -> str:
+    """A table for a page."""
+    lines = [
+        f"**{profile.contender}**, `{profile.case.name}`: {profile.microseconds:,.1f} µs and "
+        f"{profile.calls:,.0f} calls per {profile.case.unit}\n",
+        "| part | share | µs | calls |",
+        "| --- | ---: | ---: | ---: |",
+        *(
+            f"| `{part.name}` | {part.share:.0%} | {part.microseconds:.1f} | {part.calls:.1f} |"
+            for part in profile.parts[:shown]
+        ),
+    ]
+    rest = profile.parts[shown:]
+    if rest:
+        share, microseconds = sum(part.share for part in rest), sum(part.microseconds for part in rest)
+        calls = sum(part.calls for part in rest)
+        lines.append(f"| {len(rest)} others | {share:.0%} | {microseconds:.1f} | {calls:.1f} |")
+    return "\n".join(lines)

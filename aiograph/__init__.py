@@ -8,6 +8,7 @@ The map of the house; imports point only down this list:
 - `constants`, `errors`, `types`, `typing`, `warnings`, `managed`: the public vocabulary
 - `bridge`: synchronous callers, threads and loops
 - `channels`: what holds one key of the state
+- `messages`: what people, models and tools say
 - `drawing`, `stats`: what a graph looks like, and what its runs did, as values
 - `checkpoint`, `store`, `cache`: what is kept of threads, beyond threads, and of work done before; the
   contract of each is its `base`, and what implements it is seen by nothing below `testing`

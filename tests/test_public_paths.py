@@ -53,9 +53,20 @@ PUBLIC_PATHS = {
         RecordedError SyncCallError UnknownInterruptError
     """,
     "aiograph.func": "TaskFunction TaskFuture entrypoint task",
-    "aiograph.graph": "CompiledStateGraph END START StateGraph",
+    "aiograph.graph": """
+        CompiledStateGraph END MessageGraph MessagesState START StateGraph add_messages
+    """,
+    "aiograph.graph.message": """
+        MessageGraph Messages MessagesState REMOVE_ALL_MESSAGES add_messages
+    """,
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
     "aiograph.managed": "IsLastStep RemainingSteps",
+    "aiograph.messages": """
+        AIMessage AIMessageChunk AnyMessage Content HumanMessage InvalidToolCall Message MessageLike Part
+        REMOVE_ALL_MESSAGES RemoveMessage SystemMessage ToolCall ToolCallChunk ToolMessage UsageMetadata
+        coerce_message coerce_messages from_openai join_chunks merge_messages pretty_print pretty_repr
+        to_openai
+    """,
     "aiograph.pregel": "NodeBuilder Pregel",
     "aiograph.runtime": "ExecutionInfo RunControl Runtime get_runtime",
     "aiograph.stats": """

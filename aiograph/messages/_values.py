@@ -3,62 +3,25 @@
 Fields bear the names that LangChain's messages have, so that code which reads messages reads both.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NotRequired, TypeAlias, TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypeAlias
 
-Part: TypeAlias = "str | Mapping[str, Any]"
-"""A piece of content: text, or a dict with a `"type"`, such as `{"type": "text", "text": ...}`."""
-
-Content: TypeAlias = "str | Sequence[Part]"
-"""What a message says: text, or a list of parts."""
-
-
-class ToolCall(TypedDict):
-    """A model's wish that a tool be called. A dict, as code for LangChain's messages expects it."""
-
-    name: str
-    args: dict[str, Any]
-    id: str | None
-    type: NotRequired[Literal["tool_call"]]
+from aiograph.messages._calls import join_call_chunks, parse_call_chunks, sort_calls
+from aiograph.messages._joining import add_usage, join_contents, join_extras
+from aiograph.messages._parts import (
+    Content,
+    InvalidToolCall,
+    ToolCall,
+    ToolCallChunk,
+    UsageMetadata,
+    parts_of,
+    text_of,
+)
+from aiograph.messages._pretty import pretty_repr
 
 
-class InvalidToolCall(TypedDict):
-    """A call whose arguments are no JSON object."""
-
-    name: str | None
-    args: str | None
-    """As the model wrote them."""
-    id: str | None
-    error: str | None
-    type: NotRequired[Literal["invalid_tool_call"]]
-
-
-class ToolCallChunk(TypedDict):
-    """A piece of a call that is still being written."""
-
-    name: str | None
-    args: str | None
-    """The next characters of the arguments' JSON."""
-    id: str | None
-    index: int | None
-    """Which of the message's calls it belongs to."""
-    type: NotRequired[Literal["tool_call_chunk"]]
-
-
-class UsageMetadata(TypedDict):
-    """What a message has used, in tokens."""
-
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    input_token_details: NotRequired[dict[str, int]]
-    """Such as `cache_read` and `cache_creation`."""
-    output_token_details: NotRequired[dict[str, int]]
-    """Such as `reasoning`."""
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Message:
     """What all messages have. Use one of its subclasses."""
 
@@ -78,33 +41,41 @@ class Message:
     @property
     def text(self) -> str:
         """The text of the content; parts that are no text are left out."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(map(_text_of, self.content))
+        return "".join(text_of(part) or "" for part in parts_of(self.content))
+
+    def pretty_repr(self) -> str:
+        """The message as people read it."""
+        return pretty_repr(self)
+
+    def pretty_print(self) -> None:
+        """Prints the message as people read it."""
+        print(pretty_repr(self))
+
+    def __repr__(self) -> str:
+        shown = [repr(self.content)]
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            # a tool's artifact may be an array, which cannot be asked whether it is empty
+            if value is not None if each.default is None else value and value != each.default:
+                shown.append(f"{each.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def _text_of(part: Part) -> str:
-    if isinstance(part, str):
-        return part
-    text = part.get("text") if part.get("type") == "text" else None
-    return text if isinstance(text, str) else ""
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class HumanMessage(Message):
     """What a user says."""
 
     type: ClassVar[str] = "human"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class SystemMessage(Message):
     """What a model is told before a conversation begins."""
 
     type: ClassVar[str] = "system"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class AIMessage(Message):
     """What a model says, and which tools it calls."""
 
@@ -116,16 +87,66 @@ class AIMessage(Message):
     usage_metadata: UsageMetadata | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class AIMessageChunk(AIMessage):
-    """A piece of what a model says while it says it; `+` joins pieces."""
+    """A piece of what a model says while it says it; `+` joins pieces.
+
+    Examples:
+        >>> piece = AIMessageChunk("Hel", id="1") + AIMessageChunk("lo")
+        >>> piece.message()
+        AIMessage('Hello', id='1')
+    """
 
     type: ClassVar[str] = "AIMessageChunk"
 
     tool_call_chunks: list[ToolCallChunk] = field(default_factory=list, kw_only=True)
 
+    def __add__(self, other: "AIMessageChunk") -> "AIMessageChunk":
+        if not isinstance(other, AIMessageChunk):
+            return NotImplemented
+        return join_chunks((self, other))
 
-@dataclass(slots=True)
+    def message(self) -> AIMessage:
+        """The message that the piece is when no other follows: the pieces of its calls are read.
+
+        Calls whose arguments are no JSON object are among its `invalid_tool_calls`.
+        """
+        calls, invalid = sort_calls(parse_call_chunks(self.tool_call_chunks))
+        return AIMessage(
+            self.content,
+            id=self.id,
+            name=self.name,
+            additional_kwargs=self.additional_kwargs,
+            response_metadata=self.response_metadata,
+            tool_calls=[*self.tool_calls, *calls],
+            invalid_tool_calls=[*self.invalid_tool_calls, *invalid],
+            usage_metadata=self.usage_metadata,
+        )
+
+
+def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
+    """Pieces of one message as one piece: as `+` does, in time that grows with what is said.
+
+    Text is joined, and so are parts of content that have the same `"index"`, and pieces of calls. Usage is
+    added up. Of ids and names the first counts, of each key of the `response_metadata` the last.
+    """
+    usage: UsageMetadata | None = None
+    for chunk in chunks:
+        usage = add_usage(usage, chunk.usage_metadata)
+    return AIMessageChunk(
+        join_contents([chunk.content for chunk in chunks]),
+        id=next((chunk.id for chunk in chunks if chunk.id is not None), None),
+        name=next((chunk.name for chunk in chunks if chunk.name is not None), None),
+        additional_kwargs=join_extras(chunk.additional_kwargs for chunk in chunks),
+        response_metadata={key: value for chunk in chunks for key, value in chunk.response_metadata.items()},
+        tool_calls=[call for chunk in chunks for call in chunk.tool_calls],
+        invalid_tool_calls=[call for chunk in chunks for call in chunk.invalid_tool_calls],
+        usage_metadata=usage,
+        tool_call_chunks=join_call_chunks(each for chunk in chunks for each in chunk.tool_call_chunks),
+    )
+
+
+@dataclass(slots=True, repr=False)
 class ToolMessage(Message):
     """What a tool answers to one call."""
 
@@ -137,7 +158,7 @@ class ToolMessage(Message):
     status: Literal["success", "error"] = field(default="success", kw_only=True)
 
 
-@dataclass(slots=True, init=False)
+@dataclass(slots=True, init=False, repr=False)
 class RemoveMessage(Message):
     """Removes the message with this id, by way of `add_messages`."""
 
@@ -146,6 +167,9 @@ class RemoveMessage(Message):
     def __init__(self, id: str) -> None:
         # not super(): a dataclass with slots is another class than the one whose body this is
         Message.__init__(self, "", id=id)
+
+    def __repr__(self) -> str:
+        return f"RemoveMessage({self.id!r})"
 
 
 AnyMessage: TypeAlias = (

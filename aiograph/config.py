@@ -86,13 +86,22 @@ def get_stream_writer() -> StreamWriter:
     return _context.require_task("get_stream_writer()").writer
 
 
+def _is_muted(scope: _context.TaskScope | None) -> bool:
+    """Whether nothing is to be heard of models in a node, or in one around it."""
+    while scope is not None:
+        if TAG_NOSTREAM in scope.tags:
+            return True
+        scope = scope.run.outer
+    return False
+
+
 class MessageStream:
     """Shows what one call of a model says, while it says it, to those who listen to `"messages"`.
 
     Every call takes a stream of its own, from `get_message_stream`.
     """
 
-    __slots__ = ("_audience", "_id", "_metadata", "_place", "_scope", "_tags")
+    __slots__ = ("_audience", "_id", "_is_muted", "_metadata", "_place", "_scope", "_tags")
 
     def __init__(self, scope: _context.TaskScope, audience: _context.Audience) -> None:
         self._scope = scope
@@ -101,6 +110,7 @@ class MessageStream:
         self._metadata = metadata_of_messages(scope)
         self._tags: Sequence[str] = self._metadata.get("tags", ())
         self._id: str | None = None
+        self._is_muted = _is_muted(scope)
 
     def emit(
         self, message: Any, *, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
@@ -116,7 +126,7 @@ class MessageStream:
             metadata: Stands beside the message together with that of the run and the node.
         """
         tags = list(dict.fromkeys((*tags, *self._tags)))
-        if TAG_NOSTREAM in tags or not self._scope.may_show():
+        if self._is_muted or TAG_NOSTREAM in tags or not self._scope.may_show():
             return
         if message.id is None:
             message.id = self._id_for(message)

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiograph._cancel import Host
 from aiograph._context import Listener, RunScope, TaskScope, current_task
+from aiograph._langchain import hear_langchain
 from aiograph.cache.base import BaseCache
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
 from aiograph.pregel._cache import TaskCache
@@ -45,6 +46,8 @@ def whole_run(
     answers: Mapping[str, Any],
     meter: Meter | None = None,
 ) -> Run:
+    if emitter is not None and emitter.messages is not None:
+        hear_langchain()
     state, outer = found.state, current_task.get()
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
     scope.previous = state.values.get(PREVIOUS)

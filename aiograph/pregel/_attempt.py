@@ -4,6 +4,7 @@ import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from aiograph._context import Audience, Pulse, TaskScope, current_task
@@ -159,6 +160,14 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
     if run.scope.audience is not None:
         _show_messages(run.scope.audience, scope, writes)
     task.writes = [*writes, (POSITIONS, scope.noted)] if scope.noted else writes
+
+
+def show_spared(run: Run, task: Task) -> None:
+    """Shows the messages that a task would have written which the cache has spared."""
+    audience = run.scope.audience
+    if audience is not None and task.writes is not None:
+        audience.take_in(task.input)
+        _show_messages(audience, copy_context().run(_enter, run, task, 1), task.writes)
 
 
 def _show_messages(audience: Audience, scope: TaskScope, writes: Sequence[Write]) -> None:

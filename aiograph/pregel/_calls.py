@@ -22,7 +22,7 @@ from aiograph._interrupt import Interrupted
 from aiograph.bridge import running_loop
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.errors import CallOrderError
-from aiograph.pregel._attempt import Lane
+from aiograph.pregel._attempt import Lane, show_spared
 from aiograph.pregel._call_cache import CallCache
 from aiograph.pregel._declared import declared, tell_declared
 from aiograph.pregel._execute import settle
@@ -253,6 +253,7 @@ class _Callees:
         cache, emitter = self._cache_of(call), self._run.emitter
         if cache is not None:
             await cache.find(call)
+            show_spared(self._run, call)
         if emitter is not None and not call.cached:
             emitter.called(call)
         try:

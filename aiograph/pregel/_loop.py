@@ -13,6 +13,7 @@ from aiograph._interrupt import Interrupted
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._attempt import show_spared
 from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._calls import CallDesk
 from aiograph.pregel._emit import Emitter
@@ -132,6 +133,8 @@ async def _look_up(run: Run, cache: TaskCache, tasks: Sequence[Task]) -> None:
         for task in hits:
             run.journal.record(task)
         await run.journal.flush()
+    for task in hits:
+        show_spared(run, task)
 
 
 async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:

@@ -1,4 +1,4 @@
-"""Which messages a run shows, and to whom: what models say, and what nodes write that no model has said."""
+"""Which messages a run shows, to whom: what models say, and what else there is in what nodes write. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress

@@ -167,7 +167,7 @@ def show_spared(run: Run, task: Task) -> None:
     audience = run.scope.audience
     if audience is not None and task.writes is not None:
         audience.take_in(task.input)
-        _show_messages(audience, copy_context().run(_enter, run, task, 1), task.writes)
+        _show_messages(audience, copy_context().run(_enter, run, task), task.writes)
 
 
 def _show_messages(audience: Audience, scope: TaskScope, writes: Sequence[Write]) -> None:

@@ -118,7 +118,7 @@ class Audience(Protocol):
 class Desk(Protocol):
     """Takes the calls of tasks that code in a run makes."""
 
-    def call(self, caller: "TaskScope", node: Any, arg: Any) -> Any:
+    def call(self, caller: "TaskScope", node: Any, arg: Any, key: str | None = None) -> Any:
         """Has a task begin, from whichever thread, and returns its future at once."""
         ...
 
@@ -126,7 +126,7 @@ class Desk(Protocol):
 class Callees(Protocol):
     """The tasks that one attempt has called."""
 
-    def call(self, node: Any, arg: Any) -> Any:
+    def call(self, node: Any, arg: Any, key: str | None) -> Any:
         """Has another one begin."""
         ...
 

@@ -28,7 +28,7 @@ ROOMS = {
     "face": "runtime config _langchain",
     "engine": "pregel",
     "builder": "graph func",
-    "prebuilt": "prebuilt",
+    "prebuilt": "prebuilt tools",
     "top": "testing cli",
 }
 SEAMS = {"_sql", "checkpoint._relational"}

@@ -67,6 +67,12 @@ PUBLIC_PATHS = {
         coerce_message coerce_messages from_openai join_chunks merge_messages pretty_print pretty_repr
         to_openai
     """,
+    "aiograph.prebuilt": """
+        InjectedState InjectedStore InjectedToolCallId ToolNode ToolRuntime tools_condition
+    """,
+    "aiograph.prebuilt.tool_node": """
+        InjectedState InjectedStore ToolCallRequest ToolInvocationError ToolNode ToolRuntime tools_condition
+    """,
     "aiograph.pregel": "NodeBuilder Pregel",
     "aiograph.runtime": "ExecutionInfo RunControl Runtime get_runtime",
     "aiograph.stats": """
@@ -86,6 +92,10 @@ PUBLIC_PATHS = {
     "aiograph.testing.savers": "SaverContract",
     "aiograph.testing.stores": "StoreContract",
     "aiograph.testing.sequencer": "SequenceError Sequencer",
+    "aiograph.tools": """
+        InjectedState InjectedStore InjectedToolCallId NothingToInjectError Tool ToolCallError
+        ToolInvocationError ToolResultError ToolRuntime ToolSpec ToolTimeoutError as_tool spec_of tool
+    """,
     "aiograph.types": """
         All CachePolicy Command Durability Interrupt OnError Overwrite PregelTask RetryPolicy
         RunnableConfig Send

@@ -1,13 +1,15 @@
 """Tasks that the code of other tasks calls: begun at once, run beside their caller, never run twice.
 
 A call belongs to the attempt that made it, which does not end before its calls have. What has finished is
-kept beside the checkpoint of the superstep, under an id that the caller's id and the number of the call make.
+kept beside the checkpoint of the superstep, under an id that the caller's id and the number of the call make,
+or a key in place of that number.
 When the caller runs again, it finds there what it calls again, and only what is missing is run. Names are
 compared, so that changed code gets an error and never the result of another task.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from aiograph.pregel._future import TaskFuture
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import PlannedNode
 from aiograph.pregel._run import Run
+from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, called_task
 from aiograph.pregel._unfinished import keep_unfinished
 from aiograph.types import Interrupt
@@ -90,13 +93,15 @@ class CallDesk:
         self._run = None
         self._known = {}
 
-    def call(self, caller: TaskScope, node: PlannedNode, arg: Any) -> TaskFuture[Any]:
+    def call(self, caller: TaskScope, node: PlannedNode, arg: Any, key: str | None = None) -> TaskFuture[Any]:
         """Has a task begin, from whichever thread, and returns its future at once.
 
         Args:
             caller: The attempt whose code calls.
             node: The task, described as nodes are.
             arg: What is called with.
+            key: By what the call is found again, and its number among those with the same; without one, the
+                number alone counts, among all that the caller makes.
 
         Raises:
             RuntimeError: The caller has ended already.
@@ -108,7 +113,7 @@ class CallDesk:
             self._tell_saver(run)
         known = self._known_at(run.state.step)
         callees = caller.callees_from(lambda scope: _Callees(run, scope, known))
-        future: TaskFuture[Any] = callees.call(node, arg)
+        future: TaskFuture[Any] = callees.call(node, arg, key)
         return future
 
     def _tell_saver(self, run: Run) -> None:
@@ -139,19 +144,25 @@ class _Callees:
         self._known = known
         """What was called in this superstep before."""
         self._numbers = count()
+        self._numbers_by_key: defaultdict[str, count[int]] = defaultdict(count)
         self._futures: dict[int, TaskFuture[Any]] = {}
         """By the number of the call."""
         self._workers: set[asyncio.Task[None]] = set()
         self._at_work = 0
         """How many of them have begun, and not ended."""
         self._refusal: CallOrderError | None = None
+        self._askers: dict[str, int] = {}
+        """By the ids of open questions, the numbers of the calls that have asked them."""
 
     # from any thread
 
-    def call(self, node: PlannedNode, arg: Any) -> TaskFuture[Any]:
+    def call(self, node: PlannedNode, arg: Any, key: str | None) -> TaskFuture[Any]:
         loop = self._run.scope.loop
         future: TaskFuture[Any] = TaskFuture(loop)
-        begin = partial(self._begin, next(self._numbers), node, arg, future, copy_context())
+        number = next(self._numbers)
+        name = str(number) if key is None else f"{key} {next(self._numbers_by_key[key])}"
+        make = partial(called_task, node, arg, self._caller, (number, name))
+        begin = partial(self._begin, number, make, future, copy_context())
         if running_loop() is loop:
             begin()
         else:
@@ -178,13 +189,13 @@ class _Callees:
     # on the loop
 
     def _begin(
-        self, number: int, node: PlannedNode, arg: Any, future: TaskFuture[Any], context: Context
+        self, number: int, make: Callable[[RunState], Task], future: TaskFuture[Any], context: Context
     ) -> None:
+        call = make(self._run.state)
         if self._caller.has_ended:
-            future.set_exception(_too_late(node, self._caller))
+            future.set_exception(_too_late(call.node, self._caller))
             return
         self._futures[number] = future
-        call = called_task(node, arg, self._caller, number, self._run.state)
         call.answers = self._caller.task.answers
         known = self._known.get(call.id)
         if known is None or not self._is_settled(known, call, future):
@@ -203,7 +214,7 @@ class _Callees:
         answers = {**self._run.scope.resume, **call.answers}
         if not known.questions or any(question.id in answers for question in known.questions):
             return False
-        self._ask(known.questions, future)
+        self._ask(known.questions, future, call)
         return True
 
     def _hand_back(self, known: Known, future: TaskFuture[Any]) -> None:
@@ -211,9 +222,9 @@ class _Callees:
             self._caller.noted = {**self._caller.noted, **known.positions}
         future.set_result(known.result)
 
-    def _ask(
-        self, questions: Sequence[Interrupt], future: TaskFuture[Any], *, is_drained: bool = False
-    ) -> None:
+    def _ask(self, questions: Sequence[Interrupt], future: TaskFuture[Any], call: Task) -> None:
+        is_drained = call in self._run.drained_tasks
+        self._askers.update({question.id: call.path[2] for question in questions})
         self._caller.stop(questions, is_drained=is_drained)
         future.set_exception(Interrupted(questions, is_drained=is_drained))
 
@@ -314,7 +325,7 @@ class _Callees:
             future.set_exception(call.error)
         else:
             self._known[call.id] = Known(call.name, questions=call.questions, answers=call.answers)
-            self._ask(call.questions, future, is_drained=call in self._run.drained_tasks)
+            self._ask(call.questions, future, call)
         call.let_go()
 
     # for the attempt, once its code has ended
@@ -359,7 +370,13 @@ class _Callees:
             self._end()
 
     def _end(self) -> None:
-        """Refuses further calls, and lets go of the caller: nothing of the two is to wait for a collector."""
+        """Refuses further calls, and lets go of the caller: nothing of the two is to wait for a collector.
+
+        What is asked is asked in the order of the calls, whichever came to it first.
+        """
+        if self._askers:
+            questions = self._caller.questions
+            self._caller.questions = sorted(questions, key=lambda each: self._askers.get(each.id, -1))
         self._caller.has_ended = True
         self._caller.callees = None
 

@@ -179,14 +179,24 @@ def _text_of(path: tuple[Any, ...]) -> str:
     return f"~{kind}, {place:010d}" if kind == PUSH else f"~{kind}, {place}"
 
 
-def called_task(node: PlannedNode, arg: Any, caller: TaskScope, number: int, state: RunState) -> Task:
-    """A task that another one has called, as its call with this number, 0 for the first.
+def called_task(
+    node: PlannedNode, arg: Any, caller: TaskScope, place: tuple[int, str], state: RunState
+) -> Task:
+    """A task that another one has called.
 
-    Its id depends on the caller's and on the number alone: whose result it is that is found under the id
-    has to be checked by name.
+    Its id depends on the caller's and on its place alone: whose result it is that is found under the id has
+    to be checked by name.
+
+    Args:
+        node: The task, described as nodes are.
+        arg: What it was called with.
+        caller: The attempt that has called it.
+        place: The number of the call, 0 for the first, and by what it is found again.
+        state: The state of the run.
     """
+    number, name = place
     task = Task(node, (PUSH, caller.path, number, True), (PUSH,), state, arg=arg)
-    task._id = _ids.digest_id((caller.id, "call", str(number)))
+    task._id = _ids.digest_id((caller.id, "call", name))
     return task
 
 

@@ -1,0 +1,19 @@
+"""What most graphs with models need, ready made."""
+
+from aiograph.prebuilt.tool_node import (
+    InjectedState,
+    InjectedStore,
+    InjectedToolCallId,
+    ToolNode,
+    ToolRuntime,
+    tools_condition,
+)
+
+__all__ = [
+    "InjectedState",
+    "InjectedStore",
+    "InjectedToolCallId",
+    "ToolNode",
+    "ToolRuntime",
+    "tools_condition",
+]

@@ -1,0 +1,213 @@
+"""What a tool returned as the answer to its call: exactly one message, and perhaps commands. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass, replace
+from decimal import Decimal
+from importlib import import_module
+from pathlib import PurePath
+from typing import Any, Literal
+
+import orjson
+
+from aiograph.messages import ToolCall, ToolMessage
+from aiograph.prebuilt._tool_input import Request, messages_in
+from aiograph.tools import Tool, ToolResultError
+from aiograph.types import Command, Send
+
+_REMOVE_ALL = "__remove_all__"
+
+Output = Any
+"""A tool's message, of our library or of LangChain, or a `Command`."""
+
+
+class Answers:
+    """Makes answers to the calls of one request."""
+
+    def __init__(self, request: Request, messages_key: str) -> None:
+        self._request = request
+        self._messages_key = messages_key
+
+    def error(self, call: ToolCall, text: str) -> Output:
+        """What tells a model that a call was not carried out, or failed."""
+        return self._message(call, text, status="error")
+
+    def of(self, result: Any, call: ToolCall, tool: Tool) -> Output | list[Output]:
+        """What a tool returned, as messages and commands.
+
+        Raises:
+            ToolResultError: It makes no answer.
+        """
+        if is_output(result):
+            return self._kindred(result, call)
+        if isinstance(result, list) and result and all(map(is_output, result)):
+            return [self._kindred(each, call) for each in result]
+        artifact = None
+        if tool.response_format == "content_and_artifact":
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise ToolResultError(tool.name, "no pair of content and artifact, as it says it does")
+            result, artifact = result
+        return self._message(call, as_content(result, tool.name), artifact=artifact)
+
+    def checked(self, outputs: Output | list[Output], call: ToolCall) -> list[Output]:
+        """The outputs for one call, if they answer it.
+
+        Raises:
+            ToolResultError: There is not exactly one message for the call among them.
+        """
+        listed = outputs if isinstance(outputs, list) else [outputs]
+        if not all(map(is_output, listed)):
+            raise ToolResultError(call["name"], f"{outputs!r} by way of a wrapper, which is no message")
+        messages = [message for each in listed for message in self._messages_of(each, call["name"])]
+        answers = [each for each in messages if _answers(each)]
+        wrong = [each.tool_call_id for each in answers if each.tool_call_id != call["id"]]
+        if wrong:
+            raise ToolResultError(call["name"], f"answers to {wrong}, but was called as {call['id']!r}")
+        if len(answers) == 1 or (not answers and any(map(_goes_without, [*listed, *messages]))):
+            return listed
+        raise ToolResultError(
+            call["name"],
+            f"{len(answers)} messages for its call {call['id']!r}, but a model has to get exactly one: "
+            f"return Command(update={{{self._messages_key!r}: [ToolMessage(..., tool_call_id=...)], ...}})",
+        )
+
+    def _messages_of(self, output: Output, name: str) -> Sequence[Any]:
+        if not isinstance(output, Command):
+            return [output]
+        update = output.update
+        if output.graph is None and self._request.is_list is not isinstance(update, list) and update:
+            wanted = "a list of messages" if self._request.is_list else "no list"
+            raise ToolResultError(
+                name, f"a Command whose update is {type(update).__name__}, but has to be {wanted}"
+            )
+        return messages_in(update, self._messages_key) if update is not None else ()
+
+    def _message(
+        self,
+        call: ToolCall,
+        content: Any,
+        *,
+        artifact: Any = None,
+        status: Literal["success", "error"] = "success",
+    ) -> Output:
+        id = call["id"] or ""
+        made = ToolMessage(content, name=call["name"], tool_call_id=id, artifact=artifact, status=status)
+        return self._as_kin(made)
+
+    def _kindred(self, output: Output, call: ToolCall) -> Output:
+        """What a tool made itself, complete."""
+        if not isinstance(output, Command):
+            return self._completed(output, call)
+        update = output.update
+        if isinstance(update, list):
+            return replace(output, update=[self._completed(each, call) for each in update])
+        if isinstance(update, Mapping) and isinstance(messages := update.get(self._messages_key), list):
+            completed = [self._completed(each, call) for each in messages]
+            return replace(output, update={**update, self._messages_key: completed})
+        return output
+
+    def _completed(self, message: Any, call: ToolCall) -> Any:
+        if isinstance(message, ToolMessage):
+            id = message.tool_call_id or call["id"] or ""
+            message = replace(message, name=message.name or call["name"], tool_call_id=id)
+        return self._as_kin(message)
+
+    def _as_kin(self, message: Any) -> Any:
+        """A tool's message of ours, as one of LangChain's if that is what asked for it."""
+        if not isinstance(message, ToolMessage) or not _is_langchains(self._request.kin):
+            return message
+        values = {each.name: getattr(message, each.name) for each in fields(message)}
+        return import_module("langchain_core.messages").ToolMessage(**values)
+
+
+def is_output(value: Any) -> bool:
+    """Whether a tool has made its answer itself."""
+    return isinstance(value, Command) or _answers(value)
+
+
+def _answers(message: Any) -> bool:
+    return getattr(message, "type", None) == "tool" and hasattr(message, "tool_call_id")
+
+
+def _goes_without(output: Output) -> bool:
+    """Whether no answer is needed: the graph is left, or all messages are removed."""
+    if isinstance(output, Command):
+        return output.graph is not None
+    return getattr(output, "type", None) == "remove" and output.id == _REMOVE_ALL
+
+
+def _is_langchains(message: Any) -> bool:
+    return any(base.__module__.startswith("langchain_core.") for base in type(message).__mro__)
+
+
+# -- together ------------------------------------------------------------------------------------------
+
+
+def combined(outputs: Sequence[Output], request: Request, messages_key: str) -> Any:
+    """What a tools' node returns: in the form in which it was called, or a list with commands in it."""
+    if not any(isinstance(each, Command) for each in outputs):
+        return [*outputs] if request.is_list else {messages_key: [*outputs]}
+    handed, rest = [], list[Any]()
+    for each in outputs:
+        if _is_only_sends(each):
+            handed += each.goto
+        elif isinstance(each, Command):
+            rest.append(each)
+        else:
+            rest.append([each] if request.is_list else {messages_key: [each]})
+    return [*rest, Command(graph=Command.PARENT, goto=handed)] if handed else rest
+
+
+def _is_only_sends(output: Output) -> bool:
+    """Whether it is one of the commands that are merged: for the graph around, with nothing but `Send`s."""
+    if not isinstance(output, Command) or output.graph != Command.PARENT or output.update is not None:
+        return False
+    goto = output.goto
+    return isinstance(goto, list | tuple) and bool(goto) and all(isinstance(each, Send) for each in goto)
+
+
+# -- content -------------------------------------------------------------------------------------------
+
+
+def as_content(value: Any, tool: str) -> Any:
+    """What a model is shown of a value: text and parts of content as they are, all else as JSON.
+
+    Raises:
+        ToolResultError: No JSON stands for it.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(map(_is_part, value)):
+        return value
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError) as error:
+        return _by_json(value, tool, error)
+
+
+def _by_json(value: Any, tool: str, error: Exception) -> str:
+    """For what orjson refuses and JSON does not, such as integers that are long."""
+    try:
+        return json.dumps(value, default=_plain, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ToolResultError(
+            tool, f"a {type(value).__name__} that no JSON stands for ({error}): return text, or what is plain"
+        ) from error
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, Mapping) and isinstance(value.get("type"), str))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, Set | tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Decimal | PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not plain")

@@ -51,9 +51,10 @@ def whole_run(
     state, outer = found.state, current_task.get()
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
     scope.previous = state.values.get(PREVIOUS)
-    limits = limits_of(request.config)
+    limits = limits_of(request.config, request.recursion_limit)
     journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds
-    reapply_commands(plan, state, found.pending)
+    if found.saved is not None:
+        reapply_commands(plan, state, found.pending)
     return Run(
         host=Host(),
         plan=plan,

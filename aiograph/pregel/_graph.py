@@ -1,7 +1,7 @@
 """A plan with its options: what a graph is, what it looks like, and what a call asks of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Self, cast
 
 from aiograph._context import current_task
@@ -33,6 +33,8 @@ class Options:
     checkpointer: BaseCheckpointSaver | bool | None = None
     store: BaseStore | None = None
     config: RunnableConfig | None = None
+    recursion_limit: int = field(default_factory=_options.default_recursion_limit)
+    """For configs that set none."""
     step_timeout: float | None = None
     on_error: OnError = "cancel"
     on_conflict: OnConflict = "raise"
@@ -252,6 +254,7 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             durability=_options.durability(choices.durability) or options.durability,
             on_error=_options.on_error(choices.on_error) or options.on_error,
             on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
+            recursion_limit=options.recursion_limit,
             stops=self._stops(choices),
             control=_options.control(choices.control),
             step_timeout=options.step_timeout,

@@ -52,22 +52,28 @@ class Choices(NamedTuple):
 
 
 def default_recursion_limit() -> int:
-    """10,000 supersteps, or what the environment variable AIOGRAPH_DEFAULT_RECURSION_LIMIT says."""
+    """10,000 supersteps, or what the environment variable AIOGRAPH_DEFAULT_RECURSION_LIMIT says.
+
+    Read when a graph is made: looking into the environment would be a part of what each run costs.
+    """
     return int(os.environ.get("AIOGRAPH_DEFAULT_RECURSION_LIMIT", DEFAULT_RECURSION_LIMIT))
 
 
-def limits_of(config: RunnableConfig) -> Limits:
-    """The limits that a config sets.
+def limits_of(config: RunnableConfig, recursion_limit: int = DEFAULT_RECURSION_LIMIT) -> Limits:
+    """The limits that a config sets; that of supersteps is `recursion_limit` otherwise.
 
     Raises:
         ValueError: One is below 1.
     """
-    recursion = config.get("recursion_limit")
-    concurrency = config.get("max_concurrency")
-    for name, value in (("recursion_limit", recursion), ("max_concurrency", concurrency)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    return Limits(default_recursion_limit() if recursion is None else recursion, concurrency)
+    recursion = _limit("recursion_limit", config.get("recursion_limit"))
+    concurrency = _limit("max_concurrency", config.get("max_concurrency"))
+    return Limits(recursion_limit if recursion is None else recursion, concurrency)
+
+
+def _limit(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+    return value
 
 
 def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
@@ -78,7 +84,7 @@ def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
     """
     merged: dict[str, Any] = {}
     for config in configs:
-        for key, value in (config or {}).items():
+        for key, value in config.items() if config else ():
             _check_key(key)
             merged[key] = _merge_entry(key, merged.get(key), value)
     return cast(RunnableConfig, merged)

@@ -41,6 +41,10 @@ class Place(NamedTuple):
         return config_for(self.thread_id, self.namespace, self.checkpoint_id)
 
 
+NOWHERE = Place(None, None, "", None)
+"""That of a run of which nothing is kept."""
+
+
 def find_place(
     checkpointer: BaseCheckpointSaver | bool | None, config: RunnableConfig, outer: TaskScope | None
 ) -> Place:
@@ -54,7 +58,7 @@ def find_place(
     """
     saver = _saver(checkpointer, outer)
     if outer is None:
-        return Place(None, None, "", None) if saver is None else _named(saver, config)
+        return NOWHERE if saver is None else _named(saver, config)
     nested = NestedRun(outer, _number_of_call(outer))
     if saver is not None and _names_another_thread(config, outer):
         return _named(saver, config)._replace(nested=nested)
@@ -128,7 +132,7 @@ def saved_place(
             run around, and there is none.
     """
     saver = _saver(checkpointer, outer)
-    return Place(None, None, "", None) if saver is None else _named(saver, config)
+    return NOWHERE if saver is None else _named(saver, config)
 
 
 def _saver(

@@ -1,8 +1,7 @@
 """What a caller asks of a run, as one value."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiograph.cache.base import BaseCache
 from aiograph.checkpoint.base import BaseCheckpointSaver
@@ -13,8 +12,7 @@ from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """What a caller asks of a run, checked and merged with the graph's defaults."""
 
     input: Any
@@ -23,6 +21,8 @@ class Request:
     output: str | Sequence[str]
     durability: Durability | None
     on_error: OnError
+    recursion_limit: int
+    """For configs that set none."""
     step_timeout: float | None
     store: BaseStore | None
     on_conflict: OnConflict

@@ -174,6 +174,8 @@ def open_questions(pending: Sequence[PendingWrite], *, again: bool) -> list[Inte
         pending: The writes beside the checkpoint.
         again: Whether all tasks run again, so that all that was ever asked is open.
     """
+    if not pending:
+        return []
     finished = {task_id for task_id, channel, _ in pending if channel not in _NOTES}
     answers = [value for _, channel, value in pending if channel == RESUME]
     found = {

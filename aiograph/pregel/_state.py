@@ -81,7 +81,7 @@ class RunState:
         self.values = values
         """Values of the readable channels; a fresh dict is made of it for each node."""
         self.versions = versions
-        self.version = max(versions.values(), default=0)
+        self.version = max(versions.values()) if versions else 0
         self.seen = seen
         """Per node, the versions of its triggers that it has run for."""
         self.updated = updated

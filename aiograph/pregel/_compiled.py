@@ -319,7 +319,8 @@ async def _as_task(run: Any) -> Any:
 async def _ended(task: "asyncio.Task[Any]") -> None:
     """Waits for the end of a task that was cancelled; how it ended may be read from it."""
     try:
-        await asyncio.wait([task])
+        if not task.done():
+            await asyncio.wait([task])
     except asyncio.CancelledError:
         await until_done(task)
         raise

@@ -101,7 +101,7 @@ class StateWriter:
             return []
         if self._is_root:
             return [(ROOT, update)]
-        if isinstance(update, Mapping):
+        if type(update) is dict or isinstance(update, Mapping):
             return self._from_mapping(update)
         if isinstance(update, list | tuple) and all(_is_pair(item) for item in update):
             return [write for key, value in update for write in self._from_mapping({key: value})]

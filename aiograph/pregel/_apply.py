@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from aiograph.constants import TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan
-from aiograph.pregel._state import Channel, Channels, RunState
+from aiograph.pregel._state import Channels, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import refusal
 
@@ -156,34 +156,29 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> frozenset[str]:
     if not changed:
         return frozenset()
     state.version = version = state.version + 1
-    versions, readable = state.versions, plan.readable
+    versions, values, readable = state.versions, state.values, plan.readable
     updated = []
     for name, channel in changed.items():
         versions[name] = version
         if channel.is_available():
             updated.append(name)
-            _keep(state, name, channel)
             if name in readable:
-                state.values[name] = channel.get()
+                values[name] = channel.get()
         else:
-            _withhold(state, name, channel)
+            values.pop(name, None)
+            if channel.is_empty():
+                _drop(state, name)
+                continue
+        state.channels[name] = channel
+        if channel.transient:
+            state.fading.add(name)
+        if channel.awaits_finish:
+            state.pending_finish.add(name)
     return frozenset(updated)
 
 
-def _keep(state: RunState, name: str, channel: Channel) -> None:
-    state.channels[name] = channel
-    if channel.transient:
-        state.fading.add(name)
-    if channel.awaits_finish:
-        state.pending_finish.add(name)
-
-
-def _withhold(state: RunState, name: str, channel: Channel) -> None:
-    """A channel without a readable value; it lives on only if it still remembers something."""
-    state.values.pop(name, None)
-    if not channel.is_empty():
-        _keep(state, name, channel)
-        return
+def _drop(state: RunState, name: str) -> None:
+    """A channel that remembers nothing; it comes to life again when it is written."""
     state.channels.pop(name, None)
     state.fading.discard(name)
     state.pending_finish.discard(name)

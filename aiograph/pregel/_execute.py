@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from aiograph._cancel import Leaks, until_done
 from aiograph._interrupt import Interrupted
@@ -55,18 +55,22 @@ class Within(Generic[T]):
                 else:
                     waited_for = enter(send, answer)
         except StopIteration as stop:
-            return cast(T, stop.value)
+            value: T = stop.value
+            return value
 
 
-async def execute(run: Run, tasks: Sequence[Task]) -> None:
+async def execute(run: Run, tasks: Sequence[Task]) -> bool:
     """Runs the tasks that have no writes yet, and no questions that nobody has answered.
+
+    Returns:
+        Whether all of them have finished, so that none has anything to ask.
 
     Raises:
         Exception: What the first failing task, in task order, raised; with notes that name it and the others.
     """
     todo = [task for task in tasks if task.writes is None and not task.questions]
     if not todo:
-        return
+        return _have_finished(tasks)
     if run.max_concurrency is not None:
         run.slots = Slots(run.max_concurrency)
     try:
@@ -78,7 +82,7 @@ async def execute(run: Run, tasks: Sequence[Task]) -> None:
             await _together(run, todo, _lane(run))
         if run.cache is not None:
             await run.cache.keep(todo)
-        _raise_failure(tasks)
+        return _have_finished(tasks)
     except BaseException:
         keep_unfinished(run.journal, tasks)
         _tell_failures(run, tasks)
@@ -312,15 +316,22 @@ def _is_cancelled() -> bool:
     return current is not None and current.cancelling() > 0
 
 
-def _raise_failure(tasks: Sequence[Task]) -> None:
-    for place, task in enumerate(tasks):
+def _have_finished(tasks: Sequence[Task]) -> bool:
+    """Whether all of them have; raises the failure of the first that has one."""
+    has_finished = True
+    for task in tasks:
         if task.error is not None:
-            _blame_others(task, task.error, tasks[place + 1 :])
+            _tell_of_all(tasks, task.error)
             raise task.error
+        if task.writes is None:
+            has_finished = False
+    return has_finished
 
 
-def _blame_others(first: Task, error: BaseException, rest: Sequence[Task]) -> None:
+def _tell_of_all(tasks: Sequence[Task], error: BaseException) -> None:
+    """Notes on the first failure whose it is, and what else went wrong."""
+    first, *others = [task for task in tasks if task.error is not None]
     note(error, f"in node {first.name!r}, step {first.step}, task {first.id}")
-    for task in rest:
-        if task.error is not None:
-            note(error, f"node {task.name!r} (task {task.id}) failed as well: {shown(task.error)}")
+    for task in others:
+        assert task.error is not None
+        note(error, f"node {task.name!r} (task {task.id}) failed as well: {shown(task.error)}")

@@ -104,7 +104,7 @@ async def _begin(run: Run, stages: Stages, took_input: bool) -> None:
 async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite]) -> None:
     plan, state, control = run.plan, run.state, run.scope.control
     before, after = run.stops
-    while tasks := stages.plan(plan, state, run.remaining):
+    while tasks := stages.plan(plan, state, run.last_step - state.step):
         if state.step > run.last_step:
             raise too_many_steps(run)
         if pending:
@@ -178,8 +178,7 @@ def _is_among(task: Task, names: frozenset[str]) -> bool:
 async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
         run.emitter.started(tasks)
-    await stages.execute(run, tasks)
-    while _have_finished(tasks):
+    while await stages.execute(run, tasks):
         if run.is_left and (commands := commands_in(tasks)):
             return await _leave(run, tasks, commands)
         try:
@@ -192,15 +191,7 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
                 await _conclude(run, stages, tasks)
             return
         await _forget(run, outdated)
-        await stages.execute(run, tasks)
     await _stop_to_ask(run, tasks)
-
-
-def _have_finished(tasks: Sequence[Task]) -> bool:
-    for task in tasks:  # noqa: SIM110  # a generator would be a part of what a superstep costs
-        if task.writes is None:
-            return False
-    return True
 
 
 async def _conclude(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:

@@ -13,7 +13,8 @@ class Stages:
     """Which tasks are due."""
     superstep: Callable[..., Awaitable[None]]
     """The four stages below."""
-    execute: Callable[..., Awaitable[None]]
+    execute: Callable[..., Awaitable[bool]]
+    """Tells whether all tasks have finished."""
     apply: Callable[..., Any]
     """Makes what the tasks have written the next state, or raises and leaves it as it is."""
     keep: Callable[..., Awaitable[Any]]

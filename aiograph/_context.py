@@ -110,8 +110,8 @@ class Audience(Protocol):
         """Notes the messages that a node is called with: that it hands them on is no news."""
         ...
 
-    def read(self, writes: Sequence[Any], metadata: Mapping[str, Any]) -> None:
-        """Shows the messages that a task has written, as far as they are news."""
+    def read(self, writes: Sequence[Any], metadata: Mapping[str, Any]) -> list[Any]:
+        """Shows the messages that a task has written, as far as they are news; returns what to keep."""
         ...
 
 

@@ -158,7 +158,7 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
     if scope.is_stopped:
         writes = await _obey(run, task, scope)
     if run.scope.audience is not None:
-        _show_messages(run.scope.audience, scope, writes)
+        writes = _shown(run.scope.audience, scope, writes)
     task.writes = [*writes, (POSITIONS, scope.noted)] if scope.noted else writes
 
 
@@ -167,13 +167,14 @@ def show_spared(run: Run, task: Task) -> None:
     audience = run.scope.audience
     if audience is not None and task.writes is not None:
         audience.take_in(task.input)
-        _show_messages(audience, copy_context().run(_enter, run, task), task.writes)
+        task.writes = _shown(audience, copy_context().run(_enter, run, task), task.writes)
 
 
-def _show_messages(audience: Audience, scope: TaskScope, writes: Sequence[Write]) -> None:
-    """Shows the messages that a task has written; those which the graph is called with are no news."""
-    if scope.name != START and scope.may_show():
-        audience.read(writes, metadata_of_messages(scope))
+def _shown(audience: Audience, scope: TaskScope, writes: list[Write]) -> list[Write]:
+    """What a task writes, once messages in it are shown; those which the graph is called with are no news."""
+    if scope.name == START or not scope.may_show():
+        return writes
+    return audience.read(writes, metadata_of_messages(scope))
 
 
 async def _see_off(scope: TaskScope, error: BaseException) -> None:

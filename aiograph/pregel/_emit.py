@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from aiograph import _ids
-from aiograph._context import Listener
+from aiograph._context import Audience, Listener
 from aiograph.constants import INTERRUPT, RETURN
 from aiograph.errors import InvalidUpdateError
-from aiograph.pregel._messages import Heard, Messages
+from aiograph.pregel._heard import Heard
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._snapshot import with_map
 from aiograph.pregel._state import RunState
@@ -86,7 +86,7 @@ class Emitter:
         self.wants_tasks = bool(self._modes & {"updates", "tasks", "debug"})
         self.wants_custom = "custom" in self._modes
         self.wants_checkpoints = bool(self._modes & {"checkpoints", "debug"})
-        self.messages = Messages(views) if "messages" in self._modes else None
+        self.messages = _audience(views) if "messages" in self._modes else None
         """Those who are shown messages; `None` if nobody is."""
         self.hears_nodes = self.wants_custom or self.messages is not None or bool(self.listeners)
         """Whether nodes may have something to show while they run."""
@@ -215,6 +215,12 @@ class Emitter:
 
     def _written(self, task: Task) -> Any:
         return written(task, self._output)
+
+
+def _audience(views: Sequence[Listener]) -> Audience:
+    from aiograph.pregel._messages import Messages  # and with that, all that is known of messages
+
+    return Messages(views)
 
 
 def _marked(task: Task, update: Any) -> dict[str, Any]:

@@ -129,12 +129,12 @@ async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite])
 async def _look_up(run: Run, cache: TaskCache, tasks: Sequence[Task]) -> None:
     """Spares tasks that are in the cache. Under a strict journal that is kept before it is shown."""
     hits = await cache.fill(tasks)
+    for task in hits:
+        show_spared(run, task)
     if hits and run.journal is not None and run.journal.is_strict and run.emitter is not None:
         for task in hits:
             run.journal.record(task)
         await run.journal.flush()
-    for task in hits:
-        show_spared(run, task)
 
 
 async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWrite]) -> None:

@@ -1,86 +1,16 @@
 """Which messages a run shows, to whom: what models say, and what else there is in what nodes write. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import chain
 from typing import Any
 
 from aiograph import _ids
 from aiograph._context import Listener
 from aiograph.constants import RETURN
+from aiograph.messages._duck import changed, is_message, is_removal
 from aiograph.pregel._plan import Write
 from aiograph.types import Overwrite
-
-_KINDS = frozenset(("human", "ai", "system", "tool", "function", "chat"))
-"""What messages say of themselves. What removes one is none that could be shown."""
-
-
-def is_message(value: Any) -> bool:
-    """Whether something is a message or a piece of one, ours or LangChain's."""
-    kind = getattr(value, "type", None)
-    if not isinstance(kind, str) or not (kind in _KINDS or kind.endswith("MessageChunk")):
-        return False
-    return hasattr(value, "content") and hasattr(value, "id")
-
-
-def messages_in(value: Any) -> Iterator[Any]:
-    """The messages in what one key holds: one, or those in a list."""
-    if isinstance(value, Overwrite):
-        value = value.value
-    if is_message(value):
-        yield value
-    elif isinstance(value, list | tuple):
-        yield from filter(is_message, value)
-
-
-def messages_taken_in(input: Any) -> Iterator[Any]:
-    """The messages in what a node is called with, under whichever key."""
-    for value in (input, *_values_of(input)):
-        yield from messages_in(value)
-
-
-def _values_of(input: Any) -> Iterable[Any]:
-    if isinstance(input, Mapping):
-        return input.values()
-    if isinstance(input, list | tuple) or is_message(input):
-        return ()
-    if is_dataclass(input):
-        return [getattr(input, each.name, None) for each in fields(input)]
-    return getattr(input, "__dict__", {}).values()
-
-
-def messages_written(writes: Sequence[Write]) -> Iterator[Any]:
-    """The messages in what a task has written, to whichever channel."""
-    for channel, value in writes:
-        yield from messages_in(value[1] if channel == RETURN else value)
-
-
-def named(message: Any) -> Any:
-    """The message itself, which gets an id, unless it has one: state and stream are to agree on it."""
-    if message.id is None:
-        with suppress(AttributeError, ValueError):  # one of a frozen class stays nameless
-            message.id = _ids.random_id()
-    return message
-
-
-class Heard:
-    """The messages that a consumer has been shown, or that nodes had before they began."""
-
-    __slots__ = ("_ids", "_nameless")
-
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._nameless: dict[int, Any] = {}
-        """Those without an id, by that of the object, which is kept so that no other gets it."""
-
-    def __contains__(self, message: Any) -> bool:
-        return message.id in self._ids or id(message) in self._nameless
-
-    def add(self, message: Any) -> None:
-        if message.id is None:
-            self._nameless[id(message)] = message
-        else:
-            self._ids.add(message.id)
 
 
 class Messages:
@@ -98,15 +28,90 @@ class Messages:
             view.show("messages", (message, metadata))
 
     def take_in(self, input: Any) -> None:
-        """Notes the messages that a node is called with: that it hands them on is nothing new."""
+        """Notes the messages that a node is called with: that it hands them on is no news."""
         for message in messages_taken_in(input):
             for view in self._views:
                 view.heard.add(message)
 
-    def read(self, writes: Sequence[Write], metadata: Mapping[str, Any]) -> None:
-        """Shows the messages that a task has written, to those who have not heard them yet."""
-        for message in messages_written(writes):
+    def read(self, writes: Sequence[Write], metadata: Mapping[str, Any]) -> list[Write]:
+        """Shows the messages that a task has written, to those who do not know them.
+
+        Returns:
+            The writes, where those messages have ids: what is kept is to have the id that was shown.
+        """
+        read = with_ids(writes, self._is_known)
+        for message in messages_written(read):
             for view in self._views:
                 if message not in view.heard:
-                    view.heard.add(named(message))
+                    view.heard.add(message)
                     view.show("messages", (message, metadata))
+        return read
+
+    def _is_known(self, message: Any) -> bool:
+        return any(message in view.heard for view in self._views)
+
+
+# -- where messages are --------------------------------------------------------------------------------
+
+
+def messages_in(value: Any) -> Iterator[Any]:
+    """The messages in what one key holds: one, or those in a list."""
+    if isinstance(value, Overwrite):
+        value = value.value
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if is_message(each) and not is_removal(each):
+            yield each
+
+
+def messages_taken_in(input: Any) -> Iterator[Any]:
+    """The messages in what a node is called with, under whichever key."""
+    for value in (input, *_values_of(input)):
+        yield from messages_in(value)
+
+
+def _values_of(input: Any) -> Iterable[Any]:
+    if isinstance(input, Mapping):
+        return input.values()
+    if is_message(input):
+        return ()
+    if isinstance(input, tuple):  # how a task was called: positional arguments, and a dict of others
+        return chain.from_iterable(map(_arguments, input))
+    if is_dataclass(input):
+        return [getattr(input, each.name, None) for each in fields(input)]
+    return getattr(input, "__dict__", {}).values()
+
+
+def _arguments(passed: Any) -> Iterable[Any]:
+    if isinstance(passed, Mapping):
+        return passed.values()
+    return passed if isinstance(passed, list | tuple) else ()
+
+
+def messages_written(writes: Sequence[Write]) -> Iterator[Any]:
+    """The messages in what a task has written, to whichever channel."""
+    for channel, value in writes:
+        yield from messages_in(value[1] if channel == RETURN else value)
+
+
+# -- ids -----------------------------------------------------------------------------------------------
+
+
+def with_ids(writes: Sequence[Write], is_known: Callable[[Any], bool]) -> list[Write]:
+    """The writes of a task, with ids for messages that have none, unless they are known without one.
+
+    They are copied: a node may return one object again and again, and mean another message each time.
+    """
+    nameless = [each for each in messages_written(writes) if each.id is None and not is_known(each)]
+    if not nameless:
+        return list(writes)
+    named = {id(each): changed(each, id=_ids.random_id()) for each in nameless}
+    return [(channel, _replaced(value, named)) for channel, value in writes]
+
+
+def _replaced(value: Any, named: Mapping[int, Any]) -> Any:
+    """A value in which messages are replaced by their named copies."""
+    if isinstance(value, Overwrite):
+        return Overwrite(_replaced(value.value, named))
+    if type(value) in (list, tuple):
+        return type(value)(_replaced(each, named) for each in value)
+    return named.get(id(value), value)

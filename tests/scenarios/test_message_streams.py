@@ -15,6 +15,7 @@ from aiograph.cache.memory import InMemoryCache
 from aiograph.config import get_message_stream
 from aiograph.constants import TAG_HIDDEN, TAG_NOSTREAM
 from aiograph.func import entrypoint, task
+from aiograph.graph import MessagesState
 from aiograph.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
 from aiograph.types import CachePolicy, Overwrite, RunnableConfig, TimeoutPolicy, interrupt
 
@@ -286,6 +287,19 @@ def test_a_message_that_a_send_brings_is_no_news() -> None:
     assert shown(builder.compile()) == []
 
 
+def test_a_message_that_a_task_is_called_with_is_no_news() -> None:
+    @task
+    def keep(first: AIMessage, rest: list[AIMessage], *, last: AIMessage) -> list[AIMessage]:
+        return [first, *rest, last]
+
+    @entrypoint()
+    def talk(said: list[AIMessage]) -> str:
+        one, two, three = said
+        return "" if keep(one, [two], last=three).result() else "lost"
+
+    assert shown(talk, [AIMessage("one"), AIMessage("two", id="2"), AIMessage("three")]) == []
+
+
 def test_what_the_caller_says_is_no_news() -> None:
     assert shown(graph_of(lambda state: None), {"messages": [HumanMessage("hi")]}) == []
 
@@ -303,6 +317,19 @@ def test_a_message_without_an_id_is_shown_with_the_id_that_it_has_in_the_state()
     [(message, _)] = shown(graph, config=THREAD)
     assert message.id is not None
     assert graph.get_state(THREAD).values["kept"] == [message]
+
+
+def test_a_message_that_a_node_returns_again_and_again_is_another_one_each_time() -> None:
+    same = AIMessage("again")
+    builder = StateGraph(MessagesState).add_node("talk", lambda state: {"messages": [same]})
+    builder.add_edge(START, "talk").add_conditional_edges(
+        "talk", lambda state: END if len(state["messages"]) == 3 else "talk"
+    )
+    graph = builder.compile(InMemorySaver())
+    ids = [message.id for message, _ in shown(graph, {"messages": []}, THREAD)]
+    assert len(set(ids)) == 3
+    assert ids == [message.id for message in graph.get_state(THREAD).values["messages"]]
+    assert same.id is None
 
 
 def test_a_message_that_the_cache_has_is_shown_whole() -> None:

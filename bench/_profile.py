@@ -1,7 +1,8 @@
 """Where the time of a case goes, by part of each package.
 
 A profiler slows short functions down more than long ones, so its figures are shares: they are applied to
-what the same work took without it. Functions written in C count as their caller.
+what the same work took without it. Functions written in C count as their caller, and so does the garbage
+collector as whoever happened to allocate.
 """
 
 import asyncio
@@ -14,10 +15,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from bench._case import FLOOR, Case
+from bench._case import FLOOR, Case, Work
 from bench._measure import Effort, call, contenders, prepared
 
 PARTS_SHOWN = 14
+
+LONGER = 5
+"""How much longer than a sample: the profiler reads the time that passes, in which others run too."""
 
 
 class Part(NamedTuple):
@@ -49,21 +53,23 @@ def profiles(case: Case, effort: Effort) -> list[Profile]:
 
 
 def profile(case: Case, contender: str, effort: Effort) -> Profile:
-    """Runs the case some times: to warm up, to see what it takes, and under the profiler."""
+    """Does the work for a while without and then with the profiler."""
     prepare = contenders(case, effort.with_rival)[contender]
     profiler = cProfile.Profile()
-    with asyncio.Runner() as runner:
-        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
-            call(runner, work, 1)
-            start = time.process_time()
-            call(runner, work, 1)
-            seconds = (time.process_time() - start) / setup.size
-        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
-            call(runner, work, 1)
-            profiler.enable()
-            call(runner, work, 1)
-            profiler.disable()
-    return _summed(case, contender, profiler, seconds * 1e6, setup.size)
+    with asyncio.Runner() as runner, prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+        call(runner, work, 1)
+        repeats = max(1, round(effort.seconds * LONGER / max(_seconds(runner, work, 1), 1e-9)))
+        seconds = _seconds(runner, work, repeats)
+        with profiler:
+            call(runner, work, repeats)
+    units = setup.size * repeats
+    return _summed(case, contender, profiler, seconds / units * 1e6, units)
+
+
+def _seconds(runner: asyncio.Runner, work: Work, repeats: int) -> float:
+    start = time.process_time()
+    call(runner, work, repeats)
+    return time.process_time() - start
 
 
 Function: TypeAlias = tuple[str, int, str]

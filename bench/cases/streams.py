@@ -1,10 +1,11 @@
 """The loop of one node, watched: a stream in each mode, and events that a node writes."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from bench._case import Case, Setup, Work
-from bench._packages import END, START, Package
+from bench._packages import END, RIVAL, START, Package
 from bench._savers import OpenSaver, memory, no_saver, options_of
 from bench.cases.loop import State, count, graph_of, router
 
@@ -93,6 +94,59 @@ async def custom_events(package: Package, setup: Setup) -> Work:
     return work
 
 
+# -- what a model says -----------------------------------------------------------------------------
+
+
+def pieces(size: int) -> list[str]:
+    """Words and the spaces between them."""
+    return re.split(r"(\s)", " ".join(["word"] * (size // 2 + 1)))
+
+
+def speaker(package: Package, text: str) -> Callable[[Any], Awaitable[dict[str, int]]]:
+    """A node that says a text piece by piece, in the way of its package."""
+    if package == RIVAL:
+        from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+        from langchain_core.messages import AIMessage
+
+        async def ask(state: State) -> dict[str, int]:
+            model = GenericFakeChatModel(messages=iter([AIMessage(text)]))
+            return {"count": len([chunk async for chunk in model.astream("go on")])}
+
+        return ask
+    get_stream = package.find("config", "get_message_stream")
+    kind = package.find("messages", "AIMessageChunk")
+
+    async def speak(state: State) -> dict[str, int]:
+        stream, said = get_stream(), re.split(r"(\s)", text)
+        for piece in said:
+            stream.emit(kind(content=piece, id="1"))
+        return {"count": len(said)}
+
+    return speak
+
+
+async def bare_pieces(setup: Setup) -> Work:
+    async def say() -> AsyncIterator[str]:
+        for piece in pieces(setup.size):
+            yield piece
+
+    async def work() -> str:
+        return "".join([piece async for piece in say()])
+
+    return work
+
+
+async def message_pieces(package: Package, setup: Setup) -> Work:
+    node = speaker(package, "".join(pieces(setup.size)))
+    graph = package.builder(State).add_node("say", node).add_edge(START, "say").add_edge("say", END).compile()
+
+    async def work() -> str:
+        stream = graph.astream({"count": 0}, stream_mode="messages")
+        return "".join([message.content async for message, _ in stream])
+
+    return work
+
+
 CASES = [
     *(
         Case(
@@ -127,5 +181,13 @@ CASES = [
         floor=bare_events,
         subject=custom_events,
         note="events that one node writes; the floor is an asynchronous generator",
+    ),
+    Case(
+        name="stream_messages_1000",
+        unit="piece",
+        size=1000,
+        floor=bare_pieces,
+        subject=message_pieces,
+        note="a node emits pieces of a message; for LangGraph LangChain's fake model says them",
     ),
 ]

@@ -44,6 +44,8 @@ class Setup:
     meters: dict[Measure, Callable[[], float]] = field(default_factory=dict)
     """For the contender to fill in; read before and after the work."""
     scale: float = 1.0
+    counts_bytes: bool = False
+    """Whether anybody reads meters. If not, nothing is to be counted, as counting takes time."""
 
     def scaled(self, size: int) -> int:
         """A size beside the one that counts units, such as the number of channels."""

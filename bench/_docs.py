@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import _plots, _profile
 from bench._measure import Effort, Result
-from bench._report import markdown, summary
+from bench._report import markdown, notes, summary
 from bench.cases import topics
 
 PAGE = "benchmarks.md"
@@ -62,8 +62,8 @@ def _by_topic(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def _table(rows: Sequence[Result]) -> str:
-    notes = dict.fromkeys((row.case.name, row.case.note) for row in rows if row.case.note)
-    listed = "\n".join(f"- `{name}`: {note}" for name, note in notes)
+    told = notes(rows).items()
+    listed = "\n".join(f"- {', '.join(f'`{name}`' for name in names)}: {note}" for note, names in told)
     return f"{markdown(rows)}\n\n{listed}".rstrip()
 
 

@@ -107,7 +107,7 @@ def _least_costs(case: Case) -> dict[str, Seconds]:
     """Processor time of one call of the work of each side, at its best."""
     with asyncio.Runner() as runner, ExitStack() as stack:
         sides = {
-            name: stack.enter_context(prepared(runner, prepare, case.size, WATCHED.get(case.name, 1.0)))[1]
+            name: stack.enter_context(prepared(runner, case, prepare, WATCHED.get(case.name, 1.0)))[1]
             for name, prepare in contenders(case, with_rival=False).items()
         }
         for work in sides.values():

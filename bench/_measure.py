@@ -101,7 +101,7 @@ def _weighed(runner: asyncio.Runner, case: Case, effort: Effort) -> list[Round]:
     answers: dict[str, Any] = {}
     costs: Round = {}
     for name, prepare in contenders(case, effort.with_rival).items():
-        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+        with prepared(runner, case, prepare, effort.scale) as (setup, work):
             answers[name], spent = _spent(case, setup, runner, work, 1)
             costs[name] = {measure: cost / setup.size for measure, cost in spent.items()}
     _compare(answers)
@@ -124,7 +124,7 @@ def _rehearsed(
     """How often each contender does its work in a sample. Warms everything up, and compares the answers."""
     answers, repeats = {}, {}
     for name, prepare in prepares.items():
-        with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+        with prepared(runner, case, prepare, effort.scale) as (setup, work):
             answers[name], spent = _spent(case, setup, runner, work, 1)
             if spent[case.clock] < LONG:  # or it was the first call that took so long
                 _, spent = _spent(case, setup, runner, work, 1)
@@ -144,7 +144,7 @@ def _compare(answers: Mapping[str, Any]) -> None:
 
 def _sample(runner: asyncio.Runner, case: Case, prepare: Prepare, effort: Effort, repeats: int) -> Costs:
     """Costs per unit, each sample on a graph and a saver of its own."""
-    with prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+    with prepared(runner, case, prepare, effort.scale) as (setup, work):
         if repeats > 1:
             call(runner, work, 1)
         gc.collect()
@@ -178,10 +178,11 @@ async def _repeated(work: Work, repeats: int) -> Any:
 
 @contextmanager
 def prepared(
-    runner: asyncio.Runner, prepare: Prepare, size: int, scale: float
+    runner: asyncio.Runner, case: Case, prepare: Prepare, scale: float
 ) -> Iterator[tuple[Setup, Work]]:
     """A contender's work; what it opened on the loop is closed on leaving."""
-    setup = Setup(max(1, round(size * scale)), AsyncExitStack(), scale=scale)
+    size = max(1, round(case.size * scale))
+    setup = Setup(size, AsyncExitStack(), scale=scale, counts_bytes=case.counts_bytes)
     try:
         yield setup, runner.run(_awaited(prepare(setup)))
     finally:

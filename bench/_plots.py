@@ -30,7 +30,7 @@ def ratios(topics: Mapping[str, Sequence[Result]]) -> "Figure | None":
     shown = {
         topic: rows
         for topic, results in topics.items()
-        if (rows := [each for each in results if each.ratio(RIVAL.name) and not each.case.point])
+        if (rows := [each for each in results if each.ratio(RIVAL.name)])
     }
     if not shown:
         return None
@@ -69,7 +69,8 @@ def _verdict_color(row: Result) -> str:
 
 
 def _label(row: Result) -> str:
-    return row.case.name if row.measure in CLOCKS else f"{row.case.name}, {row.measure}"
+    is_usual = row.measure == row.case.clock and row.measure in CLOCKS
+    return row.case.name if is_usual else f"{row.case.name}, {row.measure}"
 
 
 def growth(results: Sequence[Result]) -> "Figure | None":
@@ -88,18 +89,18 @@ def growth(results: Sequence[Result]) -> "Figure | None":
         _lines(axes, curve, points)
     for axes in grid.flat[len(curves) :]:
         axes.set_axis_off()
-    grid[0, 0].legend(fontsize=7)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
 def _lines(axes: "Axes", curve: str, points: Sequence[Result]) -> None:
     ordered = sorted(points, key=_place)
     unit = ordered[0].cost(FLOOR) or ordered[0].cost(OURS.name) or 1.0
-    for name in COLORS:
+    for name, color in COLORS.items():
         known = [(_place(each), cost / unit) for each in ordered if (cost := each.cost(name))]
-        axes.plot(
-            *zip(*known, strict=True), "o-", ms=3, color=COLORS[name], label=LABELS.get(name, name)
-        ) if known else None
+        if known:
+            label = LABELS.get(name, name)
+            axes.plot(*zip(*known, strict=True), "o-", ms=3, color=color, label=label)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(curve, fontsize=8)

@@ -12,11 +12,13 @@ import pstats
 import sysconfig
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from bench._case import FLOOR, Case, Work
 from bench._measure import Effort, call, contenders, prepared
+from bench._packages import OURS, RIVAL
 
 PARTS_SHOWN = 14
 
@@ -55,8 +57,9 @@ def profiles(case: Case, effort: Effort) -> list[Profile]:
 def profile(case: Case, contender: str, effort: Effort) -> Profile:
     """Does the work for a while without and then with the profiler."""
     prepare = contenders(case, effort.with_rival)[contender]
-    profiler = cProfile.Profile()
-    with asyncio.Runner() as runner, prepared(runner, prepare, case.size, effort.scale) as (setup, work):
+    # reading the processor's time slows down what is profiled, so only where a case waits
+    profiler = cProfile.Profile(time.process_time) if case.clock == "wall" else cProfile.Profile()
+    with asyncio.Runner() as runner, prepared(runner, case, prepare, effort.scale) as (setup, work):
         call(runner, work, 1)
         repeats = max(1, round(effort.seconds * LONGER / max(_seconds(runner, work, 1), 1e-9)))
         seconds = _seconds(runner, work, repeats)
@@ -149,21 +152,44 @@ def _text(profile: Profile) -> str:
     return "\n".join([title, *lines, f"{rest:6.1%}  the other {len(profile.parts) - len(shown)} parts"])
 
 
-def markdown(profile: Profile, shown: int = 8) -> str:
+def gathered(profile: Profile) -> Profile:
+    """The same, with modules taken together: to packages of LangGraph's, and to all of anything else's."""
+    found: dict[str, list[Part]] = defaultdict(list)
+    for part in profile.parts:
+        found[_gathered_name(part.name)].append(part)
+    parts = [_joined(name, those) for name, those in found.items()]
+    return profile._replace(parts=sorted(parts, key=lambda part: part.share, reverse=True))
+
+
+def _gathered_name(name: str) -> str:
+    words = name.partition(":")[0].split(".")
+    depth = {OURS.name: len(words), RIVAL.name: 2, "langchain_core": 2}.get(words[0], 1)
+    return ".".join(words[:depth])
+
+
+def _joined(name: str, parts: Sequence[Part]) -> Part:
+    return Part(
+        name,
+        sum(part.share for part in parts),
+        sum(part.microseconds for part in parts),
+        sum(part.calls for part in parts),
+    )
+
+
+def markdown(profile: Profile, shown: int = 9) -> str:
     """A table for a page."""
+    parts = gathered(profile).parts
+    rows = parts[:shown]
+    if parts[shown:]:
+        rows.append(_joined(f"{len(parts[shown:])} others", parts[shown:]))
     lines = [
         f"**{profile.contender}**, `{profile.case.name}`: {profile.microseconds:,.1f} µs and "
         f"{profile.calls:,.0f} calls per {profile.case.unit}\n",
         "| part | share | µs | calls |",
         "| --- | ---: | ---: | ---: |",
         *(
-            f"| `{part.name}` | {part.share:.0%} | {part.microseconds:.1f} | {part.calls:.1f} |"
-            for part in profile.parts[:shown]
+            f"| {part.name} | {part.share:.0%} | {part.microseconds:.1f} | {part.calls:.1f} |"
+            for part in rows
         ),
     ]
-    rest = profile.parts[shown:]
-    if rest:
-        share, microseconds = sum(part.share for part in rest), sum(part.microseconds for part in rest)
-        calls = sum(part.calls for part in rest)
-        lines.append(f"| {len(rest)} others | {share:.0%} | {microseconds:.1f} | {calls:.1f} |")
     return "\n".join(lines)

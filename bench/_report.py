@@ -33,8 +33,17 @@ def table(results: Sequence[Result]) -> str:
     rows = [HEADINGS, *(_row(result) for result in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = [_line(row, widths) for row in rows]
-    notes = dict.fromkeys(f"{each.case.name}: {each.case.note}" for each in results if each.case.note)
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", *notes])
+    told = [f"{', '.join(names)}: {note}" for note, names in notes(results).items()]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", *told])
+
+
+def notes(results: Sequence[Result]) -> dict[str, list[str]]:
+    """What has to be known, and about which cases."""
+    found: dict[str, list[str]] = {}
+    for case in dict.fromkeys(result.case for result in results):
+        if case.note:
+            found.setdefault(case.note, []).append(case.name)
+    return found
 
 
 def markdown(results: Sequence[Result]) -> str:

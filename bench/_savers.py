@@ -78,7 +78,7 @@ async def _their_sqlite(setup: Setup, path: str) -> Any:
         def executemany(self, *statement: Any) -> Any:
             return self.cursor().executemany(*statement)
 
-    opened = aiosqlite.connect(path, factory=Connection)
+    opened = aiosqlite.connect(path, factory=Connection if setup.counts_bytes else sqlite3.Connection)
     connection = await setup.resources.enter_async_context(opened)
     saver = RIVAL.find("checkpoint.sqlite.aio", "AsyncSqliteSaver")(connection)
     await saver.setup()
@@ -120,7 +120,8 @@ async def _their_postgres(setup: Setup, conninfo: str) -> Any:
             await super().executemany(query, rows, **options)
 
     async def configure(connection: AsyncConnection[Any]) -> None:
-        connection.cursor_factory = Cursor
+        if setup.counts_bytes:
+            connection.cursor_factory = Cursor
 
     # as its documentation asks for
     options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}

@@ -81,7 +81,7 @@ CASES = [
             subject=more_steps(messages, open_saver),
             point=Point(f"messages in the state ({name})", messages),
             needs=f"checkpoint.{name}",
-            note="messages of 1 kB; each superstep adds one; the floor stores nothing",
+            note="runs that read so many messages of 1 kB, and add ten; the floor stores nothing",
         )
         for name, open_saver in (("memory", memory), ("sqlite", sqlite))
         for messages in (10, 100, 1000)

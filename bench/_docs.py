@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import _plots, _profile
 from bench._measure import Effort, Result
-from bench._report import markdown, notes, summary
+from bench._report import markdown, notes, slower, summary
 from bench.cases import topics
 
 PAGE = "benchmarks.md"
@@ -29,6 +29,7 @@ def write(folder: Path, results: Sequence[Result], conditions: Mapping[str, Any]
     texts = {
         "conditions": _conditions(conditions),
         "goals": f"```text\n{summary(results)}\n```",
+        "slower": slower(results) or "None.",
         "results": "\n\n".join(f"### {topic}\n\n{_table(rows)}" for topic, rows in by_topic.items()),
         "profiles": _profiles(results),
     }

@@ -1,7 +1,9 @@
 """Results as a table for people and as JSON for programs."""
 
+import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from aiograph.bridge import bridge_loop
@@ -16,13 +18,23 @@ def conditions(effort: Effort) -> dict[str, Any]:
     """What the figures depend on."""
     return {
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, {_processor()}",
         OURS.name: OURS.version,
         RIVAL.name: RIVAL.version if RIVAL.is_installed else None,
         "bridge loop": type(bridge_loop()).__module__.partition(".")[0],
         "rounds": effort.rounds,
         "scale": effort.scale,
     }
+
+
+def _processor() -> str:
+    """Its name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
 
 
 # -- for people ------------------------------------------------------------------------------------
@@ -66,6 +78,15 @@ def summary(results: Sequence[Result]) -> str:
         for result, over, most, ratio in missed
     ]
     return "\n".join(lines)
+
+
+def slower(results: Sequence[Result]) -> str:
+    """The rows in which LangGraph takes less, the worst first."""
+    lost = [
+        (spread.median, each) for each in results if (spread := each.ratio(RIVAL.name)) and spread.median > 1
+    ]
+    lost.sort(key=lambda row: row[0], reverse=True)
+    return "\n".join(f"- `{each.case.name}` ({each.measure}): {number(ratio)} times" for ratio, each in lost)
 
 
 def goals_of(result: Result) -> list[tuple[str, float, float]]:

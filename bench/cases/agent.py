@@ -214,6 +214,7 @@ CASES = [
             ("_plain", plain, "dicts, operator.add"),
         )
         for suffix, open_saver in (("", no_saver), ("_memory", memory))
+        if make_voice is plain or open_saver is no_saver
     ),
     *(
         Case(

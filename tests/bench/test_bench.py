@@ -14,7 +14,7 @@ from bench.__main__ import main
 from bench._case import FLOOR, Case, Goal, Setup, Work
 from bench._measure import DifferentAnswers, Effort, Result, measure
 from bench._packages import OURS, Package
-from bench._report import summary, table
+from bench._report import slower, summary, table
 from bench.cases import ORDER, all_cases, topics
 
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
@@ -103,6 +103,15 @@ def test_goals_are_met_or_missed() -> None:
         "  missed: case (cpu) 0.6 of langgraph, goal 0.5",
         "  missed: case (cpu) 60 of floor, goal 50",
     ]
+
+
+def test_whatever_langgraph_does_in_less_time_is_told_the_worst_first() -> None:
+    def result(name: str, ours: float) -> Result:
+        case = Case(name=name, unit="run", size=1, subject=two)
+        return Result(case, "cpu", [{"aiograph": ours, "langgraph": 1.0}])
+
+    results = [result("bad", 2.0), result("good", 0.5), result("worse", 3.0)]
+    assert slower(results).splitlines() == ["- `worse` (cpu): 3 times", "- `bad` (cpu): 2 times"]
 
 
 def test_goals_are_for_one_measure_each() -> None:

@@ -10,6 +10,10 @@ from aiograph import _threads
 CHUNKS_AHEAD = 16
 """Chunks that may wait for the consumer before the run is held back at its next superstep or task."""
 
+FIRST_AHEAD = 2
+"""How many at the beginning. A run that never waits would not let go of the loop before, and so the first
+chunk would be late; each time the consumer has caught up, there may be twice as many."""
+
 
 class Sink:
     """A bounded queue with one producer, the run, and one consumer."""
@@ -22,6 +26,7 @@ class Sink:
         self._chunks: deque[Any] = deque()
         self._incoming: deque[Any] = deque()
         """Chunks that threads have left for the loop to take in."""
+        self._ahead = FIRST_AHEAD
         self._closed = False
         self._consumer: asyncio.Future[None] | None = None
         self._producers: list[asyncio.Future[None]] = []
@@ -60,7 +65,7 @@ class Sink:
         """
         if asyncio._get_running_loop() is not self._loop:
             return
-        while len(self._chunks) >= CHUNKS_AHEAD and not self._closed:
+        while len(self._chunks) >= self._ahead and not self._closed:
             waiter = self._loop.create_future()
             self._producers.append(waiter)
             await waiter
@@ -78,10 +83,11 @@ class Sink:
         while not self._chunks:
             if self._closed:
                 return self.END
+            self._ahead = min(2 * self._ahead, CHUNKS_AHEAD)
             self._consumer = self._loop.create_future()
             await self._consumer
         chunk = self._chunks.popleft()
-        if len(self._chunks) < CHUNKS_AHEAD:
+        if len(self._chunks) < self._ahead and self._producers:
             self._wake_producers()
         return chunk
 

@@ -83,10 +83,11 @@ class Sink:
         while not self._chunks:
             if self._closed:
                 return self.END
-            self._ahead = min(2 * self._ahead, CHUNKS_AHEAD)
             self._consumer = self._loop.create_future()
             await self._consumer
         chunk = self._chunks.popleft()
+        if not self._chunks:
+            self._ahead = min(2 * self._ahead, CHUNKS_AHEAD)
         if len(self._chunks) < self._ahead and self._producers:
             self._wake_producers()
         return chunk

@@ -50,14 +50,22 @@ async def turns(number: int = 200) -> None:
 async def test_a_slow_consumer_holds_the_run_back() -> None:
     counter = Counter()
     async with aclosing(counter.stream()) as stream:
-        await anext(stream)
+        for _ in range(50):
+            await anext(stream)
         await turns()
         early = counter.steps
         for _ in range(100):
             await anext(stream)
         await turns()
-        assert early < 50
+        assert early < 100
         assert counter.steps - early == 100
+
+
+async def test_the_first_chunk_does_not_wait_for_a_run_that_never_lets_go_of_the_loop() -> None:
+    counter = Counter()
+    async with aclosing(counter.stream()) as stream:
+        await anext(stream)
+        assert counter.steps <= 3
 
 
 async def test_a_synchronous_consumer_holds_the_run_back_too() -> None:

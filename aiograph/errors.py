@@ -301,6 +301,20 @@ class BridgeClosedError(AiographError):
     """A loop that would have to do the work is closed, stopped, or shutting down."""
 
 
+class StructuredOutputError(AiographError, ValueError):
+    """A model was asked for an object, and what it answered makes none.
+
+    Asking again may help: `RetryPolicy(retry_on=StructuredOutputError)` does.
+
+    Attributes:
+        raw: What it answered, as a message.
+    """
+
+    def __init__(self, message: str, raw: Any) -> None:
+        self.raw = raw
+        super().__init__(message)
+
+
 class CacheError(AiographError):
     """The storage behind a cache failed, or it was closed. A run that meets this warns, and does the work."""
 

@@ -92,13 +92,17 @@ _PERMANENT = (
 )
 
 
+_PERMANENT_STATUSES = frozenset(range(400, 500)) - {408, 409, 425, 429}
+"""Of HTTP: what is the request's own fault. Time-outs, conflicts and rate limits pass."""
+
+
 def default_retry_on(error: Exception) -> bool:
-    """Whether `error` looks transient: connection errors and HTTP 5xx do, programming errors do not."""
+    """Whether `error` looks transient: connection errors, rate limits and HTTP 5xx do, mistakes do not."""
     if isinstance(error, ConnectionError):
         return True
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
-        return status >= 500
+        return status not in _PERMANENT_STATUSES  # with 200, it is an answer that broke off
     return not isinstance(error, _PERMANENT)
 
 

@@ -28,7 +28,7 @@ ROOMS = {
     "face": "runtime config _langchain",
     "engine": "pregel",
     "builder": "graph func",
-    "prebuilt": "prebuilt tools",
+    "prebuilt": "prebuilt tools models",
     "top": "testing cli",
 }
 SEAMS = {"_sql", "checkpoint._relational"}

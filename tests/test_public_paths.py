@@ -50,7 +50,7 @@ PUBLIC_PATHS = {
         GraphValidationError InvalidContextError InvalidResumeError InvalidUpdateError MissingExtraError
         InvalidNamespaceError StoreError StoreQueryError StoreValueError
         MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError OutsideRunError ParentCommand
-        RecordedError SyncCallError UnknownInterruptError
+        RecordedError StructuredOutputError SyncCallError UnknownInterruptError
     """,
     "aiograph.func": "TaskFunction TaskFuture entrypoint task",
     "aiograph.graph": """
@@ -73,6 +73,10 @@ PUBLIC_PATHS = {
     "aiograph.prebuilt.tool_node": """
         InjectedState InjectedStore ToolCallRequest ToolInvocationError ToolNode ToolRuntime tools_condition
     """,
+    "aiograph.models": """
+        AnswersInShape BaseChatModel ChatModel LangChainChat ModelRequest StructuredModel as_chat_model
+    """,
+    "aiograph.models.openai": "OpenAIChat",
     "aiograph.pregel": "NodeBuilder Pregel",
     "aiograph.runtime": "ExecutionInfo RunControl Runtime get_runtime",
     "aiograph.stats": """
@@ -84,10 +88,12 @@ PUBLIC_PATHS = {
         Result SearchItem SearchOp TTLConfig ensure_embeddings get_text_at_path tokenize_path
     """,
     "aiograph.store.memory": "InMemoryStore",
+    "aiograph.testing": "ScriptedModel",
     "aiograph.testing.caches": "CacheContract",
     "aiograph.testing.channels": "ChannelContract",
     "aiograph.testing.clock": "VirtualClockLoop run_virtual virtual_backend virtual_wall",
     "aiograph.testing.faults": "FaultySaver Mishap SaverCall delay delay_turns fail_at kill_at",
+    "aiograph.testing.models": "Answer ScriptedModel",
     "aiograph.testing.postgres": "PostgresServer PostgresUnavailableError postgres_server",
     "aiograph.testing.savers": "SaverContract",
     "aiograph.testing.stores": "StoreContract",

@@ -58,7 +58,9 @@ def fail_to_import(name: str) -> None:
 
 
 def is_public(cls: type) -> bool:
-    return cls.__module__.split(".")[0] == "aiograph" and not cls.__name__.startswith("_")
+    """A protocol is none of them: it says what is asked of a class of somebody else's."""
+    is_ours = cls.__module__.split(".")[0] == "aiograph" and not cls.__name__.startswith("_")
+    return is_ours and not getattr(cls, "_is_protocol", False)
 
 
 def pairs(classes: Iterable[type]) -> list[Pair]:

@@ -109,6 +109,8 @@ class ServerError(Exception):
     [
         (ConnectionResetError("gone"), True),
         (ServerError(503), True),
+        (ServerError(429), True),
+        (ServerError(200), True),  # an error in the middle of an answer
         (ServerError(404), False),
         (AssertionError("odd"), True),
         (ValueError("wrong"), False),

@@ -1,6 +1,6 @@
 """One decoding. What a blob can make happen is what stands in the tables, and nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from msgpack import unpackb  # type: ignore[import-untyped]  # has no annotations
@@ -66,10 +66,14 @@ def _scalar(code: int, data: bytes) -> Any:
 
 
 class Definitions:
-    """The classes that blobs may name, and the builders for the definitions met so far."""
+    """The classes that blobs may name, and the builders for the definitions met so far.
 
-    def __init__(self, recipes: Mapping[str, Recipe]) -> None:
-        self._recipes = recipes
+    Args:
+        recipe: Finds the recipe of the class that is stored under a name, if it may be read.
+    """
+
+    def __init__(self, recipe: Callable[[str], Recipe | None]) -> None:
+        self._recipe = recipe
         self._heads: dict[bytes, Head] = {}
 
     def head(self, definition: bytes) -> Head:
@@ -89,7 +93,7 @@ class Definitions:
 
     def _builder(self, definition: bytes) -> Builder:
         kind, name, *fields = unpackb(definition)
-        recipe = self._recipes.get(name)
+        recipe = self._recipe(name)
         if recipe is None:
             raise ValueError(
                 f"it holds an instance of {name!r}, which is not allowed here; name the class in the graph's "

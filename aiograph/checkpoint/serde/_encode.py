@@ -1,6 +1,6 @@
 """One encoding: a packer call, a table from exact types to codecs, and the search for what was refused."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import is_
 from typing import Any, Protocol
 
@@ -94,13 +94,23 @@ class PatternCodec(ContainerCodec):
 
 
 class CodecTable(dict[type, Codec]):
-    """The codecs by exact type. The classes of numpy join when the first of their instances turns up."""
+    """The codecs by exact type. Some classes join when the first of their instances turns up.
+
+    Args:
+        known: The others.
+        meet: Makes a codec for a class, if it is one of those; beside them, there are numpy's.
+    """
+
+    def __init__(self, known: Mapping[type, Codec], meet: Callable[[type], Codec | None]) -> None:
+        super().__init__(known)
+        self._meet = meet
 
     def __missing__(self, cls: type) -> Codec:
         scalar = array_scalar(cls)
-        if scalar is None:
+        codec = self._meet(cls) if scalar is None else ScalarCodec(scalar)
+        if codec is None:
             raise KeyError(cls)
-        self[cls] = codec = ScalarCodec(scalar)
+        self[cls] = codec
         return codec
 
 

@@ -48,6 +48,7 @@ from aiograph.checkpoint.serde._encode import (
     find_path,
 )
 from aiograph.checkpoint.serde._kinds import Recipe, recipe_for, record, registered
+from aiograph.checkpoint.serde._messages import name_of, recipe_named
 from aiograph.checkpoint.serde._reach import reachable
 from aiograph.checkpoint.serde.base import MAX_BYTES, UnstorableValueError
 from aiograph.errors import CheckpointDeserializationError
@@ -75,10 +76,11 @@ class JsonPlusSerializer:
     """Stores plain data, common types of the standard library, and instances of the classes it allows.
 
     Enums, dataclasses, named tuples and Pydantic models have to be allowed; those that a graph's schemas
-    mention are. Values come back as what they were. A value that could not be read back is refused when it
-    is stored. Reading never imports a module and never runs code of a class that is not allowed; of an
-    allowed class it runs default factories, for fields that a stored instance lacks. What a blob may cost
-    its reader is bounded. Classes of any other kind can be stored by functions that `register` is given.
+    mention are, and so are the messages of aiograph and of LangChain. Values come back as what they were. A
+    value that could not be read back is refused when it is stored. Reading imports no module but those of
+    messages and never runs code of a class that is not allowed; of an allowed class it runs default
+    factories, for fields that a stored instance lacks. What a blob may cost its reader is bounded. Classes of
+    any other kind can be stored by functions that `register` is given.
 
     Args:
         allow: Classes to allow, with all that their annotations mention.
@@ -97,9 +99,9 @@ class JsonPlusSerializer:
         allow: Iterable[type] = (),
         allowed_msgpack_modules: Iterable[type | tuple[str, str]] | None = None,
     ) -> None:
-        self._codecs = CodecTable(_BUILT_IN)
+        self._codecs = CodecTable(_BUILT_IN, self._meet)
         self._recipes: dict[str, Recipe] = {}
-        self._definitions = Definitions(self._recipes)
+        self._definitions = Definitions(self._recipe)
         self._seen: set[Any] = set()
         self._settled: set[type] = {*_BUILT_IN, *_OWN, Send}
         """Types that `allow` leaves alone."""
@@ -192,10 +194,22 @@ class JsonPlusSerializer:
     # -- allowing
 
     def _allow_one(self, cls: type) -> None:
-        if cls not in self._settled:
+        if cls not in self._settled and self._meet(cls) is None:
             recipe = recipe_for(cls)
             if recipe is not None:
                 self._learn(f"{cls.__module__}:{cls.__qualname__}", recipe)
+
+    def _meet(self, cls: type) -> Codec | None:
+        """The codec of a class of messages: they are allowed, but not imported before there is one."""
+        name = name_of(cls)
+        recipe = None if name is None else self._recipe(name)
+        return self._codecs[cls] if recipe is not None and recipe.type is cls else None
+
+    def _recipe(self, name: str) -> Recipe | None:
+        recipe = self._recipes.get(name)
+        if recipe is None and (recipe := recipe_named(name)) is not None:
+            self._learn(name, recipe)
+        return recipe
 
     def _learn(self, name: str, recipe: Recipe | None) -> None:
         assert recipe is not None

@@ -36,6 +36,11 @@ class Answerable(Protocol):
         """Made when it is first asked for."""
         ...
 
+    @property
+    def is_call(self) -> bool:
+        """Whether the code of another task has called it."""
+        ...
+
     def began(self) -> float:
         """When its first attempt began, in seconds since 1970."""
         ...
@@ -269,6 +274,7 @@ class TaskScope:
         "noted",
         "passed",
         "pulse",
+        "pushed",
         "questions",
         "run",
         "task",
@@ -305,6 +311,8 @@ class TaskScope:
         """Stops of runs nested in it that keep nothing; when the task runs again, they do not count."""
         self.noted: Mapping[str, str] = NOTHING
         """Where stateful graphs that it has called stand now."""
+        self.pushed: Sequence[tuple[str, Any]] = ()
+        """What its code has added to the state so far, by key."""
 
     @property
     def name(self) -> str:
@@ -455,6 +463,17 @@ class TaskScope:
             self.is_stopped = self.is_waiting = True
             self.questions = (*self.questions, *questions)
             self.passed |= passed
+
+    def push(self, key: str, value: Any) -> None:
+        """Adds to what the attempt writes, from whichever thread.
+
+        Raises:
+            OutsideRunError: The attempt has ended.
+        """
+        with _ASKING:
+            if self.has_ended:
+                raise OutsideRunError(f"node {self.name!r} has ended: nothing can be added to what it writes")
+            self.pushed = (*self.pushed, (key, value))
 
     def obey(self, commands: Sequence[Any]) -> None:
         """Notes what a run nested in the attempt has ended with: that counts, whatever the node returns."""

@@ -57,7 +57,7 @@ PUBLIC_PATHS = {
         CompiledStateGraph END MessageGraph MessagesState START StateGraph add_messages
     """,
     "aiograph.graph.message": """
-        MessageGraph Messages MessagesState REMOVE_ALL_MESSAGES add_messages
+        MessageGraph Messages MessagesState REMOVE_ALL_MESSAGES add_messages push_message
     """,
     "aiograph.graph.state": "CompiledStateGraph StateGraph",
     "aiograph.managed": "IsLastStep RemainingSteps",

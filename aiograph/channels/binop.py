@@ -15,6 +15,9 @@ class BinaryOperatorAggregate(ReducingChannel[Value, Value]):
     It starts from `typ()`, and `op` gets that as its first left side; if the type cannot be made from
     nothing, the channel starts empty and the first write is the value. What `op` raises is raised as it
     is, and none of the superstep's writes are taken. `op` must not change its arguments.
+
+    If `op` has an attribute `prepare_write`, that is a function of one write. In state graphs it is called
+    with what a node writes, once, before anybody sees it, and what it returns is written.
     """
 
     __slots__ = ("op",)

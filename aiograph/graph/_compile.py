@@ -17,6 +17,7 @@ from aiograph.constants import BRANCH_PREFIX, END, JOIN_PREFIX, ROOT, START, TAG
 from aiograph.errors import InvalidUpdateError, StateValidationError
 from aiograph.graph._checks import Check, CheckedChannel, checked_writer, error_list, field_checks
 from aiograph.graph._links import links
+from aiograph.graph._preparing import preparations, prepared_writer
 from aiograph.graph._records import is_model
 from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
@@ -189,6 +190,7 @@ class _Weaver:
         self._schemas = schemas
         self._unknown: UnknownKeys = "error" if strict else "warning"
         self._nodes: Mapping[str, Write] = {name: (BRANCH_PREFIX + name, None) for name in spec.nodes}
+        self._preparations = preparations(schemas.channels)
 
     def entry(self) -> PlannedNode:
         """The hidden node that hands the input to the state."""
@@ -200,7 +202,7 @@ class _Weaver:
             triggers=(START,),
             read=lambda values, remaining: values.get(START),
             call=None,
-            write=checked_writer(writer, _checks(self._spec.input_schema) if is_own else {}),
+            write=checked_writer(self._prepared(writer), _checks(self._spec.input_schema) if is_own else {}),
             after=tuple(self._edges_from(START)),
             routes=self._routes_from(START, writer),
             tags=(TAG_HIDDEN,),
@@ -208,7 +210,7 @@ class _Weaver:
 
     def command(self) -> Writer:
         """Makes writes of what a caller commands."""
-        return self._writer(START, self._schemas.keys, self._unknown)
+        return self._prepared(self._writer(START, self._schemas.keys, self._unknown))
 
     def node(self, spec: NodeSpec) -> PlannedNode:
         # a graph does not know which of its keys the graph around it has, and the other way round
@@ -221,8 +223,8 @@ class _Weaver:
             triggers=tuple(self._triggers_of(spec.name)),
             read=read,
             call=spec.call,
-            write=writer,
-            obey=obey,
+            write=self._prepared(writer),
+            obey=None if obey is None else self._prepared(obey),
             after=tuple(self._edges_from(spec.name)),
             routes=self._routes_from(spec.name, writer),
             retry=defaults.retry if spec.retry is None else spec.retry,
@@ -247,7 +249,7 @@ class _Weaver:
             triggers=(),
             read=read,
             call=handler.call,
-            write=self._writer(handler.name, self._schemas.keys, self._unknown),
+            write=self._prepared(self._writer(handler.name, self._schemas.keys, self._unknown)),
             retry=defaults.retry,
             timeout=defaults.timeout,
             tags=spec.tags,
@@ -256,6 +258,9 @@ class _Weaver:
 
     def _writer(self, node: str, keys: frozenset[str], unknown: UnknownKeys) -> StateWriter:
         return StateWriter(node, keys, self._nodes, frozenset(self._schemas.managed), unknown=unknown)
+
+    def _prepared(self, writer: StateWriter) -> Writer:
+        return prepared_writer(writer, self._preparations)
 
     def _triggers_of(self, name: str) -> Iterable[str]:
         yield BRANCH_PREFIX + name

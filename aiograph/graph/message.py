@@ -4,8 +4,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict, overload
 
+from aiograph import _context
+from aiograph.config import get_message_stream
 from aiograph.graph.state import StateGraph
-from aiograph.messages import REMOVE_ALL_MESSAGES, AnyMessage, MessageLike, merge_messages
+from aiograph.messages import (
+    REMOVE_ALL_MESSAGES,
+    AnyMessage,
+    MessageLike,
+    coerce_message,
+    merge_messages,
+)
+from aiograph.messages._merge import prepare_messages
 from aiograph.messages._shape import in_openai_shape
 
 __all__ = [
@@ -14,6 +23,7 @@ __all__ = [
     "Messages",
     "MessagesState",
     "add_messages",
+    "push_message",
 ]
 
 Messages: TypeAlias = Sequence[MessageLike] | MessageLike
@@ -64,11 +74,47 @@ def add_messages(left: Any = None, right: Any = None, *, format: Format | None =
     if format not in (None, "langchain-openai"):
         raise ValueError(f"format={format!r} is neither None nor 'langchain-openai'")
     if left is None and right is None:
-        return partial(add_messages, format=format)
+        reducer = partial(add_messages, format=format)
+        reducer.prepare_write = prepare_messages  # type: ignore[attr-defined]  # see BinaryOperatorAggregate
+        return reducer
     if left is None or right is None:
         raise ValueError("add_messages takes two lists of messages, or none to get a reducer with a format")
     merged = merge_messages(left, right)
     return merged if format is None else in_openai_shape(merged)
+
+
+add_messages.prepare_write = prepare_messages  # type: ignore[attr-defined]  # see BinaryOperatorAggregate
+
+
+def push_message(message: MessageLike, *, state_key: str | None = "messages") -> Any:
+    """Shows a message to those who listen to `"messages"`, and adds it to the state, while a node runs.
+
+    It is written before what the node returns, and together with that: if the node fails or asks, it is
+    not. In functions that are tasks or entrypoints, it is shown and no more. Pieces of a message that follow
+    each other are written as one message.
+
+    Args:
+        message: A message with an id, or what stands for one.
+        state_key: The key that it is added to; `None` to only show it.
+
+    Returns:
+        The message.
+
+    Raises:
+        OutsideRunError: Called outside of a run, or after the node has ended.
+        ValueError: The message has no id.
+        TypeError: It does not stand for a message.
+    """
+    scope = _context.require_task("push_message()")
+    message = coerce_message(message)
+    if message.id is None:
+        raise ValueError("push_message() needs a message with an id, so that stream and state agree on it")
+    if state_key is not None and not scope.task.is_call:
+        scope.push(state_key, message)
+    stream = get_message_stream()
+    if stream is not None:
+        stream.emit(message)
+    return message
 
 
 class MessagesState(TypedDict):

@@ -3,7 +3,7 @@
 `_values` has the messages and `_parts` what they are made of; `_joining` and `_calls` join what comes in
 pieces, `_coerce` and `_dicts` make messages of what stands for them, `_merge` has the rules by which a
 conversation grows, `_openai` and `_anthropic` speak like the interfaces of those names. `_duck` alone knows
-that LangChain has messages, too.
+that LangChain has messages, too, and `_pydantic` what models with messages have to know.
 """
 
 from aiograph.messages._coerce import MessageLike, coerce_message, coerce_messages

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from aiograph._ids import random_id
-from aiograph.messages._coerce import coerce_messages
+from aiograph.messages._coerce import coerce_messages, is_pair
 from aiograph.messages._duck import changed, is_chunk, is_message, is_removal, joined, whole
 
 REMOVE_ALL_MESSAGES = "__remove_all__"
@@ -39,6 +39,19 @@ def stamped(things: Any) -> list[Any]:
     if any(map(is_chunk, messages)):
         messages = _without_pieces(messages)
     return [message if message.id is not None else _with_id(message) for message in messages]
+
+
+def prepare_messages(write: Any) -> Any:
+    """What is to be added to a conversation, as messages with ids; what is one message stays one.
+
+    What stands for no message is left as it is, for `merge_messages` to refuse.
+    """
+    try:
+        messages = stamped(write)
+    except (TypeError, ValueError):
+        return write
+    is_one = not isinstance(write, list | tuple) or (isinstance(write, tuple) and is_pair(write))
+    return messages[0] if is_one else messages
 
 
 def _history(left: Any) -> Sequence[Any]:

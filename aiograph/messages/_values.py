@@ -51,6 +51,18 @@ class Message:
         """Prints the message as people read it."""
         print(pretty_repr(self))
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from aiograph.messages._pydantic import core_schema  # not imported unless a model has messages
+
+        return core_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        from aiograph.messages._pydantic import json_schema
+
+        return json_schema(cls)
+
     def __repr__(self) -> str:
         shown = [repr(self.content)]
         for each in fields(self)[1:]:

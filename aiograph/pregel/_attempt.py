@@ -18,6 +18,7 @@ from aiograph.pregel._callable import settled
 from aiograph.pregel._deadline import Deadline
 from aiograph.pregel._leaving import Commands, leaving_writes, obeyed, split
 from aiograph.pregel._plan import Leaving, PlannedNode, Write
+from aiograph.pregel._pushed import pushed_writes
 from aiograph.pregel._run import Run
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import fresh_values
@@ -240,6 +241,8 @@ def _enter(
 
 async def _writes(run: Run, node: PlannedNode, written: Sequence[Write], scope: TaskScope) -> list[Write]:
     """What a task writes: what its node returned, and what follows from the node's edges."""
+    if scope.pushed:
+        written = [*pushed_writes(run.plan, node, scope.pushed), *written]
     writes = [*written, *node.after]
     for route in node.routes:
         values = fresh_values(run.plan, run.state, writes, node.name)

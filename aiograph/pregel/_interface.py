@@ -116,7 +116,9 @@ class _Plain:
             return self._typed_dict
         if hasattr(cls, "model_fields"):
             return self._model
-        return self._dataclass if is_dataclass(cls) and not hasattr(cls, "__pydantic_fields__") else None
+        if hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__get_pydantic_core_schema__"):
+            return None  # Pydantic knows it, or it tells Pydantic what it is
+        return self._dataclass if is_dataclass(cls) else None
 
     def _generic(self, hint: Any) -> Any:
         args, origin = get_args(hint), get_origin(hint)

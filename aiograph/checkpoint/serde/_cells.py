@@ -12,6 +12,7 @@ Noms, and as content-defined chunking, from LBFS.)
 | tag | the cell stands for |
 |---|---|
 | `@` | the value of the one cell it refers to |
+| `1` | the only item of the list it refers to |
 | `l` | a list with the values of its entries |
 | `m` | a dict: its keys, and the values of its entries |
 | `l+` | the lists that it refers to, one after the other |
@@ -148,6 +149,7 @@ class CellReader:
         self._seen: set[bytes] = set()
         self._nodes = {
             "@": lambda cell: self._value(self._at(cell.refs)),
+            "1": self._only_item,
             "l": self._record,
             "m": self._map,
             "l+": self._list,
@@ -196,6 +198,12 @@ class CellReader:
     def _value(self, cell: Cell) -> Any:
         build = self._nodes.get(cell.tag)
         return self._serde.loads_typed(cell[:2]) if build is None else build(cell)
+
+    def _only_item(self, cell: Cell) -> Any:
+        items = self._value(self._at(cell.refs))
+        if type(items) is not list or len(items) != 1:
+            raise CheckpointDeserializationError("what should be a list of one item is something else")
+        return items[0]
 
     def _record(self, cell: Cell) -> list[Any]:
         return [self._value(entry) for entry in _unpacked(cell)]

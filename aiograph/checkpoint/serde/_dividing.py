@@ -28,6 +28,10 @@ _ITEM_LIMIT = 4096
 """Bytes of an item in a list, or of a dict in a dict, from which it is divided in turn: a message is not, a
 table is."""
 
+_ALONE_LIMIT = 65_536
+"""Bytes up to which an instance that is written by itself is stored as a list of one: where a reducer adds it
+to a list of large items, it has that cell already."""
+
 _SEGMENT = 256
 """Bytes that a segment should have at least."""
 
@@ -133,13 +137,16 @@ class CellWriter:
         whole = Cell(*self._serde.dumps_typed(value))
         if len(whole.data) <= INLINE:
             return Draft(whole, Root(whole), _NO_CELLS)
-        draft = self._draft(value, whole, before)
+        draft = self._draft(value, whole, before, is_item=_is_item(value, whole))
         self.found.update(draft.cells)
         return draft
 
-    def _draft(self, value: Any, whole: Cell, before: Root | None) -> Draft:
+    def _draft(self, value: Any, whole: Cell, before: Root | None, *, is_item: bool = False) -> Draft:
         others, self.found = self.found, {}
-        root = self._tracked(lambda: self._divided(value, whole, _ENTRY_LIMIT, _DEPTH), before)
+        if is_item:
+            root = self._tracked(lambda: self._only_item(value))
+        else:
+            root = self._tracked(lambda: self._divided(value, whole, _ENTRY_LIMIT, _DEPTH), before)
         if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
             self.found = {}
             root = self._tracked(lambda: whole)
@@ -182,6 +189,9 @@ class CellWriter:
         if len(cell.data) + len(cell.refs) <= INLINE:
             return cell
         return Cell("@", b"", self._put(cell))
+
+    def _only_item(self, value: Any) -> Cell:
+        return Cell("1", b"", self._put(Cell(*self._serde.dumps_typed([value]))))
 
     def _put(self, cell: Cell) -> bytes:
         address = self._address(*cell)
@@ -308,6 +318,11 @@ class _Items(NamedTuple):
     items: list[Any]
     depth: int
     """Levels that may be divided, this one included."""
+
+
+def _is_item(value: Any, whole: Cell) -> bool:
+    """Whether a write is likely to become an item of a list: a message is, that a node returns by itself."""
+    return type(value).__module__ != "builtins" and len(whole.data) <= _ALONE_LIMIT
 
 
 def _blocks(items: list[T], length: int) -> Iterator[list[T]]:

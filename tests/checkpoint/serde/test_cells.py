@@ -20,6 +20,7 @@ from aiograph.checkpoint.serde._stored import Key
 from aiograph.checkpoint.serde.encoded import reading
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.errors import CheckpointDeserializationError
+from aiograph.messages import HumanMessage
 
 SERDE = JsonPlusSerializer()
 
@@ -223,6 +224,15 @@ def test_one_message_in_a_nested_state_costs_little() -> None:
 
 
 # -- budgets ---------------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_written_by_itself_costs_nothing_more_in_a_list() -> None:
+    messages = [HumanMessage("x" * 1000, id=str(number)) for number in range(9)]
+    writer = CellWriter(SERDE, PLAIN)
+    write = writer.draft(messages[-1])
+    assert decode(write.root.cell, writer.found) == messages[-1]
+    assert decode(writer.root(messages[-1], draft=write).cell, writer.found) == messages[-1]
+    assert writer.found.keys() <= encode(messages).found.keys()
 
 
 def test_what_repeats_itself_too_often_is_stored_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ THEIRS = [
         content="a", tool_call_chunks=[{"name": "f", "args": "{", "id": "c", "index": 0}]
     ),
     langchain.ToolMessage("4", tool_call_id="c", artifact={1, 2}, status="error"),
-    langchain.ChatMessage("a", role="wizard"),
-    langchain.FunctionMessage("a", name="f"),
+    langchain.ChatMessage(content="a", role="wizard"),
+    langchain.FunctionMessage(content="a", name="f"),
     langchain.RemoveMessage(id="1"),
 ]
 

@@ -111,6 +111,10 @@ class Audience(Protocol):
         """Shows what a model says, or a piece of it, from any loop or thread."""
         ...
 
+    async def room(self) -> None:
+        """Waits while one of them is slow."""
+        ...
+
     def take_in(self, input: Any) -> None:
         """Notes the messages that a node is called with: that it hands them on is no news."""
         ...

@@ -23,7 +23,7 @@ def config_of(scope: _context.TaskScope) -> RunnableConfig:
     run = scope.run
     namespace = scope.namespace
     config = run.config.copy()
-    config["tags"] = list(dict.fromkeys((*(config.get("tags") or ()), *scope.tags)))
+    config["tags"] = _tags_of(scope)
     config["metadata"] = {
         **(config.get("metadata") or {}),
         **scope.metadata,
@@ -32,6 +32,10 @@ def config_of(scope: _context.TaskScope) -> RunnableConfig:
     config["configurable"] = {**(config.get("configurable") or {}), "checkpoint_ns": namespace}
     config["configurable"].pop("checkpoint_id", None)  # it names where the run started, not what is inside
     return config
+
+
+def _tags_of(scope: _context.TaskScope) -> list[str]:
+    return list(dict.fromkeys((*(scope.run.config.get("tags") or ()), *scope.tags)))
 
 
 def _place_of(scope: _context.TaskScope) -> dict[str, Any]:
@@ -108,23 +112,28 @@ class MessageStream:
         self._audience = audience
         self._place = _place_of_message(scope)
         self._metadata = metadata_of_messages(scope)
-        self._tags: Sequence[str] = self._metadata.get("tags", ())
+        self._tags = _tags_of(scope)
         self._id: str | None = None
         self._is_muted = _is_muted(scope)
 
     def emit(
         self, message: Any, *, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
     ) -> None:
-        """Shows a message, or a piece of one. From any thread; a worker thread waits for a slow consumer.
+        """Shows a message, or a piece of one, from any thread.
 
-        Pieces without an id get one that they have in common, whole messages one of their own.
+        A worker thread waits for a slow consumer; asynchronous code awaits `room`. Pieces without an id get one that they have in common, whole messages one of their own.
         Nothing is shown any more once the node's time is up.
 
         Args:
             message: Ours or LangChain's.
             tags: The model's. With `"nostream"` among them, or among the node's, nothing is shown.
             metadata: Stands beside the message together with that of the run and the node.
+
+        Raises:
+            TypeError: It is no message.
         """
+        if not hasattr(message, "content"):
+            raise TypeError(f"what a model says is a message or a piece of one, not {message!r}")
         tags = list(dict.fromkeys((*tags, *self._tags)))
         if self._is_muted or TAG_NOSTREAM in tags or not self._scope.may_show():
             return
@@ -132,6 +141,10 @@ class MessageStream:
             message.id = self._id_for(message)
         told = {**self._metadata, **(metadata or {}), **self._place}
         self._audience.hear(message, {**told, "tags": tags} if tags else told)
+
+    async def room(self) -> None:
+        """Waits while a consumer is slow. An asynchronous model awaits it after each piece."""
+        await self._audience.room()
 
     def _id_for(self, message: Any) -> str:
         if not message.type.endswith("Chunk"):

@@ -27,6 +27,11 @@ class Messages:
             view.heard.add(message)
             view.show("messages", (message, metadata))
 
+    async def room(self) -> None:
+        """Waits while one of them is slow."""
+        for view in self._views:
+            await view.room()
+
     def take_in(self, input: Any) -> None:
         """Notes the messages that a node is called with: that it hands them on is no news."""
         for message in messages_taken_in(input):

@@ -136,6 +136,16 @@ def test_a_message_may_be_shown_again_by_whoever_says_it_again() -> None:
     assert texts(shown(graph_of(talk))) == ["draft", "final"]
 
 
+def test_what_is_no_message_is_refused() -> None:
+    def talk(state: State) -> None:
+        stream = get_message_stream()
+        assert stream is not None
+        stream.emit("Hello")
+
+    with pytest.raises(TypeError, match="a message or a piece of one, not 'Hello'"):
+        shown(graph_of(talk))
+
+
 @pytest.mark.parametrize("where", ["model", "node", "run"])
 def test_the_tag_nostream_mutes_a_model_a_node_or_a_run(where: str) -> None:
     tags = {each: [TAG_NOSTREAM] if each == where else [] for each in ("model", "node", "run")}
@@ -370,6 +380,25 @@ async def test_a_slow_consumer_holds_back_a_model_in_a_thread() -> None:
     async for _ in graph_of(talk).astream({"note": 1}, stream_mode="messages"):
         heard += 1
         assert said - heard < 100
+    assert heard == 500
+
+
+async def test_a_slow_consumer_holds_back_an_asynchronous_model_that_asks_for_room() -> None:
+    said = heard = 0
+
+    async def talk(state: State) -> None:
+        nonlocal said
+        stream = get_message_stream()
+        assert stream is not None
+        for _ in range(500):
+            said += 1
+            stream.emit(AIMessageChunk("word", id="m"))
+            await stream.room()
+
+    async for _ in graph_of(talk).astream({"note": 1}, stream_mode="messages"):
+        heard += 1
+        assert said - heard < 100
+        await asyncio.sleep(0)
     assert heard == 500
 
 

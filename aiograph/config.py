@@ -121,8 +121,9 @@ class MessageStream:
     ) -> None:
         """Shows a message, or a piece of one, from any thread.
 
-        A worker thread waits for a slow consumer; asynchronous code awaits `room`. Pieces without an id get one that they have in common, whole messages one of their own.
-        Nothing is shown any more once the node's time is up.
+        A worker thread waits for a slow consumer; asynchronous code awaits `room`. Pieces without an id get
+        one that they have in common, whole messages one of their own. Nothing is shown any more once the
+        node's time is up.
 
         Args:
             message: Ours or LangChain's.

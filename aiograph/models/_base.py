@@ -145,6 +145,7 @@ class BaseChatModel:
             async for chunk in chunks:
                 if stream is not None:
                     stream.emit(chunk, tags=called["tags"], metadata=called["metadata"])
+                    await stream.room()
                 yield chunk
 
     def _request(self, messages: Any) -> ModelRequest:

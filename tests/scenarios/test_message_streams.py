@@ -17,6 +17,7 @@ from aiograph.constants import TAG_HIDDEN, TAG_NOSTREAM
 from aiograph.func import entrypoint, task
 from aiograph.graph import MessagesState
 from aiograph.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
+from aiograph.testing.models import ScriptedModel
 from aiograph.types import CachePolicy, Overwrite, RunnableConfig, TimeoutPolicy, interrupt
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -39,6 +40,11 @@ def say(*words: str, id: str | None = None, **told: Any) -> AIMessage:
 
 def graph_of(node: Any, schema: Any = State, **options: Any) -> Any:
     return StateGraph(schema).add_node("talk", node, **options).add_edge(START, "talk").compile()
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 def shown(graph: Any, input: Any = None, config: RunnableConfig | None = None) -> Any:
@@ -162,6 +168,22 @@ def test_what_a_muted_model_says_and_nobody_writes_is_never_shown() -> None:
 def test_models_in_hidden_nodes_are_heard() -> None:
     graph = graph_of(lambda state: {"note": say("a", "b", id="m")}, tags=[TAG_HIDDEN])
     assert texts(shown(graph)) == ["a", "b"]
+
+
+async def test_a_model_is_heard_however_it_is_called() -> None:
+    model = ScriptedModel(["Good morning"], repeat=True)
+
+    async def talk(state: State) -> Any:
+        streamed = [chunk async for chunk in model.astream("hi")]
+        return {"messages": [await model.ainvoke("hi"), sum(streamed[1:], streamed[0]).message()]}
+
+    def talk_synchronously(state: State) -> Any:
+        return {"messages": [model.invoke("hi")]}
+
+    for node, calls in ((talk, 2), (talk_synchronously, 1)):
+        pieces = [each async for each, _ in graph_of(node).astream({"note": 1}, stream_mode="messages")]
+        assert "".join(piece.text for piece in pieces) == "Good morning" * calls
+        assert len({piece.id for piece in pieces}) == calls
 
 
 # -- who says it ---------------------------------------------------------------------------------------
@@ -400,6 +422,23 @@ async def test_a_slow_consumer_holds_back_an_asynchronous_model_that_asks_for_ro
         assert said - heard < 100
         await asyncio.sleep(0)
     assert heard == 500
+
+
+async def test_a_slow_consumer_holds_back_an_asynchronous_model() -> None:
+    model = ScriptedModel(["word " * 500])
+    asked = 0
+
+    async def talk(state: State) -> None:
+        nonlocal asked
+        async for _ in model.astream("hi"):
+            asked += 1
+
+    heard = 0
+    async for _ in graph_of(talk).astream({"note": 1}, stream_mode="messages"):
+        heard += 1
+        assert asked - heard < 50
+        await turns(3)
+    assert heard > 500
 
 
 async def test_tokens_are_a_sign_of_life() -> None:

@@ -244,7 +244,9 @@ class ToolNode:
         try:
             return answers.checked(await self._wrapped(request, carry_out), call)
         except Exception as error:
-            return [self._told_or_raised(error, call, answers)]
+            if (text := self._told(error)) is None:
+                raise
+            return [answers.error(call, text)]
 
     async def _wrapped(
         self, request: ToolCallRequest, carry_out: Callable[[ToolCallRequest], Awaitable[Output]]
@@ -272,13 +274,9 @@ class ToolNode:
             result = await tool.carry(tool.bind(call["args"], runtime), _give_ups())
             return answers.of(result, call, tool)
         except Exception as error:
-            return self._told_or_raised(error, call, answers)
-
-    def _told_or_raised(self, error: Exception, call: ToolCall, answers: Answers) -> Output:
-        text = self._told(error)
-        if text is None:
-            raise error
-        return answers.error(call, text)
+            if (text := self._told(error)) is None:
+                raise
+            return answers.error(call, text)
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(self.tools_by_name)

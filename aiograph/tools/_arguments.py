@@ -78,7 +78,7 @@ def parameters_of(fn: Callable[..., Any], name: str, descriptions: Mapping[str, 
     """
     hints = _hints(fn, name)
     declared = inspect.signature(fn).parameters
-    found = {each: injection_of(hints.get(each)) for each in declared}
+    found = {each: injection_of(hints.get(each, _UNTOLD.get(each))) for each in declared}
     injected = {each: injection for each, injection in found.items() if injection is not None}
     # what a partial passes itself is not for a model to replace
     injected |= dict.fromkeys(getattr(fn, "keywords", ()), Injection(None))
@@ -86,6 +86,10 @@ def parameters_of(fn: Callable[..., Any], name: str, descriptions: Mapping[str, 
     optional = {each for each in injected if declared[each].default is not inspect.Parameter.empty}
     model = _model(name, given, hints, descriptions)
     return Parameters(json_schema(model), _by_names(model, given), injected, frozenset(optional))
+
+
+_UNTOLD: Mapping[str, Any] = {"runtime": ToolRuntime}
+"""How parameters with these names count that have no annotation."""
 
 
 def innermost(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,7 +196,7 @@ def parameters_by(schema: Any, signature: Parameters) -> Parameters:
         TypeError: It is neither.
     """
     if isinstance(schema, Mapping):
-        return replace(signature, schema=schema, check=_check_by_keys(schema))
+        return replace(signature, schema=schema, check=check_by_keys(schema))
     if not hasattr(schema, "model_validate"):
         raise TypeError(f"args_schema is a Pydantic model or a JSON schema, not {schema!r}")
     hints = get_type_hints(schema, include_extras=True)
@@ -222,7 +226,7 @@ def _check_by_model(model: Any) -> Check:
     return check
 
 
-def _check_by_keys(schema: Mapping[str, Any]) -> Check:
+def check_by_keys(schema: Mapping[str, Any]) -> Check:
     """Looks only whether what a JSON schema requires is there; the tool itself has to look at the rest."""
 
     def check(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,17 @@
 """LangChain's tools as ours, by what they have and not by what they are: nothing is imported for it."""
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, get_type_hints
 
+from aiograph.messages import ToolMessage
 from aiograph.tools._arguments import without_properties
 from aiograph.tools._injected import Injection, ToolRuntime, injection_of
 from aiograph.tools._spec import ToolSpec, without_titles
 from aiograph.tools._tool import Tool
+from aiograph.types import Command
 
 
 def is_langchain_tool(value: Any) -> bool:
@@ -33,7 +38,7 @@ def _injections(schema: Any) -> dict[str, Injection]:
     if isinstance(schema, Mapping):
         return {}
     hints = get_type_hints(schema, include_extras=True)
-    fields = getattr(schema, "model_fields", None) or getattr(schema, "__fields__", {})
+    fields = schema.model_fields if hasattr(schema, "model_fields") else schema.__fields__  # of Pydantic 1
     found = {name: injection_of(hints.get(name)) for name in fields}
     return {name: injection for name, injection in found.items() if injection is not None}
 
@@ -51,9 +56,8 @@ class _Caller:
     """Calls a tool of LangChain with what a model has given and what is injected."""
 
     def __init__(self, tool: Any, schema: Any, injected: Mapping[str, Injection]) -> None:
-        self._tool = tool
+        self._tool = _letting_commands_through(tool)
         self._injected = injected
-        self._makes_message = _makes_message(tool)
         # it checks its arguments itself, but then what is wrong with them could not be told from other faults
         handles = getattr(tool, "handle_validation_error", False)
         self._check = None if handles else getattr(schema, "model_validate", None)
@@ -69,16 +73,57 @@ class _Caller:
         return {"arguments": arguments, "runtime": runtime}
 
     async def __call__(self, arguments: Mapping[str, Any], runtime: ToolRuntime[Any, Any]) -> Any:
-        if not self._makes_message:
-            return await self._tool.ainvoke(arguments, runtime.config)
-        call = {"name": self._tool.name, "args": arguments, "id": runtime.tool_call_id, "type": "tool_call"}
-        return await self._tool.ainvoke(call, runtime.config)
+        id = runtime.tool_call_id or ""
+        call = {"name": self._tool.name, "args": arguments, "id": id, "type": "tool_call"}
+        return _ours(await self._tool.ainvoke(call, runtime.config))
 
 
-def _makes_message(tool: Any) -> bool:
-    """Whether a tool has to make its own message: it has artifacts, or answers to errors.
+# -- results -------------------------------------------------------------------------------------------
 
-    The others are called with arguments alone, as no command of ours would be found in their messages.
+_KEPT = ("content", "id", "name", "additional_kwargs", "response_metadata")
+_KEPT_OF_TOOLS = ("tool_call_id", "artifact", "status")
+
+
+def _ours(result: Any) -> Any:
+    """A message that a tool of LangChain has made, as one of ours."""
+    if hasattr(result, "enclosed"):
+        return result.enclosed
+    if getattr(result, "type", None) != "tool" or isinstance(result, ToolMessage):
+        return result
+    return ToolMessage(**{name: getattr(result, name) for name in (*_KEPT, *_KEPT_OF_TOOLS)})
+
+
+def _letting_commands_through(tool: Any) -> Any:
+    """A copy of a tool of LangChain that does not make text of the commands that its function returns.
+
+    A tool whose function is its own method is left as it is.
     """
-    has_policy = any(getattr(tool, f"handle_{kind}_error", False) for kind in ("tool", "validation"))
-    return has_policy or getattr(tool, "response_format", "content") != "content"
+    functions = {name: getattr(tool, name, None) for name in ("func", "coroutine")}
+    enclosing = {name: _enclosing(fn) for name, fn in functions.items() if fn is not None}
+    return tool.model_copy(update=enclosing) if enclosing else tool
+
+
+def _enclosing(fn: Callable[..., Any]) -> Callable[..., Any]:
+    base: Any = import_module("langchain_core.tools.base").ToolOutputMixin
+
+    class Enclosed(base):  # type: ignore[misc]  # LangChain is there, as the tool is one of its
+        def __init__(self, value: Any) -> None:
+            self.enclosed = value
+
+    def enclosed(result: Any) -> Any:
+        is_ours = isinstance(result, list) and any(isinstance(each, Command) for each in result)
+        return Enclosed(result) if is_ours or isinstance(result, Command) else result
+
+    if inspect.iscoroutinefunction(fn):
+
+        @functools.wraps(fn)
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            return enclosed(await fn(*args, **kwargs))
+
+        return acall
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return enclosed(fn(*args, **kwargs))
+
+    return call

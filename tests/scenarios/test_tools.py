@@ -35,7 +35,7 @@ def said(*calls: ToolCall) -> dict[str, Any]:
 
 
 def graph(*tools: Any, **options: Any) -> Any:
-    compiled = {each: options.pop(each) for each in ("checkpointer", "store", "on_error") if each in options}
+    compiled = {each: options.pop(each) for each in ("checkpointer", "stats", "on_error") if each in options}
     return StateGraph(State).add_node(ToolNode(tools, **options)).add_edge(START, "tools").compile(**compiled)
 
 
@@ -409,3 +409,42 @@ async def test_what_is_no_json_is_told_the_model_or_the_caller(policy: bool) -> 
     else:
         with pytest.raises(ToolResultError, match="a dict that no JSON stands for"):
             await compiled(said(call("odd")))
+
+
+async def test_the_same_call_in_one_node_is_carried_out_each_time_it_is_made() -> None:
+    runs: list[int] = []
+
+    @tool
+    async def count() -> int:
+        """Counts."""
+        runs.append(1)
+        return len(runs)
+
+    tools = ToolNode([count])
+
+    async def node(state: State) -> dict[str, Any]:
+        return {
+            "messages": [*await tools.ainvoke(state["messages"]), *await tools.ainvoke(state["messages"])]
+        }
+
+    compiled: Any = StateGraph(State).add_node("node", node).add_edge(START, "node").compile()
+    assert answers(await compiled.ainvoke(said(call("count")))) == ["1", "2"]
+
+
+def test_a_synchronous_node_may_invoke_tools() -> None:
+    tools = ToolNode([ask])
+
+    def node(state: State) -> dict[str, Any]:
+        return {"messages": tools.invoke(state["messages"])}
+
+    builder = StateGraph(State).add_node("node", node).add_edge(START, "node")
+    compiled: Any = builder.compile(checkpointer=InMemorySaver())
+    compiled.invoke(said(call("ask", question="?")), THREAD)
+    assert answers(compiled.invoke(Command(resume="!"), THREAD)) == ["?: !"]
+
+
+async def test_tools_are_counted_by_their_names() -> None:
+    compiled = graph(echo, stats=True)
+    await compiled.ainvoke(said(call("echo", "1", x=1), call("echo", "2", x=1)))
+    nodes = compiled.stats.totals.nodes
+    assert (nodes["tools"].tasks, nodes["echo"].tasks) == (1, 2)

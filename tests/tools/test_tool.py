@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
+from aiograph.errors import MissingExtraError
 from aiograph.runtime import Runtime
 from aiograph.store.base import BaseStore
 from aiograph.store.memory import InMemoryStore
@@ -320,6 +323,14 @@ def test_a_field_that_the_state_lacks_may_have_a_default() -> None:
     assert greet.invoke({"name": "forged"}, runtime=runtime_by_hand(state={})) == "you"
 
 
+def test_a_parameter_called_runtime_needs_no_annotation() -> None:
+    def look(runtime):  # type: ignore[no-untyped-def]  # that is the point
+        """Looks."""
+        return runtime.state
+
+    assert tool(look).invoke({"runtime": "forged"}, runtime=runtime_by_hand(state="true")) == "true"
+
+
 def test_fields_of_an_object_are_injected_as_well() -> None:
     @tool
     def get(x: Annotated[int, InjectedState("x")]) -> int:
@@ -448,3 +459,18 @@ def test_annotations_that_cannot_be_found_are_named() -> None:
     exec("def odd(a: 'Nowhere'):\n    'Odd.'", made)
     with pytest.raises(TypeError, match=r"'odd' name something that cannot be found.*Nowhere"):
         tool(made["odd"])
+
+
+def test_importing_tools_imports_neither_pydantic_nor_anything_of_others() -> None:
+    heavy = ("pydantic", "mcp", "langchain_core", "openai", "anthropic")
+    code = (
+        f"import sys, aiograph.prebuilt, aiograph.tools.mcp; print([x for x in {heavy} if x in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_pydantic_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    with pytest.raises(MissingExtraError, match="'schema' extra"):
+        tool(add.function or print)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench._case import FLOOR
 from bench._measure import CLOCKS, Result
@@ -127,7 +127,7 @@ def _saved(path: Path, figure: "Figure") -> list[Path]:
     from matplotlib import rc_context
 
     files = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
-    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "aiograph"}
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "aiograph"}
     with rc_context(settings):
         figure.savefig(files[0], metadata={"Date": None})
         figure.savefig(files[1], dpi=110)

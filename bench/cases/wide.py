@@ -35,7 +35,8 @@ def as_dataclass() -> Any:
 def as_pydantic() -> Any:
     from pydantic import create_model
 
-    return create_model("WideModel", **{name: (kind, ...) for name, kind in FIELDS.items()})
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in FIELDS.items()}
+    return create_model("WideModel", **fields)
 
 
 def first_state() -> dict[str, Any]:

@@ -37,7 +37,7 @@ WATCHED: Mapping[str, float] = {
     "stream_updates_1000": 0.1,
     "channels_1000": 0.1,
     "agent_100": 0.1,
-    "agent_100_plain_memory": 0.1,
+    "agent_100_memory": 0.1,
     "growth_messages_100_memory": 0.5,
     "functional_100": 0.3,
     "dumps_rich": 0.05,

@@ -214,7 +214,6 @@ CASES = [
             ("_plain", plain, "dicts, operator.add"),
         )
         for suffix, open_saver in (("", no_saver), ("_memory", memory))
-        if make_voice is plain or open_saver is no_saver
     ),
     *(
         Case(

@@ -64,8 +64,8 @@ PUBLIC_PATHS = {
     "aiograph.messages": """
         AIMessage AIMessageChunk AnyMessage Content HumanMessage InvalidToolCall Message MessageLike Part
         REMOVE_ALL_MESSAGES RemoveMessage SystemMessage ToolCall ToolCallChunk ToolMessage UsageMetadata
-        coerce_message coerce_messages from_openai join_chunks merge_messages pretty_print pretty_repr
-        to_openai
+        coerce_message coerce_messages from_anthropic from_openai join_chunks merge_messages pretty_print
+        pretty_repr to_anthropic to_openai
     """,
     "aiograph.prebuilt": """
         InjectedState InjectedStore InjectedToolCallId ToolNode ToolRuntime tools_condition

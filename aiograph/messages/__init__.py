@@ -6,6 +6,7 @@ conversation grows, `_openai` and `_anthropic` speak like the interfaces of thos
 that LangChain has messages, too, and `_pydantic` what models with messages have to know.
 """
 
+from aiograph.messages._anthropic import from_anthropic, to_anthropic
 from aiograph.messages._coerce import MessageLike, coerce_message, coerce_messages
 from aiograph.messages._merge import REMOVE_ALL_MESSAGES, merge_messages
 from aiograph.messages._openai import from_openai, to_openai
@@ -49,10 +50,12 @@ __all__ = [
     "UsageMetadata",
     "coerce_message",
     "coerce_messages",
+    "from_anthropic",
     "from_openai",
     "join_chunks",
     "merge_messages",
     "pretty_print",
     "pretty_repr",
+    "to_anthropic",
     "to_openai",
 ]

@@ -41,7 +41,7 @@ def _tags_of(scope: _context.TaskScope) -> list[str]:
 def _place_of(scope: _context.TaskScope) -> dict[str, Any]:
     return {
         "langgraph_step": scope.step,
-        "langgraph_node": scope.name,
+        "langgraph_node": scope.task.node.part_of or scope.name,
         "langgraph_triggers": scope.triggers,
         "langgraph_path": scope.path,
         "langgraph_checkpoint_ns": scope.namespace,

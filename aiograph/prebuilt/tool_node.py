@@ -186,6 +186,12 @@ class ToolNode:
 
     invoke = blocking(ainvoke)
 
+    def looks_at_state(self, name: str) -> bool:
+        """Whether the state matters to calls of that tool: it is injected something, or a wrapper sees it."""
+        if self._wrap is not None or self._awrap is not None:
+            return True
+        return name in self.tools_by_name and bool(self.tools_by_name[name].injected)
+
     # -- all calls of a round --------------------------------------------------------------------------
 
     async def _by_hand(self, todo: _Round) -> list[list[Output]]:
@@ -201,12 +207,14 @@ class ToolNode:
         desk = scope.run.desk
         assert desk is not None
         calls = todo.request.calls
-        futures = [desk.call(scope, self._node(todo, each), each.call, _key(each.call)) for each in calls]
+        futures = [
+            desk.call(scope, self._node(todo, each, scope.name), each.call, _key(each.call)) for each in calls
+        ]
         if len(futures) < 2:
             return [await future for future in futures]
         return await _all_of([asyncio.wrap_future(future) for future in futures])
 
-    def _node(self, todo: _Round, asked: Asked) -> PlannedNode:
+    def _node(self, todo: _Round, asked: Asked, part_of: str) -> PlannedNode:
         """A call, described as nodes are."""
         called = asked.call["name"]
         name = _label(called) if called in self.tools_by_name else "tool"
@@ -221,7 +229,7 @@ class ToolNode:
             call=Call(answer, is_async=True),
             write=lambda outputs: [(RETURN, [name, outputs])],
             tags=self.tags,
-            is_part=True,
+            part_of=part_of,
         )
 
     # -- one call --------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ class Emitter:
     def returned(self, call: Task) -> None:
         """Shows what a called task has done."""
         result: dict[str, Any] = {} if call.writes is None else {RETURN: result_of(call)}
-        if result and not call.node.is_part:
+        if result and call.node.part_of is None:
             self._push("updates", _marked(call, result[RETURN]))
         if not call.cached:
             self._push("tasks", {**self._result_of(call), "result": result}, call.step, "task_result")

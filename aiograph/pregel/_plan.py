@@ -101,8 +101,8 @@ class PlannedNode:
     """Whether it waits until nothing else is left to run; its channels see to that."""
     graph: "Plan | None" = None
     """Set if what is called is a compiled graph."""
-    is_part: bool = False
-    """Whether its runs are parts of what a node does, which are not shown as updates of their own."""
+    part_of: str | None = None
+    """The node that its runs are parts of; they are not shown as updates of their own."""
     action: Any = None
     """What the node was made of; the engine calls `call`, and looks here for graphs only."""
 

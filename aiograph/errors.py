@@ -19,6 +19,7 @@ class ErrorCode(StrEnum):
     """Stable codes for errors that have a page in the docs."""
 
     GRAPH_RECURSION_LIMIT = "GRAPH_RECURSION_LIMIT"
+    INVALID_CHAT_HISTORY = "INVALID_CHAT_HISTORY"
     INVALID_CONCURRENT_GRAPH_UPDATE = "INVALID_CONCURRENT_GRAPH_UPDATE"
     INVALID_GRAPH_NODE_RETURN_VALUE = "INVALID_GRAPH_NODE_RETURN_VALUE"
     MULTIPLE_SUBGRAPHS = "MULTIPLE_SUBGRAPHS"
@@ -89,6 +90,29 @@ class InvalidUpdateError(AiographError):
     """A node returned, or a caller passed, an update that the state cannot take."""
 
     code: ErrorCode | None = None
+
+
+class InvalidChatHistoryError(AiographError, ValueError):
+    """A conversation has tool calls that nobody has answered, which models refuse. The model was not called.
+
+    Mostly new input has come while the calls were waiting, for approval for instance. Have them finish first,
+    or take the message that makes them out of the conversation.
+
+    Attributes:
+        calls: The calls, oldest first.
+    """
+
+    code = ErrorCode.INVALID_CHAT_HISTORY
+
+    def __init__(self, calls: Sequence[Mapping[str, Any]]) -> None:
+        self.calls = tuple(calls)
+        named = ", ".join(f"{call['name']} (id {call['id']!r})" for call in self.calls)
+        super().__init__(
+            f"the conversation has tool calls that nobody has answered: {named}. Have them finish before "
+            "there is new input: None as input goes on, Command(resume=...) answers a question. Or mend the "
+            "conversation with update_state: RemoveMessage takes out the message that makes the calls, and "
+            "a ToolMessage with the call's id, right after that message, answers one"
+        )
 
 
 class InvalidContextError(AiographError, ValueError):

@@ -47,8 +47,8 @@ PUBLIC_PATHS = {
         CheckpointDeserializationError CheckpointError
         CheckpointQueryError CheckpointSerializationError CheckpointStorageError
         EmptyChannelError EmptyInputError ErrorCode ExpressionError GraphDrained GraphRecursionError
-        GraphValidationError InvalidContextError InvalidResumeError InvalidUpdateError MissingExtraError
-        InvalidNamespaceError StoreError StoreQueryError StoreValueError
+        GraphValidationError InvalidChatHistoryError InvalidContextError InvalidResumeError
+        InvalidUpdateError MissingExtraError InvalidNamespaceError StoreError StoreQueryError StoreValueError
         MultipleSubgraphsError NodeCancelledError NodeError NodeTimeoutError OutsideRunError ParentCommand
         RecordedError StructuredOutputError SyncCallError UnknownInterruptError
     """,
@@ -68,7 +68,11 @@ PUBLIC_PATHS = {
         pretty_repr to_anthropic to_openai
     """,
     "aiograph.prebuilt": """
-        InjectedState InjectedStore InjectedToolCallId ToolNode ToolRuntime tools_condition
+        InjectedState InjectedStore InjectedToolCallId ToolNode ToolRuntime create_react_agent tools_condition
+    """,
+    "aiograph.prebuilt.chat_agent_executor": """
+        AgentState AgentStatePydantic AgentStateWithStructuredResponse
+        AgentStateWithStructuredResponsePydantic create_react_agent
     """,
     "aiograph.prebuilt.tool_node": """
         InjectedState InjectedStore ToolCallRequest ToolInvocationError ToolNode ToolRuntime tools_condition

@@ -1,5 +1,6 @@
 """What most graphs with models need, ready made."""
 
+from aiograph.prebuilt.chat_agent_executor import create_react_agent
 from aiograph.prebuilt.tool_node import (
     InjectedState,
     InjectedStore,
@@ -15,5 +16,6 @@ __all__ = [
     "InjectedToolCallId",
     "ToolNode",
     "ToolRuntime",
+    "create_react_agent",
     "tools_condition",
 ]

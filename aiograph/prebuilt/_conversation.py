@@ -1,0 +1,94 @@
+"""What a conversation tells: whose turn it is, and which tool calls nobody has answered. Pure.
+
+Messages are told apart by their `type`, so LangChain's are read like ours.
+"""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from aiograph.errors import InvalidChatHistoryError
+from aiograph.messages._duck import changed
+
+_AI = frozenset(("ai", "AIMessageChunk"))
+_KINDS = ("tool_calls", "invalid_tool_calls")
+
+
+class Turn(NamedTuple):
+    """What the model has said last, and what has come after it."""
+
+    said: Any
+    """The message; `None` if the model has not said anything yet."""
+    since: Sequence[Any]
+
+    @property
+    def calls(self) -> Sequence[Any]:
+        """The tool calls that it makes."""
+        return calls_of(self.said)
+
+    @property
+    def open_calls(self) -> list[Any]:
+        """Those that nobody has answered yet."""
+        answered = {message.tool_call_id for message in self.since if message.type == "tool"}
+        return [call for call in self.calls if call["id"] not in answered]
+
+    @property
+    def answers(self) -> list[Any]:
+        """The tools' answers."""
+        return [message for message in self.since if message.type == "tool"]
+
+
+def last_turn(messages: Sequence[Any]) -> Turn:
+    """The end of a conversation, from what the model has said last."""
+    since = [*takewhile(lambda message: message.type not in _AI, reversed(messages))][::-1]
+    said = messages[-len(since) - 1] if len(since) < len(messages) else None
+    return Turn(said, since)
+
+
+def calls_of(message: Any) -> Sequence[Any]:
+    """The tool calls that a message makes, malformed ones last; there are none in `None`."""
+    return [call for kind in _KINDS for call in getattr(message, kind, None) or ()]
+
+
+def dangling_calls(messages: Sequence[Any]) -> list[Any]:
+    """Tool calls that no later message answers, oldest first."""
+    answered: set[Any] = set()
+    dangling: list[Any] = []
+    for message in reversed(messages):
+        if message.type == "tool":
+            answered.add(message.tool_call_id)
+        elif message.type in _AI:
+            dangling += (call for call in reversed(calls_of(message)) if call["id"] not in answered)
+    return dangling[::-1]
+
+
+def require_answers(messages: Sequence[Any]) -> None:
+    """Refuses a conversation that no model would accept.
+
+    Raises:
+        InvalidChatHistoryError: It has tool calls that nobody answers.
+    """
+    if calls := dangling_calls(messages):
+        raise InvalidChatHistoryError(calls)
+
+
+def with_own_ids(message: Any) -> Any:
+    """The message, each of whose calls has an id of its own, by which it can be answered.
+
+    Some models leave ids out, or use one twice; of calls with one id, only one could be answered.
+    """
+    ids = [call["id"] for call in calls_of(message)]
+    if all(ids) and len(set(ids)) == len(ids):
+        return message
+    taken: set[str] = set()
+    kinds = {
+        kind: [_with_own_id(call, taken) for call in getattr(message, kind, None) or ()] for kind in _KINDS
+    }
+    return changed(message, **kinds)
+
+
+def _with_own_id(call: Any, taken: set[str]) -> Any:
+    id = call["id"] if call["id"] and call["id"] not in taken else f"call_{uuid4().hex}"
+    taken.add(id)
+    return {**call, "id": id}

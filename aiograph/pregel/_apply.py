@@ -49,7 +49,7 @@ def apply_writes(
     """
     gathered = _gather(plan, tasks)
     is_step = _have_triggers(tasks)
-    changed = _consumed(state, tasks) if is_step else {}
+    changed = _consumed(plan, state, tasks) if is_step and plan.consumable else {}
     refusals: list[_Refusal] = []
     channels, prototypes = state.channels, plan.channels
     for name, values in gathered.items():
@@ -96,17 +96,14 @@ def _have_triggers(tasks: Sequence[Task]) -> bool:
     return False
 
 
-def _consumed(state: RunState, tasks: Iterable[Task]) -> Channels:
+def _consumed(plan: Plan, state: RunState, tasks: Iterable[Task]) -> Channels:
     """The channels that triggered a task, where they change by being told that it has run."""
+    triggers = {name for task in tasks for name in task.triggers}
     changed: Channels = {}
-    channels = state.channels
-    for task in tasks:
-        for name in task.triggers:
-            channel = channels.get(name)
-            if channel is not None and channel.consumable and name not in changed:
-                consumed = channel.copy()
-                if consumed.consume():
-                    changed[name] = consumed
+    for name in plan.consumable.intersection(triggers, state.channels):
+        channel = state.channels[name].copy()
+        if channel.consume():
+            changed[name] = channel
     return changed
 
 

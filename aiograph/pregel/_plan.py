@@ -140,6 +140,8 @@ class Plan:
     """Channels whose values are kept at hand; the others only trigger."""
     born: tuple[str, ...] = field(init=False)
     """Channels that hold a value before anybody has written to them."""
+    consumable: frozenset[str] = field(init=False)
+    """Channels that may change by being told that what they triggered has run."""
     shape: Shape = field(init=False)
     """What threads depend on."""
 
@@ -151,6 +153,8 @@ class Plan:
         object.__setattr__(self, "readable", _readable(self.channels))
         born = (name for name, channel in self.channels.items() if channel.is_available())
         object.__setattr__(self, "born", tuple(name for name in born if name != POSITIONS))
+        told = (name for name, channel in self.channels.items() if channel.consumable)
+        object.__setattr__(self, "consumable", frozenset(told))
         triggers = {name: node.triggers for name, node in self.nodes.items()}
         object.__setattr__(self, "shape", shape_of(triggers, self.channels))
 

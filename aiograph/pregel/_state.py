@@ -86,10 +86,15 @@ class RunState:
         """Per node, the versions of its triggers that it has run for."""
         self.updated = updated
         """What the superstep before changed; `None` when that is not known."""
-        self.fading = {name for name, channel in channels.items() if channel.transient}
+        self.fading: set[str] = set()
         """Live channels whose value lasts one superstep."""
-        self.pending_finish = {name for name, channel in channels.items() if channel.awaits_finish}
+        self.pending_finish: set[str] = set()
         """Live channels that wait for the end of the run to become readable."""
+        for name, channel in channels.items():
+            if channel.transient:
+                self.fading.add(name)
+            if channel.awaits_finish:
+                self.pending_finish.add(name)
         self.step = step
         """The superstep to come; 0 is the one that takes in the input."""
         self.checkpoint_id = checkpoint_id
@@ -103,8 +108,12 @@ class RunState:
 
 def fresh_state(plan: Plan, namespace: str = "", nested: NestedRun | None = None) -> RunState:
     """The state of a thread on which nothing has ever run; `nested` is for runs without a saver."""
-    channels = {name: plan.channels[name].copy() for name in plan.born}
-    values = {name: channels[name].get() for name in plan.born if name in plan.readable}
+    channels: Channels = {}
+    values: Values = {}
+    for name in plan.born:
+        channels[name] = channel = plan.channels[name].copy()
+        if name in plan.readable:
+            values[name] = channel.get()
     return RunState(channels, values, {}, {}, frozenset(), -1, None, Origin(namespace, nested))
 
 

@@ -25,6 +25,7 @@ from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_handlers, restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
+from aiograph.pregel._start import hand_on_input
 from aiograph.pregel._stateful import positions_in
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import Command, RunnableConfig
@@ -94,7 +95,9 @@ async def _close_after(run: Run, error: BaseException) -> None:
 
 
 async def _begin(run: Run, stages: Stages, took_input: bool) -> None:
-    if took_input:
+    if took_input and run.is_unseen:
+        hand_on_input(run.plan, run.state)
+    elif took_input:
         parent = await stages.keep(run, "input", ())
         _show_checkpoint(run, "input", parent)
     elif run.emitter is not None:

@@ -80,6 +80,12 @@ class Run:
     """What it has stopped to ask."""
 
     @property
+    def is_unseen(self) -> bool:
+        """Whether nobody keeps, sees, measures or may stop what it does between its beginning and its end."""
+        is_free = self.meter is None and self.scope.control is None
+        return is_free and self.journal is None and self.emitter is None
+
+    @property
     def remaining(self) -> int:
         """Supersteps that may still follow the current one."""
         return self.last_step - self.state.step

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from aiograph.constants import START
 from aiograph.errors import EmptyInputError, InvalidUpdateError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._command import by_caller, command_writes, goes_nowhere
-from aiograph.pregel._plan import Plan, Write
+from aiograph.pregel._plan import Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import due_tasks
 from aiograph.types import Command
@@ -34,6 +35,27 @@ def take_input(plan: Plan, state: RunState, input: Any) -> bool:
         raise conflict.error from conflict.error.__cause__
     state.step += 1
     return True
+
+
+def hand_on_input(plan: Plan, state: RunState) -> None:
+    """Does the superstep that only hands the input to the state, for a run of which nobody sees it.
+
+    Where code of the graph's has a part in that, or something goes wrong, nothing is done: the superstep
+    comes then as any other, and tells.
+    """
+    tasks = due_tasks(plan, state, 0)
+    if len(tasks) != 1 or not _only_hands_on(tasks[0].node):
+        return
+    try:
+        tasks[0].writes = [*tasks[0].node.write(tasks[0].input), *tasks[0].node.after]
+        apply_writes(plan, state, tasks)
+    except Exception:
+        return  # the state is as before
+    state.step += 1
+
+
+def _only_hands_on(node: PlannedNode) -> bool:
+    return node.name == START and node.call is None and not node.routes
 
 
 def _is_new(state: RunState) -> bool:

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from aiograph.channels import LastValue
-from aiograph.constants import TASKS
+from aiograph.constants import START, TASKS
 from aiograph.errors import EmptyInputError, InvalidUpdateError
 from aiograph.pregel._apply import apply_writes
-from aiograph.pregel._start import take_input
+from aiograph.pregel._plan import Call, Route
+from aiograph.pregel._start import hand_on_input, take_input
 from aiograph.pregel._state import fresh_state
 from aiograph.pregel._tasks import due_tasks
 from aiograph.types import Command, Send
@@ -78,3 +79,48 @@ def test_an_input_that_fits_no_channel_is_refused(input: Any, error: type[Except
 def test_a_command_goes_on_with_a_thread_and_cannot_begin_one() -> None:
     with pytest.raises(EmptyInputError, match="no checkpoint to resume from"):
         take_input(PLAN, fresh_state(PLAN), Command(resume="a"))
+
+
+# -- the superstep that hands it on --------------------------------------------------------------------
+
+
+def entry(**fields: Any) -> Any:
+    return node(START, "in", read=lambda values, remaining: values["in"], after=(("x", None),), **fields)
+
+
+def started(plan: Any, input: Any) -> Any:
+    state = fresh_state(plan)
+    take_input(plan, state, input)
+    hand_on_input(plan, state)
+    return state
+
+
+def test_the_input_is_handed_on_as_by_a_superstep() -> None:
+    plan = plan_of(entry(), node("b", "x"), n=LastValue(int))
+    at_once, by_superstep = started(plan, {"n": 1}), fresh_state(plan)
+    take_input(plan, by_superstep, {"n": 1})
+    apply_writes(plan, by_superstep, [done(plan, by_superstep, START, ("n", 1), ("x", None))])
+    assert at_once.step == 1
+    assert at_once.values == by_superstep.values
+    assert at_once.versions == by_superstep.versions
+    assert (at_once.seen, at_once.updated) == (by_superstep.seen, by_superstep.updated)
+
+
+def refuse(output: Any) -> Any:
+    raise InvalidUpdateError("no")
+
+
+ROUTE = Route(
+    "route", Call(lambda state, scope: "b", False), lambda values, remaining: values, lambda name: []
+)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"write": refuse}, {"routes": (ROUTE,)}, {"write": lambda _: [("n", 1)] * 2}]
+)
+def test_what_may_go_wrong_or_wait_is_left_to_the_superstep(fields: Any) -> None:
+    plan = plan_of(entry(**fields), node("b", "x"), n=LastValue(int))
+    state = started(plan, {"n": 1})
+    assert state.step == 0
+    assert [task.name for task in due_tasks(plan, state, 5)] == [START]
+    assert "n" not in state.values

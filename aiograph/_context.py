@@ -107,6 +107,9 @@ class Pulse(Protocol):
 class Audience(Protocol):
     """Those who are shown messages."""
 
+    speaking: dict[Any, Any]
+    """Calls of models that are under way, by what a library knows them by."""
+
     def hear(self, message: Any, metadata: Mapping[str, Any]) -> None:
         """Shows what a model says, or a piece of it, from any loop or thread."""
         ...

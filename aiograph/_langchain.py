@@ -102,6 +102,12 @@ class _Call:
         self._stream.emit(message, tags=self._tags, metadata=self._metadata)
 
 
+def _calls_here() -> dict[Any, _Call]:
+    """Calls under way in the run whose code this is. One that its node abandons ends with the run."""
+    scope = current_task.get()
+    return {} if scope is None or scope.run.audience is None else scope.run.audience.speaking
+
+
 @cache
 def _handler() -> Any:
     base: Any = import_module("langchain_core.callbacks.base").BaseCallbackHandler
@@ -112,9 +118,6 @@ def _handler() -> Any:
         run_inline = True  # in order, and on the thread where the model is called
         raise_error = True
         ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True
-
-        def __init__(self) -> None:
-            self._calls: dict[Any, _Call] = {}
 
         def on_chat_model_start(
             self,
@@ -128,22 +131,22 @@ def _handler() -> Any:
         ) -> None:
             stream = get_message_stream()
             if stream is not None:
-                self._calls[run_id] = _Call(stream, tags or (), metadata or {})
+                _calls_here()[run_id] = _Call(stream, tags or (), metadata or {})
 
         def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **rest: Any) -> None:
-            call, message = self._calls.get(run_id), getattr(chunk, "message", None)
+            call, message = _calls_here().get(run_id), getattr(chunk, "message", None)
             if call is not None and message is not None:
                 call.say(message)
 
         def on_llm_end(self, response: Any, *, run_id: Any, **rest: Any) -> None:
-            call = self._calls.pop(run_id, None)
+            call = _calls_here().pop(run_id, None)
             if call is None or call.has_spoken:
                 return
             for generation in response.generations[0]:
                 call.say(generation.message)
 
         def on_llm_error(self, error: BaseException, *, run_id: Any, **rest: Any) -> None:
-            self._calls.pop(run_id, None)
+            _calls_here().pop(run_id, None)
 
         # what LangChain knows those by who want a model's answer in pieces
 

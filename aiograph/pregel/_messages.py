@@ -16,9 +16,11 @@ from aiograph.types import Overwrite
 class Messages:
     """Shows messages to those who listen to them."""
 
-    __slots__ = ("_views",)
+    __slots__ = ("_views", "speaking")
 
     def __init__(self, views: Sequence[Listener]) -> None:
+        self.speaking: dict[Any, Any] = {}
+        """See `Audience`."""
         self._views = [view for view in views if "messages" in view.modes]
 
     def hear(self, message: Any, metadata: Mapping[str, Any]) -> None:

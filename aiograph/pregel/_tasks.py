@@ -6,12 +6,13 @@ it is not known what changed. Order is a promise: nodes by name, then `Send`s in
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiograph import _ids
 from aiograph._context import TaskScope
 from aiograph.cache.base import FullKey
-from aiograph.constants import POSITIONS, PULL, PUSH, TASKS
+from aiograph.constants import POSITIONS, PULL, PUSH, TAG_NOSTREAM, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
@@ -185,7 +186,7 @@ def called_task(
     """A task that another one has called.
 
     Its id depends on the caller's and on its place alone: whose result it is that is found under the id has
-    to be checked by name.
+    to be checked by name. A node whose models are not to be heard mutes those of tasks that it calls.
 
     Args:
         node: The task, described as nodes are.
@@ -195,6 +196,8 @@ def called_task(
         state: The state of the run.
     """
     number, name = place
+    if TAG_NOSTREAM in caller.tags:
+        node = replace(node, tags=(*node.tags, TAG_NOSTREAM))
     task = Task(node, (PUSH, caller.path, number, True), (PUSH,), state, arg=arg)
     task._id = _ids.digest_id((caller.id, "call", name))
     return task

@@ -1,6 +1,7 @@
 """What LangChain's chat models say in nodes, shown as `stream_mode="messages"` however they are called."""
 
 import asyncio
+import gc
 import operator
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 
 from aiograph import START, StateGraph
-from aiograph._langchain import _handler
+from aiograph._context import current_task
+from aiograph.config import MessageStream
 from aiograph.constants import TAG_NOSTREAM
 from aiograph.func import entrypoint, task
 from aiograph.models import as_chat_model
@@ -45,12 +47,6 @@ def shown(node: Any, **options: Any) -> list[Any]:
 
 def texts(chunks: list[Any]) -> list[str]:
     return [message.content for message, _ in chunks]
-
-
-@pytest.fixture(autouse=True)
-def no_call_is_remembered() -> Iterator[None]:
-    yield
-    assert not _handler()._calls
 
 
 # -- however a node calls its model --------------------------------------------------------------------
@@ -136,12 +132,35 @@ def test_a_model_in_a_graph_inside_a_node_is_heard_there_alone() -> None:
     assert texts(shown(graph_of(around))) == ["from inside"]
 
 
-def test_a_node_that_stops_listening_to_its_model_leaves_nothing_behind() -> None:
+def test_a_call_that_is_over_is_forgotten_even_if_it_was_broken_off() -> None:
+    remembered = []
+
     def talk(state: State) -> None:
         with closing(model("Good morning").stream("hi")) as pieces:
             next(pieces)
+        model("Good night").invoke("hi")
+        scope = current_task.get()
+        assert scope is not None
+        assert scope.run.audience is not None
+        remembered.append(dict(scope.run.audience.speaking))
 
-    assert texts(shown(talk)) == ["Good"]
+    assert texts(shown(talk)) == ["Good", "Good", " ", "night"]
+    assert remembered == [{}]
+
+
+def test_a_call_that_its_node_abandons_ends_with_the_run() -> None:
+    asked = model("Good morning")
+
+    async def talk(state: State) -> None:
+        async for _ in asked.astream("hi"):
+            break
+
+    async def listen() -> list[str]:
+        return [message.content async for message, _ in graph_of(talk).astream({}, stream_mode="messages")]
+
+    assert asyncio.run(listen()) == ["Good"]
+    gc.collect()
+    assert [each for each in gc.get_objects() if type(each) is MessageStream] == []
 
 
 # -- what they say -------------------------------------------------------------------------------------

@@ -249,6 +249,14 @@ def test_a_muted_node_mutes_graphs_inside_it() -> None:
     assert list(graph.stream({"note": 1}, stream_mode="messages", subgraphs=True)) == []
 
 
+def test_a_muted_node_mutes_tasks_that_it_calls() -> None:
+    @task
+    def whisper() -> str:
+        return say("psst").text
+
+    assert shown(graph_of(lambda state: {"note": whisper().result()}, tags=[TAG_NOSTREAM])) == []
+
+
 def test_a_list_of_modes_shows_messages_between_the_others() -> None:
     graph = graph_of(lambda state: {"messages": [say("a", id="m"), AIMessage("b", id="n")]})
     modes = [mode for mode, _ in graph.stream({"note": 1}, stream_mode=["updates", "messages"])]

@@ -80,6 +80,7 @@ PUBLIC_PATHS = {
     "aiograph.models": """
         AnswersInShape BaseChatModel ChatModel LangChainChat ModelRequest StructuredModel as_chat_model
     """,
+    "aiograph.models.anthropic": "AnthropicChat",
     "aiograph.models.openai": "OpenAIChat",
     "aiograph.pregel": "NodeBuilder Pregel",
     "aiograph.runtime": "ExecutionInfo RunControl Runtime get_runtime",

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar, overload
 
 from aiograph._config_types import RunnableConfig
+from aiograph._ids import random_id
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.config import MessageStream, get_message_stream
 from aiograph.messages import AIMessage, coerce_messages
 from aiograph.models._choice import checked_choice, specs_of
-from aiograph.models._chunks import Chunks, identified, under_one_id, whole
+from aiograph.models._chunks import Chunks, identified, whole
 from aiograph.models._protocol import ModelRequest
 from aiograph.models._structured import StructuredModel, shape_of
 
@@ -139,10 +140,14 @@ class BaseChatModel:
     async def _shown(
         self, request: ModelRequest, stream: MessageStream | None, config: RunnableConfig | None
     ) -> Chunks:
-        """The chunks of the answer, shown to whoever listens."""
+        """The chunks of the answer under one id, shown to whoever listens."""
         called = _joined(self._config, config)
-        async with aclosing(under_one_id(self._astream(request))) as chunks:
+        answer_id: str | None = None
+        async with aclosing(self._astream(request)) as chunks:
             async for chunk in chunks:
+                answer_id = answer_id or chunk.id or random_id()
+                if chunk.id != answer_id:
+                    chunk = replace(chunk, id=answer_id)
                 if stream is not None:
                     stream.emit(chunk, tags=called["tags"], metadata=called["metadata"])
                     await stream.room()

@@ -20,15 +20,6 @@ def identified(answer: AIMessage) -> AIMessage:
     return answer if answer.id else replace(answer, id=random_id())
 
 
-async def under_one_id(chunks: Chunks) -> Chunks:
-    """The chunks of one answer, all with the id of the first, or a new one; closes `chunks` at the end."""
-    answer_id: str | None = None
-    async with aclosing(chunks) as source:
-        async for chunk in source:
-            answer_id = answer_id or chunk.id or random_id()
-            yield chunk if chunk.id == answer_id else replace(chunk, id=answer_id)
-
-
 async def whole(chunks: Chunks) -> AIMessage:
     """The message that the chunks make; they are closed, whatever happens.
 

@@ -12,7 +12,7 @@ def as_chat_model(model: Any) -> ChatModel:
 
     Args:
         model: A model of ours, or any object with those verbs, which is returned as it is; a chat model of
-            LangChain, or a runnable made of one; `"openai:NAME"`.
+            LangChain, or a runnable made of one; `"openai:NAME"` or `"anthropic:NAME"`.
 
     Raises:
         TypeError: It is nothing of that.
@@ -39,7 +39,11 @@ def _by_name(text: str) -> BaseChatModel:
         from aiograph.models.openai import OpenAIChat
 
         return OpenAIChat(name)
+    if name and provider == "anthropic":
+        from aiograph.models.anthropic import AnthropicChat
+
+        return AnthropicChat(name)
     raise ValueError(
-        f"{text!r} names no model that is known here: use 'openai:NAME'; "
+        f"{text!r} names no model that is known here: use 'openai:NAME' or 'anthropic:NAME'; "
         "for other providers pass a chat model, such as one of LangChain's"
     )

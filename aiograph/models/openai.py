@@ -14,7 +14,7 @@ from aiograph.tools import ToolSpec
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletionChunk
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import Choice
 
 __all__ = ["OpenAIChat"]
@@ -58,7 +58,7 @@ class OpenAIChat(SdkChat["AsyncOpenAI"]):
     async def _agenerate(self, request: ModelRequest) -> AIMessage:
         client = await self._clients.here()
         completion = await client.chat.completions.create(**self._params(request))
-        return _answer(completion.model_dump(exclude_none=True), completion.usage)
+        return _answer(completion)
 
     async def _astream(self, request: ModelRequest) -> Chunks:
         client = await self._clients.here()
@@ -117,20 +117,21 @@ def _response_format(spec: ToolSpec) -> dict[str, Any]:
 # -- what comes back -----------------------------------------------------------------------------------
 
 
-def _answer(completion: Mapping[str, Any], usage: "CompletionUsage | None") -> AIMessage:
-    """The message of a completion as the API writes it.
+def _answer(completion: "ChatCompletion") -> AIMessage:
+    """The message of a completion.
 
     Raises:
         ConnectionError: It has none, as when a server between here and the model has failed.
     """
-    if not completion.get("choices"):
+    # what another server leaves out is None, whatever the SDK's types say
+    if not completion.choices:
         raise ConnectionError(f"the server's answer holds no message: {completion!r}")
-    choice = completion["choices"][0]
-    answer = from_openai(choice["message"])
+    choice = completion.choices[0]
+    answer = from_openai(choice.message.to_dict(exclude_none=True, warnings=False))
     if not isinstance(answer, AIMessage):
         raise ConnectionError(f"the server's answer is no message of a model: {choice!r}")
-    answer.usage_metadata = None if usage is None else _usage(usage)
-    answer.response_metadata = _metadata(completion, choice.get("finish_reason"))
+    answer.usage_metadata = None if completion.usage is None else _usage(completion.usage)
+    answer.response_metadata = _metadata(completion, choice.finish_reason)
     return answer
 
 
@@ -153,17 +154,17 @@ def _chunk(event: "ChatCompletionChunk", choice: "Choice") -> AIMessageChunk | N
     if delta.refusal:
         chunk.additional_kwargs = {"refusal": delta.refusal}
     if choice.finish_reason:
-        chunk.response_metadata = _metadata(event.model_dump(exclude={"choices"}), choice.finish_reason)
+        chunk.response_metadata = _metadata(event, choice.finish_reason)
     return chunk
 
 
-def _metadata(source: Mapping[str, Any], finish_reason: str | None) -> dict[str, Any]:
+def _metadata(source: "ChatCompletion | ChatCompletionChunk", finish_reason: str | None) -> dict[str, Any]:
     found = {
         "model_provider": "openai",
-        "model_name": source.get("model"),
-        "id": source.get("id"),
+        "model_name": source.model,
+        "id": source.id,
         "finish_reason": finish_reason,
-        "system_fingerprint": source.get("system_fingerprint"),
+        "system_fingerprint": source.system_fingerprint,
     }
     return {key: value for key, value in found.items() if value is not None}
 

@@ -58,18 +58,29 @@ class ModelServer:
     """Set by each request."""
     is_left: threading.Event = field(default_factory=threading.Event)
     """Set once a client has gone away from an answer that hangs."""
+    _served: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._served[task] = writer
+        task.add_done_callback(self._served.pop)
         async with _closing(writer):
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
                 self.is_asked.set()
                 reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
                 await self._send(reply, reader, writer)
+
+    async def leave(self) -> None:
+        """Closes what is open, and waits until all of it is."""
+        for writer in self._served.values():
+            writer.close()
+        await asyncio.gather(*self._served)
 
     async def _send(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (
@@ -126,6 +137,7 @@ def running() -> Iterator[ModelServer]:
         is_ready.set()
         await stopped.wait()
         listening.close()
+        await server.leave()
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="model-server")
     thread.start()

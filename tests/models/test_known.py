@@ -8,6 +8,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 
 from aiograph.models import LangChainChat, as_chat_model
+from aiograph.models.anthropic import AnthropicChat
 from aiograph.models.openai import OpenAIChat
 from aiograph.testing import ScriptedModel
 
@@ -36,8 +37,10 @@ def test_anything_with_the_verbs_is_itself() -> None:
     assert as_chat_model(model) is model
 
 
-@pytest.mark.parametrize(("name", "kind"), [("openai:gpt-x", OpenAIChat)])
-def test_a_name_makes_an_adapter(name: str, kind: type[OpenAIChat]) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("openai:gpt-x", OpenAIChat), ("anthropic:claude-x:1", AnthropicChat)]
+)
+def test_a_name_makes_an_adapter(name: str, kind: type[OpenAIChat | AnthropicChat]) -> None:
     model = as_chat_model(name)
     assert isinstance(model, kind)
     assert model.model == name.partition(":")[2]
@@ -61,11 +64,15 @@ def run(code: str) -> str:
 
 
 def test_the_room_imports_no_sdk_and_nothing_of_langchain() -> None:
-    loaded = run("import sys, aiograph.models, aiograph.models.openai; print(*sys.modules)")
+    loaded = run(
+        "import sys, aiograph.models, aiograph.models.openai, aiograph.models.anthropic; print(*sys.modules)"
+    )
     assert not {"openai", "anthropic", "langchain_core", "pydantic", "httpx"} & set(loaded.split())
 
 
-@pytest.mark.parametrize(("kind", "extra"), [("openai.OpenAIChat", "openai")])
+@pytest.mark.parametrize(
+    ("kind", "extra"), [("openai.OpenAIChat", "openai"), ("anthropic.AnthropicChat", "anthropic")]
+)
 def test_a_missing_sdk_is_told_of_with_its_extra(kind: str, extra: str) -> None:
     module, name = kind.split(".")
     code = f"""

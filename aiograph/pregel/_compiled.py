@@ -5,7 +5,7 @@ engine; each synchronous twin is derived from one of them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, NoReturn, TypeVar
 
@@ -260,10 +260,13 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         finally:
             sink.close()
 
-    async def _run_to_end(self, request: Request, view: View | None) -> Any:
+    def _run_to_end(self, request: Request, view: View | None) -> Coroutine[Any, Any, Any]:
         outer = current_task.get()
         if outer is None:
-            return await self._run_at_its_place(request, view, outer)
+            return self._run_at_its_place(request, view, outer)
+        return self._run_inside(outer, request, view)
+
+    async def _run_inside(self, outer: TaskScope, request: Request, view: View | None) -> Any:
         outer.run_begins()
         try:
             return await self._run_at_its_place(request, view, outer)

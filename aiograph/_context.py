@@ -78,6 +78,11 @@ class Listener(Protocol):
         """Shows something, from any loop or thread."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for more."""
+        ...
+
     async def room(self) -> None:
         """Holds the run back while there is no room for more."""
         ...

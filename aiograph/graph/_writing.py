@@ -60,7 +60,7 @@ class StateWriter:
         if isinstance(output, Command):
             if output.graph is not None:
                 raise Leaving((output,))
-            return [*self._from_update(output.update), *self.goto(output.goto)]
+            return self._from_update(output.update) + self.goto(output.goto)
         if isinstance(output, Send):
             return self.goto(output)
         if isinstance(output, list | tuple) and any(isinstance(item, Command | Send) for item in output):

@@ -32,6 +32,9 @@ class Outlet(Protocol):
 
     def push_from_anywhere(self, chunk: Any) -> None: ...
 
+    @property
+    def is_full(self) -> bool: ...
+
     async def room(self) -> None: ...
 
 
@@ -63,6 +66,11 @@ class View:
             shaped = (self.path, mode, payload) if self.tagged else (self.path, payload)
             self.outlet.push_from_anywhere(shaped)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the consumer is slow."""
+        return self.outlet.is_full
+
     async def room(self) -> None:
         """Waits while the consumer is slow."""
         await self.outlet.room()
@@ -72,21 +80,34 @@ class View:
         return replace(self, path=(*(self.path or ()), *place))
 
 
+_BLIND_TO_INPUT = frozenset({"updates", "tasks", "custom"})
+"""Modes that show nothing of a node that is hidden."""
+
+
+def _modes_of(views: Sequence[Listener]) -> frozenset[str]:
+    """All modes that somebody listens to."""
+    first, *others = views
+    return first.modes.union(*(view.modes for view in others)) if others else first.modes
+
+
 class Emitter:
     """Builds the chunks of one run and hands them to those who want them."""
 
     def __init__(self, plan: Plan, output: str | Sequence[str], views: Sequence[Listener]) -> None:
         self._plan = plan
-        self._modes: frozenset[str] = frozenset().union(*(view.modes for view in views))
+        self._modes = modes = _modes_of(views)
         self._output = output
         self._output_names = frozenset((output,) if isinstance(output, str) else output)
         self._views = views
         self._shown: set[int] = set()
         self.listeners = tuple(view for view in views if view.sees_nested_runs)
-        self.wants_tasks = bool(self._modes & {"updates", "tasks", "debug"})
-        self.wants_custom = "custom" in self._modes
-        self.wants_checkpoints = bool(self._modes & {"checkpoints", "debug"})
-        self.messages = _audience(views) if "messages" in self._modes else None
+        self._shows_runs_of_tasks = "tasks" in modes or "debug" in modes
+        self.wants_tasks = self._shows_runs_of_tasks or "updates" in modes
+        self.wants_custom = "custom" in modes
+        self.wants_checkpoints = "checkpoints" in modes or "debug" in modes
+        self.wants_input = not modes <= _BLIND_TO_INPUT
+        """Whether the superstep that hands the input to the state has something to show."""
+        self.messages = _audience(views) if "messages" in modes else None
         """Those who are shown messages; `None` if nobody is."""
         self.hears_nodes = self.wants_custom or self.messages is not None or bool(self.listeners)
         """Whether nodes may have something to show while they run."""
@@ -94,7 +115,8 @@ class Emitter:
     async def room(self) -> None:
         """Holds the run back while a consumer is slow."""
         for view in self._views:
-            await view.room()
+            if view.is_full:
+                await view.room()
 
     def custom(self, value: Any) -> None:
         """Shows what a node passed to its stream writer, at once."""
@@ -108,11 +130,10 @@ class Emitter:
     def started(self, tasks: Sequence[Task]) -> None:
         """Announces the tasks of a superstep, and shows what some of them had done before."""
         self._shown.clear()
-        shows_start = bool(self._modes & {"tasks", "debug"})
         for task in tasks:
             if task.cached:
                 self.finished(task)
-            elif shows_start:
+            elif self._shows_runs_of_tasks:
                 self._started(task.handler or task)
 
     def _started(self, task: Task) -> None:
@@ -121,7 +142,7 @@ class Emitter:
 
     def handed_over(self, task: Task, error: Exception) -> None:
         """Shows that a node has failed, and that its error handler takes over."""
-        if self._modes & {"tasks", "debug"} and not task.node.is_hidden and task.handler is not None:
+        if self._shows_runs_of_tasks and not task.node.is_hidden and task.handler is not None:
             self._push("tasks", {**self._result_of(task), "error": error}, task.step, "task_result")
             self._started(task.handler)
 
@@ -135,7 +156,7 @@ class Emitter:
         self._shown.add(id(task))
         if "updates" in self._modes and task.error is None and not task.questions:
             self._push("updates", self._update_of(task))
-        if self._modes & {"tasks", "debug"} and not task.cached:
+        if self._shows_runs_of_tasks and not task.cached:
             self._push("tasks", self._result_of(task), task.step, "task_result")
 
     def called(self, call: Task) -> None:

@@ -81,9 +81,10 @@ class Run:
 
     @property
     def is_unseen(self) -> bool:
-        """Whether nobody keeps, sees, measures or may stop what it does between its beginning and its end."""
+        """Whether nobody keeps, sees, measures or may stop how it takes in its input."""
         is_free = self.meter is None and self.scope.control is None
-        return is_free and self.journal is None and self.emitter is None
+        is_shown = self.emitter is not None and self.emitter.wants_input
+        return is_free and self.journal is None and not is_shown
 
     @property
     def remaining(self) -> int:

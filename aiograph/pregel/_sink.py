@@ -58,6 +58,11 @@ class Sink:
         while self._incoming:
             self.push(self._incoming.popleft())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the consumer should catch up first."""
+        return len(self._chunks) >= self._ahead and not self._closed
+
     async def room(self) -> None:
         """Waits until the consumer has caught up, or is gone.
 
@@ -65,7 +70,7 @@ class Sink:
         """
         if asyncio._get_running_loop() is not self._loop:
             return
-        while len(self._chunks) >= self._ahead and not self._closed:
+        while self.is_full:
             waiter = self._loop.create_future()
             self._producers.append(waiter)
             await waiter

@@ -27,6 +27,8 @@ class Shown:
     def push_from_anywhere(self, chunk: Any) -> None:
         self.push(chunk)
 
+    is_full = False
+
     async def room(self) -> None: ...
 
 

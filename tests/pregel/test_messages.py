@@ -22,6 +22,8 @@ class Shown:
     def push_from_anywhere(self, chunk: Any) -> None:
         self.chunks.append(chunk)
 
+    is_full = False
+
     async def room(self) -> None: ...
 
 

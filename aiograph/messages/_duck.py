@@ -12,13 +12,13 @@ from typing import Any
 
 from aiograph.messages._values import AIMessageChunk, Message, join_chunks
 
-_ATTRIBUTES = ("type", "content", "id", "additional_kwargs")
+ATTRIBUTES = frozenset({"type", "content", "id", "additional_kwargs"})
 """What tells a message of LangChain's; those that SDKs of providers have lack the last."""
 
 
 def is_message(thing: Any) -> bool:
     """Whether something is a message, of ours or of LangChain's."""
-    return isinstance(thing, Message) or all(hasattr(thing, name) for name in _ATTRIBUTES)
+    return isinstance(thing, Message) or all(hasattr(thing, name) for name in ATTRIBUTES)
 
 
 def is_removal(message: Any) -> bool:

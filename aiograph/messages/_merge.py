@@ -1,12 +1,14 @@
 """How new messages join a conversation: by id they replace and remove, all others are added. Pure."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from aiograph._ids import random_id
 from aiograph.messages._coerce import coerce_messages, is_pair
-from aiograph.messages._duck import changed, is_chunk, is_message, is_removal, joined, whole
+from aiograph.messages._duck import ATTRIBUTES, changed, is_chunk, is_removal, joined, whole
+from aiograph.messages._values import Message
 
 REMOVE_ALL_MESSAGES = "__remove_all__"
 """The id by which a `RemoveMessage` removes all messages so far."""
@@ -28,9 +30,13 @@ def merge_messages(left: Any, right: Any) -> list[Any]:
     cut = _last_clearing(news)
     if cut is not None:
         history, news = [], news[cut + 1 :]
-    if _is_all_new(history, news):
+    ids = list(map(_id_of, history))
+    if _is_only_added(news, ids):
         return [*history, *news]
-    return _merged(history, news)
+    if None in ids:
+        history = list(map(_with_id, history))
+        ids = list(map(_id_of, history))
+    return _merged(history, ids, news)
 
 
 def stamped(things: Any) -> list[Any]:
@@ -38,7 +44,7 @@ def stamped(things: Any) -> list[Any]:
     messages = coerce_messages(things)
     if any(map(is_chunk, messages)):
         messages = _without_pieces(messages)
-    return [message if message.id is not None else _with_id(message) for message in messages]
+    return [_with_id(message) for message in messages]
 
 
 def prepare_messages(write: Any) -> Any:
@@ -55,16 +61,23 @@ def prepare_messages(write: Any) -> Any:
 
 
 def _history(left: Any) -> Sequence[Any]:
-    """What there is, as messages with ids; mostly it is that already, as it was made here."""
-    if isinstance(left, list):
-        kinds = dict(zip(map(type, left), left, strict=True))  # of each type, the last
-        is_whole = all(is_message(each) and not is_chunk(each) for each in kinds.values())
-        if is_whole and None not in map(_id_of, left):
-            return left
-    return [m if m.id is not None else _with_id(m) for m in map(whole, coerce_messages(left))]
+    """What there is, as messages; mostly it is that already, which a look at the types tells."""
+    if type(left) is list and all(map(_is_whole, set(map(type, left)))):
+        return left
+    return list(map(whole, coerce_messages(left)))
+
+
+@lru_cache(maxsize=64)
+def _is_whole(cls: type) -> bool:
+    """Whether instances of a class are messages, and not pieces of some."""
+    is_ours = issubclass(cls, Message)
+    is_message = is_ours or ATTRIBUTES.issubset(getattr(cls, "model_fields", ()))
+    return is_message and not cls.__name__.endswith("Chunk")
 
 
 def _with_id(message: Any) -> Any:
+    if message.id is not None:
+        return message
     if is_removal(message):
         raise ValueError("a message that removes another needs the id of that: RemoveMessage(id=...)")
     return changed(message, id=random_id())
@@ -88,19 +101,21 @@ def _continues(before: Any, message: Any) -> bool:
 
 
 def _last_clearing(news: Sequence[Any]) -> int | None:
-    places = [place for place, message in enumerate(news) if message.id == REMOVE_ALL_MESSAGES]
-    return next((place for place in reversed(places) if is_removal(news[place])), None)
+    for place in range(len(news) - 1, -1, -1):
+        if news[place].id == REMOVE_ALL_MESSAGES and is_removal(news[place]):
+            return place
+    return None
 
 
-def _is_all_new(history: Sequence[Any], news: Sequence[Any]) -> bool:
-    """Whether there is nothing to replace or to remove: the common case, which costs one look at each id."""
-    ids = {message.id for message in news}
-    return len(ids) == len(news) and not any(map(is_removal, news)) and ids.isdisjoint(map(_id_of, history))
+def _is_only_added(news: Sequence[Any], ids: Iterable[str | None]) -> bool:
+    """Whether nothing is replaced or removed, and all have ids: that is the rule, and has to be quick."""
+    wanting = {None, *(message.id for message in news)}
+    return len(wanting) > len(news) and wanting.isdisjoint(ids) and not any(map(is_removal, news))
 
 
-def _merged(history: Sequence[Any], news: Iterable[Any]) -> list[Any]:
+def _merged(history: Sequence[Any], ids: Sequence[str], news: Iterable[Any]) -> list[Any]:
     messages = [*history]
-    places = {message.id: place for place, message in enumerate(messages)}
+    places = dict(zip(ids, range(len(ids)), strict=True))
     removed: set[str] = set()
     for message in news:
         place = places.get(message.id)
@@ -114,4 +129,4 @@ def _merged(history: Sequence[Any], news: Iterable[Any]) -> list[Any]:
         else:
             messages[place] = message
             removed.discard(message.id)
-    return [message for message in messages if message.id not in removed]
+    return [message for message in messages if message.id not in removed] if removed else messages

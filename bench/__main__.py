@@ -31,8 +31,7 @@ examples:
 
 A result is a ratio: to the same user code in hand-written asyncio ("x floor"), and to LangGraph, where
 that is installed. It is taken within a round, in which the contenders run in turn; shown are the median and
-the extremes of all rounds. Most cases compare processor time, those that wait for a
-disk the time that passes.
+the extremes of all rounds. Most cases compare processor time, those that wait for a disk wall time.
 """
 
 
@@ -48,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.profile:
         print("\n\n".join(_profile.report(case, effort) for case in cases if case.can_run))
         return 0
+    if options.docs:
+        _docs.check(options.docs)
     outcome = _loaded(options.load, cases) if options.load else _measured(cases, effort)
     _deliver(outcome, options)
     return 1 if outcome.failures else 0
@@ -163,10 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     instead = parser.add_argument_group("instead of all that")
     instead.add_argument("--profile", action="store_true", help="show where the time goes, by part")
     instead.add_argument(
-        "--guard", action="store_true", help=_guard.__doc__.splitlines()[0].lower() if _guard.__doc__ else ""
+        "--guard", action="store_true", help="fail if a case has become more than twice as slow as recorded"
     )
     instead.add_argument(
-        "--record", action="store_true", help=f"record what --guard compares to, in {_guard.FILE.name}"
+        "--record",
+        action="store_true",
+        help="measure what --guard compares to, and write it to bench/floors.json",
     )
     return parser
 

@@ -1,5 +1,6 @@
 """Fills what was measured into the page of the documentation, between marks that stand in it."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from bench import _plots, _profile
 from bench._measure import Effort, Result
-from bench._report import markdown, notes, slower, summary
+from bench._report import document, markdown, notes, slower, summary
 from bench.cases import topics
 
 PAGE = "benchmarks.md"
@@ -21,10 +22,28 @@ PROFILED = (
 """Cases whose profiles the page shows."""
 
 
+PARTS = ("conditions", "goals", "slower", "results", "profiles")
+"""Of the page, which are filled in."""
+
+
+def check(folder: Path) -> None:
+    """Finds out before the measurement what would fail after it.
+
+    Raises:
+        FileNotFoundError: There is no page.
+        ValueError: The page has no marks for a part.
+        ImportError: There is nothing to draw plots with.
+    """
+    filled((folder / PAGE).read_text(encoding="utf-8"), dict.fromkeys(PARTS, ""))
+    _plots.draw(folder, {})
+
+
 def write(folder: Path, results: Sequence[Result], conditions: Mapping[str, Any]) -> list[Path]:
-    """Fills the page and draws the plots beside it; the files written."""
-    page, images = folder / PAGE, folder / page_stem()
-    images.mkdir(exist_ok=True)
+    """Fills the page, and writes what was measured and the plots beside it; the files written."""
+    page, beside = folder / PAGE, folder / Path(PAGE).stem
+    beside.mkdir(exist_ok=True)
+    data = beside / "results.json"
+    data.write_text(json.dumps(document(results, conditions), indent=1), encoding="utf-8")
     by_topic = _by_topic(results)
     texts = {
         "conditions": _conditions(conditions),
@@ -34,11 +53,7 @@ def write(folder: Path, results: Sequence[Result], conditions: Mapping[str, Any]
         "profiles": _profiles(results),
     }
     page.write_text(filled(page.read_text(encoding="utf-8"), texts), encoding="utf-8")
-    return [page, *_plots.draw(images, by_topic)]
-
-
-def page_stem() -> str:
-    return PAGE.removesuffix(".md")
+    return [page, data, *_plots.draw(beside, by_topic)]
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Plots of results, as SVG for the page and as PNG for elsewhere. matplotlib comes with the `bench` extra."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,13 @@ LABELS = {FLOOR: "hand-written"}
 
 
 def draw(folder: Path, topics: Mapping[str, Sequence[Result]]) -> list[Path]:
-    """Writes every plot there is something for; the files written."""
+    """Writes every plot there is something for; the files written.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise ImportError("plots need matplotlib: pip install 'aiograph[bench]'")
     results = [result for each in topics.values() for result in each]
     figures = {"ratios": ratios(topics), "growth": growth(results)}
     return [path for name, figure in figures.items() if figure for path in _saved(folder / name, figure)]
@@ -55,6 +62,7 @@ def _bars(axes: "Axes", topic: str, rows: Sequence[Result]) -> None:
             axes.plot([goal, goal], [place - 0.45, place + 0.45], color="black", lw=1.6)
     axes.axvline(1, color=ORANGE, lw=1)
     axes.set_xscale("log")
+    axes.minorticks_off()
     axes.set_yticks(places, [_label(row) for row in rows], fontsize=7)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_title(topic, fontsize=9, loc="left", fontweight="bold")
@@ -106,6 +114,7 @@ def _lines(axes: "Axes", curve: str, points: Sequence[Result]) -> None:
     axes.set_xlabel(curve, fontsize=8)
     per = "hand-written ones" if ordered[0].cost(FLOOR) else "times the first of ours"
     axes.set_ylabel(f"cost of a {ordered[0].case.unit}, in {per}", fontsize=7)
+    axes.minorticks_off()
     axes.tick_params(labelsize=7)
     axes.grid(lw=0.3)
 
@@ -115,10 +124,8 @@ def _place(result: Result) -> int:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'aiograph[bench]'") from error
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from tempfile import TemporaryDirectory
 from typing import Protocol, TypeAlias
 
@@ -17,6 +17,10 @@ class Table(Protocol):
 
     async def put(self, key: int, body: bytes) -> None:
         """Stores bytes, in place of others under this number; on return they are committed."""
+        ...
+
+    async def fill(self, bodies: Sequence[bytes]) -> None:
+        """Stores bytes under 0, 1, 2 and so on, all in one transaction."""
         ...
 
     async def get(self) -> list[bytes]:
@@ -40,6 +44,9 @@ class MemoryTable:
     async def put(self, key: int, body: bytes) -> None:
         self._bound += _KEY_BYTES + len(body)
         self._rows[key] = body
+
+    async def fill(self, bodies: Sequence[bytes]) -> None:
+        self._rows = dict(enumerate(bodies))
 
     async def get(self) -> list[bytes]:
         return list(self._rows.values())
@@ -66,6 +73,11 @@ class SqliteTable:
             self._connection.execute, "INSERT OR REPLACE INTO items VALUES (?, ?)", (key, body)
         )
 
+    async def fill(self, bodies: Sequence[bytes]) -> None:
+        with self._connection as connection:
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO items VALUES (?, ?)", enumerate(bodies))
+
     async def get(self) -> list[bytes]:
         query = "SELECT body FROM items ORDER BY id"
         return await asyncio.to_thread(lambda: [body for (body,) in self._connection.execute(query)])
@@ -91,6 +103,10 @@ class PostgresTable:
     async def put(self, key: int, body: bytes) -> None:
         self._bound += _KEY_BYTES + len(body)
         await self._connection.execute(self._PUT, (key, body))
+
+    async def fill(self, bodies: Sequence[bytes]) -> None:
+        async with self._connection.transaction():
+            await self._connection.cursor().executemany(self._PUT, list(enumerate(bodies)))
 
     async def get(self) -> list[bytes]:
         cursor = self._connection.cursor(binary=True)

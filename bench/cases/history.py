@@ -22,8 +22,7 @@ Look: TypeAlias = Callable[[Any, Any], Awaitable[int]]
 def read(open_table: OpenTable, times: int) -> Callable[[Setup], Awaitable[Work]]:
     async def floor(setup: Setup) -> Work:
         table = await open_table(setup)
-        for number in range(MESSAGES):
-            await table.put(number, msgpack.packb(message(number)))
+        await table.fill([msgpack.packb(message(number)) for number in range(MESSAGES)])
 
         async def work() -> int:
             for _ in range(setup.size):

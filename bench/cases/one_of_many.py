@@ -44,8 +44,7 @@ def kept(open_table: OpenTable) -> Callable[[Setup], Awaitable[Work]]:
     async def floor(setup: Setup) -> Work:
         table = await open_table(setup)
         start = items_of(ListState)
-        for place, item in enumerate(start):
-            await table.put(place, msgpack.packb(item))
+        await table.fill([msgpack.packb(item) for item in start])
 
         async def work() -> int:
             state = {"items": start, "done": 0}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import _docs, _plots, _profile
+from bench.__main__ import main
 from bench._case import FLOOR, Case, Goal, Point, Setup, Work
 from bench._measure import Effort, Result
 from bench._packages import Package
@@ -45,11 +46,20 @@ def test_the_page_of_the_documentation_can_be_filled(tmp_path: Path) -> None:
     case = next(case for case in all_cases() if case.name == "loop_1000_command")
     written = _docs.write(tmp_path, [Result(case, "cpu", ROUNDS)], {"python": "4.0"})
     names = [str(path.relative_to(tmp_path)) for path in written]
-    assert names == ["benchmarks.md", "benchmarks/ratios.svg", "benchmarks/ratios.png"]
+    stem = "benchmarks"
+    assert names == [f"{stem}.md", f"{stem}/results.json", f"{stem}/ratios.svg", f"{stem}/ratios.png"]
     page = written[0].read_text(encoding="utf-8")
     assert "### Supersteps" in page
     assert "| `loop_1000_command` | superstep | 10 |" in page
     assert "- python: 4.0" in page
+
+
+def test_what_would_fail_after_the_measurement_fails_before_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        main(["loop_1000", "--docs", str(tmp_path)])
+    (tmp_path / PAGE.name).write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="no part between"):
+        main(["loop_1000", "--docs", str(tmp_path)])
 
 
 def test_bars_and_curves_are_drawn(tmp_path: Path) -> None:

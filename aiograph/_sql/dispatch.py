@@ -125,6 +125,13 @@ class Dispatcher:
         return bool(self._reads or self._writes)
 
     async def _work(self) -> None:
+        try:
+            await self._serve_all()
+        finally:
+            # at once: whoever was just served and asks again finds that there is room for a worker
+            self._workers -= {asyncio.current_task()}
+
+    async def _serve_all(self) -> None:
         pause = _FIRST_PAUSE
         lane = self._reads or self._writes
         while lane:
@@ -271,7 +278,7 @@ class Dispatcher:
         deadline = max(request.asked_at for request in group) + self._limits.patience
         watch = Watch(connection, statements, self._limits.silence, deadline)
         try:
-            cursors = await run(connection, statements)
+            answers = await run(connection, statements)
         except Error as error:
             if watch.verdict is None:
                 raise
@@ -284,13 +291,13 @@ class Dispatcher:
         self._is_silent = False
         self._counters.transactions += 1
         self._counters.statements += len(statements)
-        rest = iter(cursors)
+        rest = iter(answers)
         for request in group:
             own = [next(rest) for _ in request.statements]
             if request.writes:
                 self._count_written(request.statements)
             else:
-                request.result = await own[0].fetchall()
+                request.result = own[0]
                 self._counters.rows_read += len(request.result)
 
     def _count_written(self, statements: Sequence[Statement]) -> None:

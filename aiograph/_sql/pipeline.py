@@ -8,31 +8,24 @@ row divides by zero, which undoes everything, and is told from other errors by t
 import asyncio
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from psycopg import AsyncConnection, AsyncPipeline, AsyncRawCursor, Error
+from psycopg import AsyncRawCursor, Error, Pipeline
+from psycopg.pq import PipelineStatus
 from psycopg.rows import tuple_row
 
+from aiograph._sql.exchange import Statement, Undone, exchange
+from aiograph._sql.prepared import Connection, give_up
 from aiograph._sql.session import SHARE, Change, Guard, Query, Row
-from aiograph._sql.sqlstate import DIVISION_BY_ZERO
+from aiograph._sql.sqlstate import DIVISION_BY_ZERO, LOST_PREPARED
 
-Connection: TypeAlias = AsyncConnection[Any]
+__all__ = ["Connection", "Statement", "cut", "is_alive", "new_cursor", "run", "statement_of", "statements_of"]
+
 Cursor: TypeAlias = AsyncRawCursor[Row]
-
-
-class Statement(NamedTuple):
-    """A statement as PostgreSQL wants it."""
-
-    sql: bytes
-    """Parameters are numbered: `$1`."""
-    rows: Sequence[Sequence[Any]]
-    """At least one."""
-    refusal: Callable[[], Exception] | None = None
-    """What to raise if the server divides by zero here."""
 
 
 def statements_of(changes: Sequence[Change | Guard]) -> list[Statement]:
@@ -63,76 +56,61 @@ def _judged(sql: str) -> bytes:
     return b"WITH held AS (%b) SELECT 1 / count(*) FROM held" % _translated(sql)
 
 
-async def run(connection: Connection, statements: Sequence[Statement]) -> list[Cursor]:
-    """Carries out statements in one transaction; the cursors hold their rows.
+async def run(connection: Connection, statements: Sequence[Statement]) -> list[list[Row]]:
+    """Carries out statements in one transaction; returns the rows of each.
 
     Raises:
         Exception: What has undone the transaction: a guard's refusal, or the error of the server or of a
             value that cannot be sent.
     """
-    cursors: list[Cursor] = []
     try:
-        if not connection.autocommit:
-            async with connection.transaction():
-                await _send(connection, statements, cursors)
-        elif len(statements) == 1:
-            await _send(connection, statements, cursors)
-        elif AsyncPipeline.is_supported():
-            await _send_together(connection, statements, cursors)
-        else:
-            async with connection.transaction():
-                await _send(connection, statements, cursors)
-    except Error as error:
-        if error.sqlstate == DIVISION_BY_ZERO and (refusal := _refusal(statements, cursors)):
-            raise refusal from None
+        return await _carry_out(connection, statements)
+    except Undone as undone:
+        error = undone.error
+        if error.sqlstate == DIVISION_BY_ZERO and undone.statement.refusal is not None:
+            raise undone.statement.refusal() from None
+        if error.sqlstate in LOST_PREPARED:
+            give_up(connection)
+        raise error from None
+
+
+async def _carry_out(connection: Connection, statements: Sequence[Statement]) -> list[list[Row]]:
+    if not connection.autocommit or not Pipeline.is_supported() or _is_in_pipeline(connection):
+        async with connection.transaction():
+            return [await _execute(connection, statement) for statement in statements]
+    try:
+        async with connection.lock:
+            return await exchange(connection, statements)
+    except Undone:
         raise
-    return cursors
+    except BaseException:
+        if _is_in_pipeline(connection):
+            cut(connection)  # nobody knows how far it has come
+        raise
+
+
+def _is_in_pipeline(connection: Connection) -> bool:
+    return connection.pgconn.pipeline_status != PipelineStatus.OFF
+
+
+async def _execute(connection: Connection, statement: Statement) -> list[Row]:
+    """Carries out a statement where a pipeline will not do."""
+    cursor = new_cursor(connection)
+    try:
+        if len(statement.rows) > 1:
+            await cursor.executemany(statement.sql, statement.rows)
+            return []
+        await cursor.execute(statement.sql, statement.rows[0], binary=True)
+        return await cursor.fetchall() if cursor.description else []
+    except Error as error:
+        if error.sqlstate is None:
+            raise
+        raise Undone(statement, error) from None
 
 
 def new_cursor(connection: Connection) -> Cursor:
     """What executes a `Statement` on a connection."""
     return AsyncRawCursor(connection, row_factory=tuple_row)
-
-
-async def _send(connection: Connection, statements: Sequence[Statement], cursors: list[Cursor]) -> None:
-    for statement in statements:
-        cursor = new_cursor(connection)
-        cursors.append(cursor)
-        if len(statement.rows) == 1:
-            await cursor.execute(statement.sql, statement.rows[0], binary=True)
-        else:
-            await cursor.executemany(statement.sql, statement.rows)
-
-
-async def _send_together(
-    connection: Connection, statements: Sequence[Statement], cursors: list[Cursor]
-) -> None:
-    failure: Exception | None = None
-    try:
-        async with connection.pipeline():
-            try:
-                await _send(connection, statements, cursors)
-            except Exception as error:
-                failure = error
-                # Leaving the pipeline asks for the sync, which would commit what was sent before a value
-                # that could not be sent; after an error of its own the server commits nothing anyway.
-                with suppress(Error):
-                    await connection.execute("SELECT 1 / 0")
-            except BaseException:
-                cut(connection)
-                raise
-    except Error as error:
-        raise failure or error from None
-    if failure is not None:
-        raise failure
-
-
-def _refusal(statements: Sequence[Statement], cursors: Sequence[Cursor]) -> Exception | None:
-    """The refusal of the first guard that has not held."""
-    for statement, cursor in zip(statements, cursors, strict=False):
-        if statement.refusal is not None and cursor.pgresult is None:
-            return statement.refusal()
-    return None
 
 
 def cut(connection: Connection) -> None:

@@ -12,16 +12,25 @@ class Meaning(Enum):
     LOST = auto()
     """The connection is gone, or could not be made: another one may work."""
     COLLISION = auto()
-    """The server has undone it in favour of somebody else: the same again may work."""
+    """The server has undone it because of what somebody else does: the same again may work."""
     FINAL = auto()
     """Doing the same again ends the same way."""
 
 
 DIVISION_BY_ZERO = "22012"
 
+LOST_PREPARED = frozenset(
+    {
+        "26000",  # there is no such prepared statement
+        "42P05",  # there is one already
+    }
+)
+"""A pooler does not keep prepared statements with their connection. Whoever prepares nothing gets through."""
+
 _COLLISIONS = {
     "40001",  # serialization failure
     "40P01",  # deadlock
+    *LOST_PREPARED,
 }
 _PASSING = {
     "53300",  # too many connections
@@ -43,7 +52,7 @@ _WORDS = {
 A server that speaks another language is not understood, and tried again like one that is not there.
 """
 
-_PREPARED = "a pooler does not keep prepared statements: leave it at prepare_threshold=None"
+_PREPARED = "a pooler does not keep prepared statements: set prepare_threshold=None"
 _HINTS = {
     "25006": "it is a standby, or was made read-only; connect to the primary server",
     "28000": "check the user, and the server's pg_hba.conf",

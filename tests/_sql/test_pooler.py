@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import LiteralString
 
 import psycopg
+import psycopg_pool
 import pytest
 
 from aiograph._sql.postgres import PostgresDatabase
@@ -13,7 +14,6 @@ from aiograph._sql.session import Guard, Query
 from aiograph._sql.supply import PoolOptions
 from aiograph.checkpoint.base import config_for
 from aiograph.checkpoint.postgres import AsyncPostgresSaver, PostgresSaver
-from aiograph.errors import CheckpointStorageError
 from aiograph.testing.savers import SaverContract
 from tests._sql.outages import SETTINGS, names, put
 from tests._sql.pooler import Pooler, pooling
@@ -89,12 +89,46 @@ async def test_two_can_set_up_at_once(pooler: Pooler) -> None:
         await database.aclose()
 
 
-async def test_prepared_statements_end_in_advice(pooler: Pooler) -> None:
+async def test_nothing_is_prepared_where_a_pooler_names_processes_of_its_own(pooler: Pooler) -> None:
     settings = SETTINGS._replace(pool=PoolOptions(max_size=1, prepare_threshold=0))
     database = PostgresDatabase(pooler.conninfo, settings)
-    with pytest.raises(CheckpointStorageError, match="leave it at prepare_threshold=None"):
-        await database.migrate()
+    await database.migrate()
+    await put_often(database)
+    assert database.counters.retries == 0
+    assert await prepared(database) == [0, 0]
     await database.aclose()
+
+
+async def test_a_pooler_that_was_not_noticed_is_found_out(pooler: Pooler) -> None:
+    async with psycopg_pool.AsyncConnectionPool(
+        pooler.conninfo, min_size=1, max_size=1, kwargs={"autocommit": True, "prepare_threshold": 2}
+    ) as pool:
+        database = PostgresDatabase(pool, SETTINGS)
+        await database.migrate()
+        await put_often(database)
+        assert await names(database) == [f"{number:03}" for number in range(20)]
+        assert 1 <= database.counters.retries <= 2
+        await database.aclose()
+
+
+async def test_statements_that_come_again_are_prepared(postgres_database: str) -> None:
+    database = PostgresDatabase(postgres_database, SETTINGS._replace(pool=PoolOptions(max_size=1)))
+    await database.migrate()
+    await put_often(database)
+    assert await prepared(database) == [2]
+    await database.aclose()
+
+
+async def put_often(database: PostgresDatabase) -> None:
+    for number in range(20):
+        await put(database, f"{number:03}")
+
+
+async def prepared(database: PostgresDatabase) -> list[int]:
+    """How many statements are prepared, on each of the connections that one gets in turn."""
+    query = Query("SELECT count(*), pg_backend_pid() FROM pg_prepared_statements WHERE name LIKE 'aiograph%'")
+    rows = [(await database.fetch(query, "statements"))[0] for _ in range(3)]
+    return [count for count, _ in sorted(set(rows), key=lambda row: int(row[1]))]
 
 
 async def test_fifty_graphs_run_at_once(pooler: Pooler) -> None:

@@ -68,6 +68,15 @@ async def test_values_come_back_as_what_they_were(database: PostgresDatabase) ->
     assert await database.fetch(query, "values") == [values]
 
 
+async def test_who_was_served_can_ask_again_at_once_of_a_single_connection(postgres_database: str) -> None:
+    database = PostgresDatabase(postgres_database, SETTINGS._replace(pool=PoolOptions(max_size=1)))
+    await database.migrate()
+    for name in "abcdefgh":
+        await add(database, name)
+    assert await names(database) == list("abcdefgh")
+    await database.aclose()
+
+
 async def test_several_statements_are_one_transaction(database: PostgresDatabase) -> None:
     with pytest.raises(
         CheckpointStorageError, match=r"both: cannot write to postgresql://.*: duplicate key"

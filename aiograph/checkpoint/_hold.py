@@ -82,4 +82,4 @@ class Hold:
 
     def required_parent(self, parent_id: str | None) -> str | None:
         """A parent that has to be there still, though it is not the head."""
-        return parent_id if self.is_behind and parent_id == self._start else None
+        return parent_id if parent_id == self._start and self.is_behind else None

@@ -120,6 +120,11 @@ class Commit(NamedTuple):
     required_parent: str | None = None
     """A parent that has to be there, though it is not the head."""
 
+    @property
+    def parent_id(self) -> str | None:
+        """The checkpoint that it follows upon."""
+        return self.config["configurable"].get("checkpoint_id")
+
 
 def empty_checkpoint() -> Checkpoint:
     """A checkpoint without any channel, under a new id."""

@@ -64,14 +64,14 @@ class _Line:
     def __init__(self) -> None:
         self.head: Head | None = None
         self.rows: dict[str, _Row] = {}
-        self.writes: dict[str, dict[tuple[str, int], _Write]] = {}
-        """By checkpoint, then by task and position."""
+        self.writes: dict[str, list[EncodedWrites]] = {}
+        """By checkpoint, as they have come; see `pending`."""
 
     def copy(self) -> "_Line":
         line = _Line()
         line.head = self.head and Head(self.head.checkpoint_id, new_epoch())
         line.rows = dict(self.rows)
-        line.writes = {checkpoint_id: dict(writes) for checkpoint_id, writes in self.writes.items()}
+        line.writes = {checkpoint_id: writes.copy() for checkpoint_id, writes in self.writes.items()}
         return line
 
     def admits(self, step: Step | None, required_parent: str | None) -> bool:
@@ -80,18 +80,29 @@ class _Line:
         return parent_is_there and (step is None or step.fits(self.head))
 
     def add(self, parent_id: str | None, checkpoint: EncodedCheckpoint, metadata: bytes) -> None:
-        if checkpoint.id not in self.rows:
-            self.rows[checkpoint.id] = _Row(
+        checkpoint_id = checkpoint.key.checkpoint_id
+        if checkpoint_id not in self.rows:
+            self.rows[checkpoint_id] = _Row(
                 parent_id, checkpoint.created_at, checkpoint.skeleton, checkpoint.values, metadata
             )
 
     def record(self, checkpoint_id: str, tasks: Sequence[EncodedWrites]) -> None:
-        kept = self.writes.setdefault(checkpoint_id, {})
-        for task in tasks:
+        kept = self.writes.get(checkpoint_id)
+        if kept is None:
+            self.writes[checkpoint_id] = [*tasks]
+        else:
+            kept += tasks
+
+    def pending(self, checkpoint_id: str) -> list[_Write]:
+        """The writes beside a checkpoint, in order. Of writes to one place, the last one counts if it is to a
+        special channel, else the first."""
+        kept: dict[tuple[str, int], _Write] = {}
+        for task in self.writes.get(checkpoint_id, ()):
             for position, channel, cell in task.writes:
                 place = (task.task_id, position)
                 if position < 0 or place not in kept:
                     kept[place] = _Write(task.task_path, task.task_id, position, channel, cell)
+        return sorted(kept.values())
 
     def remove(self, checkpoint_ids: Iterable[str]) -> None:
         """Removes checkpoints, and writes beside none; the newest of the others becomes the head."""
@@ -106,8 +117,8 @@ class _Line:
         """The cells that stand in rows."""
         for row in self.rows.values():
             yield from row.values.values()
-        for writes in self.writes.values():
-            yield from (write.cell for write in writes.values())
+        for checkpoint_id in self.writes:
+            yield from (write.cell for write in self.pending(checkpoint_id))
 
 
 class _Thread:
@@ -130,15 +141,15 @@ class _Thread:
 
     def keep_cells(self, tasks: Sequence[EncodedWrites]) -> None:
         for task in tasks:
-            self.cells.update(task.cells)
+            if task.cells:
+                self.cells.update(task.cells)
 
     def read(self, key: Key) -> StoredCheckpoint | None:
         line = self.lines.get(key.namespace)
         row = None if line is None else line.rows.get(key.checkpoint_id)
         if line is None or row is None:
             return None
-        writes = sorted(line.writes.get(key.checkpoint_id, {}).values())
-        pending = [(write.task_id, write.channel, write.cell) for write in writes]
+        pending = [(write.task_id, write.channel, write.cell) for write in line.pending(key.checkpoint_id)]
         # what is swept later stays in the dict of cells that was handed out
         return StoredCheckpoint(
             key, row.parent_id, row.skeleton, row.metadata, row.values, pending, self.cells
@@ -195,25 +206,26 @@ class InMemorySaver(EncodingSaver):
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
-        thread_id, namespace, parent_id = thread_of(commit.config)
         checkpoint: EncodedCheckpoint = commit.checkpoint
+        key, parent_id = checkpoint.key, commit.parent_id
         with _lock:
-            self._require(thread_id, namespace, checkpoint.id, commit.step, commit.required_parent)
-            thread = self._thread(thread_id)
-            line = thread.line(namespace)
+            self._require(key, commit.step, commit.required_parent)
+            thread = self._thread(key.thread_id)
+            line = thread.line(key.namespace)
             thread.keep_cells(commit.writes)
-            thread.cells.update(checkpoint.cells)
+            if checkpoint.cells:
+                thread.cells.update(checkpoint.cells)
             if commit.writes and parent_id is not None:
                 line.record(parent_id, commit.writes)
             line.add(parent_id, checkpoint, commit.metadata)
-            line.head = _next_head(line, commit.step, checkpoint.id)
+            line.head = _next_head(line, commit.step, key.checkpoint_id)
         self._tally.put()
 
     async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
         thread_id, namespace, _ = thread_of(config)
         step = hold.claim()
         with _lock:
-            self._require(thread_id, namespace, str(hold.newest), step)
+            self._require(Key(thread_id, namespace, str(hold.newest)), step)
             self._thread(thread_id).line(namespace).head = step.after
 
     async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
@@ -227,9 +239,8 @@ class InMemorySaver(EncodingSaver):
         with _lock:
             self._require_epoch(key, hold)
             line = self._thread(key.thread_id).line(key.namespace)
-            kept = line.writes.get(key.checkpoint_id, {})
-            for place in [place for place in kept if place[0] in task_ids]:
-                del kept[place]
+            kept = line.writes.get(key.checkpoint_id, [])
+            kept[:] = [task for task in kept if task.task_id not in task_ids]
 
     def _thread(self, thread_id: str) -> _Thread:
         thread = self._threads.get(thread_id)
@@ -242,16 +253,9 @@ class InMemorySaver(EncodingSaver):
         thread = self._threads.get(thread_id)
         return (None if thread is None else thread.lines.get(namespace)) or _Line()
 
-    def _require(
-        self,
-        thread_id: str,
-        namespace: str,
-        checkpoint_id: str,
-        step: Step | None,
-        required_parent: str | None = None,
-    ) -> None:
-        if not self._line(thread_id, namespace).admits(step, required_parent):
-            raise overtaken(Key(thread_id, namespace, checkpoint_id))
+    def _require(self, key: Key, step: Step | None, required_parent: str | None = None) -> None:
+        if not self._line(key.thread_id, key.namespace).admits(step, required_parent):
+            raise overtaken(key)
 
     def _require_epoch(self, key: Key, hold: Hold | None) -> None:
         if hold is None:

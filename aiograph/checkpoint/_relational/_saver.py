@@ -101,9 +101,9 @@ class SqlSaver(EncodingSaver):
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
-        thread_id, namespace, parent_id = thread_of(commit.config)
         checkpoint: EncodedCheckpoint = commit.checkpoint
-        key = Key(thread_id, namespace, checkpoint.id)
+        thread_id, namespace, _ = key = checkpoint.key
+        parent_id = commit.parent_id
         sealer = await self._sealer(thread_id, checkpoint.lineage)
         cells = dict(checkpoint.cells)
         changes: statements.Statements = self._admission(key, commit, sealer.lineage)

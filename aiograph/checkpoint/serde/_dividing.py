@@ -90,8 +90,6 @@ _BlockKey = tuple[type, int, bytes]
 """Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
 
 
-_NO_CELLS: Mapping[bytes, Cell] = MappingProxyType({})
-
 _NOTHING = Root(Cell("null", b""))
 """An earlier value that has nothing in common with any other."""
 
@@ -112,11 +110,31 @@ class CellWriter:
         self._sizes: dict[bytes, int] = {}
         self._visits = self._repeated = 0
 
-    def root(self, value: Any, before: Root | None = None, draft: Draft | None = None) -> Root:
-        """A value, with the cells it leads to added to `found`.
+    def root(self, value: Any, before: Root | None = None) -> Root:
+        """A value, with the cells it leads to added to `found`; see `divided`.
+
+        Raises:
+            CheckpointSerializationError: The value cannot be stored.
+        """
+        whole = self.whole(value)
+        return Root(whole) if len(whole.data) <= INLINE else self.divided(value, whole, before)
+
+    def whole(self, value: Any) -> Cell:
+        """A value in one cell. Above `INLINE`, it is not what is to be stored, but what divides from here.
+
+        Raises:
+            CheckpointSerializationError: The value cannot be stored.
+        """
+        return Cell(*self._serde.dumps_typed(value))
+
+    def divided(
+        self, value: Any, whole: Cell, before: Root | None = None, draft: Draft | None = None
+    ) -> Root:
+        """A value that is too large to stand inline, with the cells it leads to added to `found`.
 
         Args:
             value: The value.
+            whole: The same in one cell.
             before: An earlier value whose cells are stored; a block of items that both have is neither
                 divided nor added to `found` again, nor is a node over them.
             draft: The same value, perhaps: then it is divided already.
@@ -124,19 +142,13 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        whole = Cell(*self._serde.dumps_typed(value))
-        if len(whole.data) <= INLINE:
-            return Root(whole)
         if draft is None or draft.whole != whole:
             draft = self._draft(value, whole, before)
         self.found.update(draft.cells)
         return draft.root
 
-    def draft(self, value: Any, before: Root | None = None) -> Draft:
-        """What `root` does, for a value that is likely to come again."""
-        whole = Cell(*self._serde.dumps_typed(value))
-        if len(whole.data) <= INLINE:
-            return Draft(whole, Root(whole), _NO_CELLS)
+    def draft(self, value: Any, whole: Cell, before: Root | None = None) -> Draft:
+        """What `divided` does, for a value that is likely to come again: what a task writes."""
         draft = self._draft(value, whole, before, is_item=_is_item(value, whole))
         self.found.update(draft.cells)
         return draft
@@ -153,14 +165,12 @@ class CellWriter:
         cells, self.found = self.found, others
         return Draft(whole, root, cells)
 
-    def mapping(self, values: Mapping[Any, Root]) -> Root:
+    def mapping(self, values: Mapping[Any, Cell]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
         return self._tracked(lambda: self._mapping(values))
 
-    def _mapping(self, values: Mapping[Any, Root]) -> Cell:
-        maps = [
-            self._map(block, [values[name].cell for name in block]) for block in _blocks(list(values), _BLOCK)
-        ]
+    def _mapping(self, values: Mapping[Any, Cell]) -> Cell:
+        maps = [self._map(block, [values[name] for name in block]) for block in _blocks(list(values), _BLOCK)]
         return self._joined("d+", maps or [self._map([], [])])
 
     def _tracked(self, make: Callable[[], Cell], before: Root | None = None) -> Root:

@@ -62,7 +62,7 @@ class Skeleton(NamedTuple):
 class EncodedCheckpoint(NamedTuple):
     """A checkpoint as it goes to a saver."""
 
-    id: str
+    key: Key
     created_at: int
     """Microseconds since 1970, UTC."""
     skeleton: Skeleton

@@ -4,9 +4,8 @@ Each value is encoded once, when it changes, and what is equal is stored once pe
 run the hold on its thread remembers the encoded values, and what is known to be stored.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from aiograph.checkpoint._hold import Head, Hold
 from aiograph.checkpoint._statistics import Statistics, Tally
@@ -25,44 +24,36 @@ from aiograph.checkpoint.base import (
     config_for,
     copy_checkpoint,
     thread_of,
-    write_position,
 )
-from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells
-from aiograph.checkpoint.serde._dividing import CellWriter, Draft, Root
-from aiograph.checkpoint.serde._filter import microseconds, moment_of
+from aiograph.checkpoint.serde._cells import Cell, CellReader
+from aiograph.checkpoint.serde._dividing import CellWriter, Root
+from aiograph.checkpoint.serde._encoding import (
+    Memory,
+    created_at,
+    encode_values,
+    encode_writes,
+    label,
+    owned,
+    skeleton_of,
+    unknown,
+    write_document,
+)
+from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._memos import Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
-    EncodedWrite,
     EncodedWrites,
     Key,
     Skeleton,
     StoredCheckpoint,
 )
-from aiograph.checkpoint.serde.base import SerializerProtocol, UnstorableValueError
+from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.errors import CheckpointDeserializationError, CheckpointSerializationError
 from aiograph.types import RunnableConfig
 
 T = TypeVar("T")
-
-# -- encoding
-
-
-def _created_at(checkpoint: Checkpoint) -> int:
-    """When a checkpoint was made, in microseconds since 1970; a time without an offset is in UTC.
-
-    Raises:
-        CheckpointSerializationError: Its `ts` is not a time.
-    """
-    try:
-        moment = datetime.fromisoformat(checkpoint["ts"])
-    except (ValueError, TypeError) as error:
-        raise CheckpointSerializationError(
-            f"checkpoint {checkpoint['id']!r}: ts={checkpoint['ts']!r} is not a time in ISO 8601"
-        ) from error
-    return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 class Sought(NamedTuple):
@@ -72,57 +63,6 @@ class Sought(NamedTuple):
     head: Head | None
     lineage: str | None = None
     """That of the thread, if it has one of its own and that matters."""
-
-
-class Labels(NamedTuple):
-    """The names that checkpoints of one graph have in common."""
-
-    channels: list[str]
-    nodes: list[str]
-    root: Root
-
-
-class Memory:
-    """What a hold remembers, for a saver that stores cells."""
-
-    __slots__ = ("checkpoint_id", "drafts", "known", "labels", "lineage", "values")
-
-    def __init__(
-        self,
-        checkpoint_id: str | None,
-        values: dict[str, Root],
-        known: Iterable[bytes],
-        lineage: str | None = None,
-        labels: Labels | None = None,
-    ) -> None:
-        self.checkpoint_id = checkpoint_id
-        """The newest checkpoint that was encoded, or the one that the run starts from."""
-        self.values = values
-        """The values of that checkpoint."""
-        self.known = set(known)
-        """Addresses of what it leads to, or what is written beside it: no clean-up removes these."""
-        self.lineage = lineage
-        """That of the thread."""
-        self.labels = labels
-        """The names in the last document that was written."""
-        self.drafts: dict[str, Draft] = {}
-        """By channel, what tasks have written since: mostly, that is the value of the next checkpoint."""
-
-    @classmethod
-    def of(cls, stored: StoredCheckpoint, decoded: "Decoded", memos: Memos, lineage: str | None) -> Self:
-        """What there is to remember of what was read."""
-        line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
-        values = {
-            name: memos.root(line, checkpoint_id, name, cell) or Root(cell, decoded.reach[name])
-            for name, cell in stored.values.items()
-        }
-        return cls(checkpoint_id, values, decoded.known, lineage)
-
-    def channels_of(self, checkpoint_id: str | None) -> Sequence[str]:
-        """The channels in a checkpoint, in order, if it is the one that was encoded last."""
-        if self.labels is None or checkpoint_id != self.checkpoint_id:
-            return ()
-        return self.labels.channels
 
 
 class Decoded(NamedTuple):
@@ -135,92 +75,15 @@ class Decoded(NamedTuple):
     """The addresses of all cells that values and writes are made of."""
 
 
-def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> EncodedWrites:
-    """The writes of a task as cells; of several writes to one position, the last one counts."""
-    checked_name(task.task_id, "task_id")
-    checked_name(task.task_path, "task_path")
-    rows = {}
-    for index, (channel, value) in enumerate(task.writes):
-        position = write_position(checked_name(channel, "channel"), index)
-        try:
-            rows[position] = EncodedWrite(position, channel, _written(writer, value, channel, memory))
-        except CheckpointSerializationError as error:
-            raise _owned(error, f"task {task.task_id!r}") from error.__cause__
-    cells = _unknown(writer.found, memory.known)
-    return EncodedWrites(task.task_id, task.task_path, list(rows.values()), cells)
-
-
-def _written(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Cell:
-    try:
-        draft = writer.draft(value, memory.values.get(channel))
-    except CheckpointSerializationError as error:
-        raise _within(error, channel) from error.__cause__
-    if draft.root.divisions:
-        memory.drafts[channel] = draft
-    return draft.root.cell
-
-
-def _root(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Root:
-    try:
-        return writer.root(value, memory.values.get(channel), memory.drafts.get(channel))
-    except CheckpointSerializationError as error:
-        raise _within(error, channel) from error.__cause__
-
-
-def _within(error: CheckpointSerializationError, channel: str) -> CheckpointSerializationError:
-    """The same error that tells the channel."""
-    if isinstance(error, UnstorableValueError):
-        return error.within(channel)
-    return CheckpointSerializationError(f"channel {channel!r}: {error}")
-
-
-def _unknown(found: Cells, known: set[bytes]) -> Cells:
-    return {address: cell for address, cell in found.items() if address not in known} if found else found
-
-
-def _encode_values(
-    writer: CellWriter, checkpoint: Checkpoint, changed: ChannelVersions, memory: Memory
-) -> dict[str, Root]:
-    """The values of a checkpoint; those that have not changed are taken from the one before."""
-    before = memory.values
-    return {
-        name: _root(writer, value, name, memory) if name in changed or name not in before else before[name]
-        for name, value in checkpoint["channel_values"].items()
+def _remembered(stored: StoredCheckpoint, decoded: Decoded, memos: Memos, lineage: str | None) -> Memory:
+    """What there is to remember of what was read."""
+    line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
+    roots = {
+        name: memos.root(line, checkpoint_id, name, cell) or Root(cell, decoded.reach[name])
+        for name, cell in stored.values.items()
+        if cell.refs
     }
-
-
-def label(writer: CellWriter, skeleton: Skeleton, before: Labels | None = None) -> Labels:
-    """The names in a checkpoint; those of the last one, whose cells are stored, if they are the same."""
-    channels, nodes = list(skeleton.channel_versions), list(skeleton.versions_seen)
-    if before is not None and before.channels == channels and before.nodes == nodes:
-        return before
-    return Labels(channels, nodes, writer.shared([writer.root(channels), writer.root(nodes)]))
-
-
-def write_document(
-    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Root], labels: Labels
-) -> Root:
-    """A checkpoint as one cell.
-
-    Channels are told by their places among the versions, and its time only if it does not follow from
-    `created_at`. The names of channels and nodes stand by themselves, as they stay the same.
-    """
-    ts = None if moment_of(created_at).isoformat() == skeleton.ts else skeleton.ts
-    place_of = dict(zip(labels.channels, range(len(labels.channels)), strict=True)).get
-    updated = skeleton.updated_channels
-    seen = [
-        [part for name, version in each.items() for part in (place_of(name, name), version)]
-        for each in skeleton.versions_seen.values()
-    ]
-    parts = [
-        writer.root([skeleton.v, ts, updated and [place_of(name, name) for name in updated]]),
-        labels.root,
-        writer.root(list(skeleton.channel_versions.values())),
-        writer.root(seen),
-        writer.mapping({place_of(name, name): root for name, root in values.items()}),
-    ]
-    document = writer.record([part.cell for part in parts])
-    return Root(document, frozenset().union(*(part.reach for part in parts)))
+    return Memory(checkpoint_id, stored.values, decoded.known, lineage, roots)
 
 
 def _require_versions(checkpoint: Checkpoint) -> None:
@@ -234,13 +97,6 @@ def _require_versions(checkpoint: Checkpoint) -> None:
         raise CheckpointSerializationError(
             f"checkpoint {checkpoint['id']!r} has values without versions: {sorted(unversioned)}"
         )
-
-
-def _owned(error: CheckpointSerializationError, owner: object) -> CheckpointSerializationError:
-    """The same error that tells what was to be stored."""
-    if isinstance(error, UnstorableValueError):
-        return error.of(owner)
-    return CheckpointSerializationError(f"{owner}: {error}")
 
 
 class EncodingSaver(BaseCheckpointSaver):
@@ -290,7 +146,7 @@ class EncodingSaver(BaseCheckpointSaver):
         if stored is None:
             return None, Hold(head, start, Memory(None, {}, (), lineage))
         decoded = await self._adecode(stored)
-        return decoded.found, Hold(head, start, Memory.of(stored, decoded, self._memos, lineage))
+        return decoded.found, Hold(head, start, _remembered(stored, decoded, self._memos, lineage))
 
     async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
         return decode(self._content, stored)
@@ -315,52 +171,37 @@ class EncodingSaver(BaseCheckpointSaver):
         key = Key(thread_id, namespace, checked_name(checkpoint["id"], "checkpoint_id"))
         try:
             text = dump_metadata(metadata)
-            encoded, memory = self._encode(checkpoint, new_versions, before, before.channels_of(parent_id))
+            encoded, memory = self._encode(key, checkpoint, new_versions, before)
+            if self.wants_document:
+                encoded = encoded._replace(parent_channels=before.channels_of(parent_id))
         except CheckpointSerializationError as error:
-            raise _owned(error, key) from error.__cause__
+            raise owned(error, key) from error.__cause__
         if hold is None:
             return Commit(config, writes, encoded, text, new_versions)
         hold.memory = memory
-        self._memos.note((thread_id, namespace), encoded.id, memory.values)
-        step, parent = hold.step(encoded.id), hold.required_parent(parent_id)
+        if memory.roots:
+            self._memos.note((thread_id, namespace), key.checkpoint_id, memory.roots)
+        step, parent = hold.step(key.checkpoint_id), hold.required_parent(parent_id)
         return Commit(config, writes, encoded, text, new_versions, step, parent)
 
     def _encode(
-        self,
-        checkpoint: Checkpoint,
-        changed: ChannelVersions,
-        memory: Memory,
-        parent_channels: Sequence[str],
+        self, key: Key, checkpoint: Checkpoint, changed: ChannelVersions, before: Memory
     ) -> tuple[EncodedCheckpoint, Memory]:
         writer = CellWriter(self._content, self._seal)
-        values = _encode_values(writer, checkpoint, changed, memory)
-        created_at = _created_at(checkpoint)
-        skeleton = Skeleton(
-            checkpoint["v"],
-            checkpoint["ts"],
-            checkpoint["channel_versions"],
-            checkpoint["versions_seen"],
-            checkpoint["updated_channels"],
-        )
-        reached = {address for root in values.values() if root.reach for address in root.reach}
-        document = labels = None
+        values = encode_values(writer, checkpoint["channel_values"], changed, before)
+        reached, document, labels = values.reached, None, None
+        skeleton = skeleton_of(checkpoint)
+        moment = created_at(checkpoint)
         if self.wants_document:
-            labels = label(writer, skeleton, memory.labels)
-            document, more, *_ = write_document(writer, skeleton, created_at, values, labels)
+            labels = label(writer, skeleton, before.labels)
+            document, more, *_ = write_document(writer, skeleton, moment, values.cells, labels)
             reached |= more
-        cells = _unknown(writer.found, memory.known)
+        memory = Memory(key.checkpoint_id, values.cells, reached, before.lineage, values.roots, labels)
+        cells = unknown(writer.found, before)
         encoded = EncodedCheckpoint(
-            checkpoint["id"],
-            created_at,
-            skeleton,
-            {name: root.cell for name, root in values.items()},
-            document,
-            cells,
-            memory.lineage,
-            reached,
-            parent_channels,
+            key, moment, skeleton, values.cells, document, cells, before.lineage, reached
         )
-        return encoded, Memory(encoded.id, values, reached, memory.lineage, labels)
+        return encoded, memory
 
     async def aput(
         self,
@@ -409,7 +250,7 @@ def read_document(
     return reading(key, "the checkpoint itself", lambda cell: _document(reader, cell, created_at), document)
 
 
-def _document(reader: CellReader, document: Cell, created_at: int) -> tuple[Skeleton, dict[str, Cell]]:
+def _document(reader: CellReader, document: Cell, moment: int) -> tuple[Skeleton, dict[str, Cell]]:
     head, labels, *more, values = reader.record(document)
     v, ts, updated = reader.value(head)
     names, nodes = map(reader.value, reader.record(labels))
@@ -421,7 +262,7 @@ def _document(reader: CellReader, document: Cell, created_at: int) -> tuple[Skel
 
     skeleton = Skeleton(
         v,
-        moment_of(created_at).isoformat() if ts is None else ts,
+        moment_of(moment).isoformat() if ts is None else ts,
         channel_versions,
         {
             node: {

@@ -12,15 +12,11 @@ from aiograph.checkpoint.base import Checkpoint, TaskWrites, config_for
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter
+from aiograph.checkpoint.serde._encoding import Memory, label, write_document
 from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
-from aiograph.checkpoint.serde.encoded import (
-    Memory,
-    label,
-    read_document,
-    write_document,
-)
+from aiograph.checkpoint.serde.encoded import read_document
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.constants import ERROR
 from aiograph.errors import (
@@ -149,7 +145,7 @@ def test_a_refused_superstep_leaves_the_memory_as_it_was() -> None:
     with pytest.raises(CheckpointSerializationError):
         encoded(make_checkpoint({"a": LARGE, "b": object()}), hold, b=2)
     assert hold.memory is before
-    assert before.checkpoint_id == first.id
+    assert before.checkpoint_id == first.key.checkpoint_id
 
 
 async def test_a_run_remembers_what_it_has_read() -> None:
@@ -176,7 +172,7 @@ skeletons = st.builds(
 @given(skeletons, st.dictionaries(st.text(), st.sampled_from(["x", "x" * 500, LARGE])))
 def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> None:
     writer = CellWriter(SERDE, PLAIN)
-    roots = {name: writer.root(value) for name, value in values.items()}
+    roots = {name: writer.root(value).cell for name, value in values.items()}
     document = write_document(writer, skeleton, 0, roots, label(writer, skeleton))
     reader = CellReader(SERDE, writer.found)
     read, cells = read_document(reader, KEY, document.cell, 0)
@@ -186,7 +182,7 @@ def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> 
 
 def test_a_checkpoint_of_many_channels_comes_back_in_order() -> None:
     writer = CellWriter(SERDE, PLAIN)
-    roots = {f"channel {number}": writer.root(number) for number in range(1200)}
+    roots = {f"channel {number}": writer.root(number).cell for number in range(1200)}
     skeleton = Skeleton(1, "", {}, {}, None)
     document = write_document(writer, skeleton, 0, roots, label(writer, skeleton))
     _, cells = read_document(CellReader(SERDE, writer.found), KEY, document.cell, 0)

@@ -1,0 +1,230 @@
+"""A superstep as cells: the writes of tasks, the values of a checkpoint, and the checkpoint as a document.
+
+Each value is encoded once, when it changes. `Memory` is what this takes from one superstep to the next.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aiograph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    TaskWrites,
+    checked_name,
+    write_position,
+)
+from aiograph.checkpoint.serde._cells import Cell, Cells
+from aiograph.checkpoint.serde._dividing import INLINE, CellWriter, Draft, Root
+from aiograph.checkpoint.serde._filter import microseconds, moment_of
+from aiograph.checkpoint.serde._stored import EncodedWrite, EncodedWrites, Skeleton
+from aiograph.checkpoint.serde.base import UnstorableValueError
+from aiograph.errors import CheckpointSerializationError
+
+
+class Labels(NamedTuple):
+    """The names that checkpoints of one graph have in common."""
+
+    channels: list[str]
+    nodes: list[str]
+    root: Root
+
+
+class Memory:
+    """What a hold remembers, for a saver that stores cells.
+
+    It is replaced and never changed, but for what tasks write beside a checkpoint.
+    """
+
+    __slots__ = ("checkpoint_id", "drafts", "known", "labels", "lineage", "roots", "values")
+
+    def __init__(
+        self,
+        checkpoint_id: str | None,
+        values: Mapping[str, Cell],
+        known: Iterable[bytes],
+        lineage: str | None = None,
+        roots: Mapping[str, Root] | None = None,
+        labels: Labels | None = None,
+    ) -> None:
+        self.checkpoint_id = checkpoint_id
+        """The newest checkpoint that was encoded, or the one that the run starts from."""
+        self.values = values
+        """The values of that checkpoint."""
+        self.roots = roots or {}
+        """Those of them that refer to other cells."""
+        self.known = set(known)
+        """Addresses of what it leads to, or what is written beside it: no clean-up removes these."""
+        self.lineage = lineage
+        """That of the thread."""
+        self.labels = labels
+        """The names in the last document that was written."""
+        self.drafts: dict[str, Draft] = {}
+        """By channel, what tasks have written since: mostly, that is the value of the next checkpoint."""
+
+    def channels_of(self, checkpoint_id: str | None) -> Sequence[str]:
+        """The channels in a checkpoint, in order, if it is the one that was encoded last."""
+        if self.labels is None or checkpoint_id != self.checkpoint_id:
+            return ()
+        return self.labels.channels
+
+
+# -- writes
+
+
+def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> EncodedWrites:
+    """The writes of a task as cells; of several writes to one position, the last one counts."""
+    checked_name(task.task_id, "task_id")
+    checked_name(task.task_path, "task_path")
+    rows = {}
+    for index, (channel, value) in enumerate(task.writes):
+        position = write_position(checked_name(channel, "channel"), index)
+        try:
+            rows[position] = EncodedWrite(position, channel, _written(writer, value, channel, memory))
+        except CheckpointSerializationError as error:
+            raise owned(_within(error, channel), f"task {task.task_id!r}") from error.__cause__
+    return EncodedWrites(task.task_id, task.task_path, list(rows.values()), unknown(writer.found, memory))
+
+
+def _written(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Cell:
+    whole = writer.whole(value)
+    if len(whole.data) <= INLINE:
+        return whole
+    draft = writer.draft(value, whole, memory.roots.get(channel))
+    if draft.root.divisions:
+        memory.drafts[channel] = draft
+    return draft.root.cell
+
+
+def _within(error: CheckpointSerializationError, channel: str) -> CheckpointSerializationError:
+    """The same error that tells the channel."""
+    if isinstance(error, UnstorableValueError):
+        return error.within(channel)
+    return CheckpointSerializationError(f"channel {channel!r}: {error}")
+
+
+def owned(error: CheckpointSerializationError, owner: object) -> CheckpointSerializationError:
+    """The same error that tells what was to be stored."""
+    if isinstance(error, UnstorableValueError):
+        return error.of(owner)
+    return CheckpointSerializationError(f"{owner}: {error}")
+
+
+def unknown(found: Cells, memory: Memory) -> Cells:
+    """Those of some cells that are not known to be stored."""
+    known = memory.known
+    return {address: cell for address, cell in found.items() if address not in known} if found else found
+
+
+# -- values
+
+
+class Values(NamedTuple):
+    """The values of a checkpoint."""
+
+    cells: dict[str, Cell]
+    roots: dict[str, Root]
+    """Of those that refer to other cells."""
+
+    @property
+    def reached(self) -> frozenset[bytes]:
+        """The addresses of all cells that they lead to."""
+        return frozenset().union(*(root.reach for root in self.roots.values())) if self.roots else _NOTHING
+
+
+_NOTHING: frozenset[bytes] = frozenset()
+
+
+def encode_values(
+    writer: CellWriter, given: Mapping[str, Any], changed: ChannelVersions, memory: Memory
+) -> Values:
+    """The values of a checkpoint. Those that have not changed are taken from the one before, unseen."""
+    values = Values(dict(memory.values), dict(memory.roots))
+    for name in changed:
+        _encode_value(writer, given, name, values, memory)
+    if len(values.cells) != len(given):  # not all that is new has changed, or a graph has left some behind
+        for name in {**memory.values, **given}:
+            if (name in given) != (name in values.cells):
+                _encode_value(writer, given, name, values, memory)
+    return values
+
+
+def _encode_value(
+    writer: CellWriter, given: Mapping[str, Any], name: str, values: Values, memory: Memory
+) -> None:
+    values.roots.pop(name, None)
+    if name not in given:
+        values.cells.pop(name, None)
+        return
+    value = given[name]
+    try:
+        cell = writer.whole(value)
+        if len(cell.data) > INLINE:
+            root = writer.divided(value, cell, memory.roots.get(name), memory.drafts.get(name))
+            values.roots[name], cell = root, root.cell
+    except CheckpointSerializationError as error:
+        raise _within(error, name) from error.__cause__
+    values.cells[name] = cell
+
+
+# -- the checkpoint itself
+
+
+def created_at(checkpoint: Checkpoint) -> int:
+    """When a checkpoint was made, in microseconds since 1970; a time without an offset is in UTC.
+
+    Raises:
+        CheckpointSerializationError: Its `ts` is not a time.
+    """
+    try:
+        moment = datetime.fromisoformat(checkpoint["ts"])
+    except (ValueError, TypeError) as error:
+        raise CheckpointSerializationError(
+            f"checkpoint {checkpoint['id']!r}: ts={checkpoint['ts']!r} is not a time in ISO 8601"
+        ) from error
+    return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def skeleton_of(checkpoint: Checkpoint) -> Skeleton:
+    """A checkpoint without its values."""
+    return Skeleton(
+        checkpoint["v"],
+        checkpoint["ts"],
+        checkpoint["channel_versions"],
+        checkpoint["versions_seen"],
+        checkpoint["updated_channels"],
+    )
+
+
+def label(writer: CellWriter, skeleton: Skeleton, before: Labels | None = None) -> Labels:
+    """The names in a checkpoint; those of the last one, whose cells are stored, if they are the same."""
+    channels, nodes = list(skeleton.channel_versions), list(skeleton.versions_seen)
+    if before is not None and before.channels == channels and before.nodes == nodes:
+        return before
+    return Labels(channels, nodes, writer.shared([writer.root(channels), writer.root(nodes)]))
+
+
+def write_document(
+    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Cell], labels: Labels
+) -> Root:
+    """A checkpoint as one cell.
+
+    Channels are told by their places among the versions, and its time only if it does not follow from
+    `created_at`. The names of channels and nodes stand by themselves, as they stay the same.
+    """
+    ts = None if moment_of(created_at).isoformat() == skeleton.ts else skeleton.ts
+    place_of = dict(zip(labels.channels, range(len(labels.channels)), strict=True)).get
+    updated = skeleton.updated_channels
+    seen = [
+        [part for name, version in each.items() for part in (place_of(name, name), version)]
+        for each in skeleton.versions_seen.values()
+    ]
+    parts = [
+        writer.root([skeleton.v, ts, updated and [place_of(name, name) for name in updated]]),
+        labels.root,
+        writer.root(list(skeleton.channel_versions.values())),
+        writer.root(seen),
+        writer.mapping({place_of(name, name): cell for name, cell in values.items()}),
+    ]
+    document = writer.record([part.cell for part in parts])
+    return Root(document, frozenset().union(*(part.reach for part in parts)))

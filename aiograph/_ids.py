@@ -4,19 +4,27 @@ Checkpoint ids are UUIDs of version 6 (RFC 9562): text that sorts by time of cre
 """
 
 import os
-import random
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
+from threading import RLock
 from uuid import uuid4
 
 _GREGORIAN_OFFSET = 0x01B21DD213814000
 """100 ns intervals between 1582-10-15, where UUID time starts, and 1970-01-01."""
 
-_entropy = random.Random(os.urandom(16))
+_lock = RLock()
+"""Held while an id is made: no two of this process have the same time."""
+
 _last = 0, ""
-"""The time in the id that was made last, and that id; replaced in one piece, as threads make ids at once."""
+"""The time in the id that was made last, and that id."""
+
+_prefix = -1, ""
+"""What ids begin with that are made within 410 us, and when that is."""
+
+_suffix = ""
+"""What all ids of this process end in."""
 
 
 def wall_ns() -> int:
@@ -34,17 +42,18 @@ def checkpoint_id(after: str | None = None) -> str:
 
     Should the clock stand still or run back, time is taken to have moved on by 100 ns.
     """
-    global _last
-    last_ticks, last_id = _last
-    ticks = max(wall_ns() // 100 + _GREGORIAN_OFFSET, last_ticks + 1)
-    if after is not None and after != last_id:
-        ticks = max(ticks, _ticks_of(after) + 1)
-    noise = _entropy.getrandbits(62) | 1 << 63
-    made = (
-        f"{ticks >> 28:08x}-{ticks >> 12 & 0xFFFF:04x}-6{ticks & 0xFFF:03x}"
-        f"-{noise >> 48:04x}-{noise & 0xFFFFFFFFFFFF:012x}"
-    )
-    _last = ticks, made
+    global _last, _prefix
+    with _lock:
+        last_ticks, last_id = _last
+        ticks = max(wall_ns() // 100 + _GREGORIAN_OFFSET, last_ticks + 1)
+        if after is not None and after != last_id:
+            ticks = max(ticks, _ticks_of(after) + 1)
+        when, prefix = _prefix
+        if when != ticks >> 12:
+            prefix = f"{ticks >> 28:08x}-{ticks >> 12 & 0xFFFF:04x}-6"
+            _prefix = ticks >> 12, prefix
+        made = f"{prefix}{ticks & 0xFFF:03x}{_suffix}"
+        _last = ticks, made
     return made
 
 
@@ -70,9 +79,14 @@ def digest_id(parts: Iterable[str]) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _reseed() -> None:
-    _entropy.seed(os.urandom(16))
+def _draw() -> None:
+    """Sets a process apart from all others."""
+    global _lock, _suffix
+    _lock = RLock()
+    noise = int.from_bytes(os.urandom(8)) >> 2 | 1 << 63
+    _suffix = f"-{noise >> 48:04x}-{noise & 0xFFFFFFFFFFFF:012x}"
 
 
+_draw()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reseed)
+    os.register_at_fork(after_in_child=_draw)

@@ -23,6 +23,12 @@ _last = 0, ""
 _prefix = -1, ""
 """What ids begin with that are made within 410 us, and when that is."""
 
+_second = -1, ""
+"""The second that was told last, and how."""
+
+_told = "", 0
+"""The time that was told last, and how many microseconds since 1970 it is."""
+
 _suffix = ""
 """What all ids of this process end in."""
 
@@ -34,7 +40,22 @@ def wall_ns() -> int:
 
 def now_iso() -> str:
     """The current UTC time as ISO 8601 text."""
-    return datetime.fromtimestamp(wall_ns() / 1e9, UTC).isoformat()
+    global _second, _told
+    second, microsecond = divmod(wall_ns() // 1000, 1_000_000)
+    at, text = _second
+    if at != second:
+        text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
+        _second = second, text
+    # as `isoformat` has it, which leaves out a fraction of nothing
+    told = f"{text}.{microsecond:06d}+00:00" if microsecond else f"{text}+00:00"
+    _told = told, second * 1_000_000 + microsecond
+    return told
+
+
+def microseconds_told(text: str) -> int | None:
+    """Microseconds since 1970 of what `now_iso` has told last; `None` for any other text."""
+    told, microseconds = _told
+    return microseconds if told == text else None
 
 
 def checkpoint_id(after: str | None = None) -> str:

@@ -131,9 +131,8 @@ def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
     versions, seen_by = state.versions, state.seen
     for task in tasks:
         name = task.node.name
-        seen = seen_by.get(name)
-        if seen is None:
-            seen = seen_by[name] = {}
+        # made anew: a checkpoint may hold what was there
+        seen = seen_by[name] = seen_by[name].copy() if name in seen_by else {}
         for trigger in task.triggers:
             if trigger in versions:
                 seen[trigger] = versions[trigger]

@@ -23,7 +23,9 @@ from aiograph.pregel._snapshot import (
     changed_versions,
     checkpoint_metadata,
     make_checkpoint,
+    renewed_values,
     storable_writes,
+    stored_values,
     with_map,
 )
 from aiograph.pregel._state import RunState
@@ -55,14 +57,15 @@ class Storage(NamedTuple):
     hold: Hold
     thread_id: str
 
-    async def carry_out(self, operation: _Operation) -> None:
+    def carry_out(self, operation: _Operation) -> Coroutine[Any, Any, None]:
+        """Stores something, once it is awaited."""
         match operation:
             case Commit():
-                await self.saver.acommit(operation)
+                return self.saver.acommit(operation)
             case _Record(config, writes):
-                await self.saver.arecord(config, writes, self.hold)
+                return self.saver.arecord(config, writes, self.hold)
             case _Withdrawal(config, task_ids):
-                await self.saver.awithdraw(config, task_ids, self.hold)
+                return self.saver.awithdraw(config, task_ids, self.hold)
 
 
 class Journal:
@@ -87,6 +90,8 @@ class Journal:
         """The newest checkpoint that was handed over."""
         self._versions = dict(state.versions if versions is None else versions)
         """The versions of the channels in that checkpoint."""
+        self._values: dict[str, Any] | None = None
+        """The values in the checkpoint that was encoded last."""
         self._source: str | None = None
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
         self._held: dict[str, list[Any]] = {}
@@ -181,20 +186,28 @@ class Journal:
         state = self._state
         if SHAPE not in state.versions:
             state.versions[SHAPE] = max(state.versions.values(), default=0)
+        changed = changed_versions(self._versions, state)
+        checkpoint = make_checkpoint(self._plan, state, self._current_values(changed))
         try:
             commit = self._saver.encode_commit(
                 config_for(self._thread_id, state.namespace, self._parent),
-                make_checkpoint(self._plan, state),
+                checkpoint,
                 self.metadata(source),
-                changed_versions(self._versions, state),
+                changed,
                 writes,
                 self._hold,
             )
         except CheckpointSerializationError as error:
             raise self._located(error, state.step - 1) from error
         self._parent = state.checkpoint_id
-        self._versions = dict(state.versions)
+        self._values, self._versions = checkpoint["channel_values"], checkpoint["channel_versions"]
         return commit
+
+    def _current_values(self, changed: ChannelVersions) -> dict[str, Any]:
+        was_cleared = not self._versions.keys() <= self._state.versions.keys()
+        if self._values is None or was_cleared:
+            return stored_values(self._plan, self._state)
+        return renewed_values(self._state, self._values, changed)
 
     def _encode_task(self, task: Task) -> Any:
         writes = TaskWrites(task.id, task.path_text, storable_writes(self._plan, task))

@@ -38,29 +38,54 @@ _NOTES = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, CALL)
 _SCALARS = (str, int, float, bool, type(None))
 
 
-def make_checkpoint(plan: Plan, state: RunState) -> Checkpoint:
-    """The state as it is stored, under the id that the state bears."""
+def make_checkpoint(plan: Plan, state: RunState, values: dict[str, Any] | None = None) -> Checkpoint:
+    """The state as it is stored, under the id that the state bears.
+
+    Args:
+        plan: The graph.
+        state: The state. What a node has seen is not copied, as the state replaces it when it changes.
+        values: The values, if they are at hand.
+    """
     assert state.checkpoint_id is not None
-    stored = {
+    seen: Any = state.seen
+    return {
+        "v": FORMAT_VERSION,
+        "id": state.checkpoint_id,
+        "ts": _ids.now_iso(),
+        "channel_values": stored_values(plan, state) if values is None else values,
+        "channel_versions": {**state.versions},
+        "versions_seen": {**seen},
+        "updated_channels": None if state.updated is None else sorted(state.updated),
+    }
+
+
+def stored_values(plan: Plan, state: RunState) -> dict[str, Any]:
+    """The values as they are stored, by channel."""
+    values = {
         name: channel.checkpoint()
         for name, channel in state.channels.items()
         if channel.persistent and name in state.versions
     }
-    stored[SHAPE] = plan.shape.stored
-    return Checkpoint(
-        v=FORMAT_VERSION,
-        id=state.checkpoint_id,
-        ts=_ids.now_iso(),
-        channel_values=stored,
-        channel_versions=dict(state.versions),
-        versions_seen={node: dict(seen) for node, seen in state.seen.items()},
-        updated_channels=None if state.updated is None else sorted(state.updated),
-    )
+    values[SHAPE] = plan.shape.stored
+    return values
+
+
+def renewed_values(state: RunState, before: Mapping[str, Any], changed: Iterable[str]) -> dict[str, Any]:
+    """What `stored_values` gives, made of what it gave `before` and of what has changed since."""
+    values = dict(before)
+    for name in changed:
+        channel = state.channels.get(name)
+        if channel is not None and channel.persistent:
+            values[name] = channel.checkpoint()
+        else:
+            values.pop(name, None)
+    return values
 
 
 def changed_versions(before: Mapping[str, Any], state: RunState) -> ChannelVersions:
     """The versions of the channels that changed since they had the versions `before`."""
-    return {name: version for name, version in state.versions.items() if before.get(name) != version}
+    known = before.get
+    return {name: version for name, version in state.versions.items() if known(name) != version}
 
 
 def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str | None) -> dict[str, Any]:
@@ -83,8 +108,7 @@ def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str
 
 def checkpoint_metadata(source: str, step: int, extra: Mapping[str, Any]) -> CheckpointMetadata:
     """The metadata of one checkpoint; what the engine knows wins over what the user passed."""
-    own = CheckpointMetadata(source=source, step=step)
-    return cast(CheckpointMetadata, {**extra, **own})
+    return cast(CheckpointMetadata, {**extra, "source": source, "step": step})
 
 
 def by_depth(namespaces: Iterable[str]) -> list[str]:

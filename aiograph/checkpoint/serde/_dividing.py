@@ -101,8 +101,20 @@ class CellWriter:
         found: By address, the cells that are referred to, but for those of blocks and nodes that were known.
     """
 
+    __slots__ = (
+        "_address",
+        "_before",
+        "_divisions",
+        "_dumps",
+        "_nodes",
+        "_repeated",
+        "_sizes",
+        "_visits",
+        "found",
+    )
+
     def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
-        self._serde = serde
+        self._dumps = serde.dumps_typed
         self._address = seal.address
         self.found: dict[bytes, Cell] = {}
 
@@ -125,7 +137,8 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        return Cell(*self._serde.dumps_typed(value))
+        tag, data = self._dumps(value)
+        return Cell(tag, data)
 
     def divided(
         self, value: Any, whole: Cell, before: Root | None = None, draft: Draft | None = None
@@ -201,7 +214,7 @@ class CellWriter:
         return Cell("@", b"", self._put(cell))
 
     def _only_item(self, value: Any) -> Cell:
-        return Cell("1", b"", self._put(Cell(*self._serde.dumps_typed([value]))))
+        return Cell("1", b"", self._put(self.whole([value])))
 
     def _put(self, cell: Cell) -> bytes:
         address = self._address(*cell)
@@ -275,14 +288,14 @@ class CellWriter:
         if len(whole.data) <= _ENTRY_LIMIT:
             return whole
         limit = _ITEM_LIMIT if type(value) is dict else _ENTRY_LIMIT
-        alone = Cell(*self._serde.dumps_typed(value))
+        alone = self.whole(value)
         return self._map([key], [self.placed(self._divided(value, alone, limit, depth))])
 
     def _encoded(self, given: "_Items", part: list[Any]) -> Cell:
-        return Cell(*self._serde.dumps_typed(part if given.kind is list else dict(part)))
+        return self.whole(part if given.kind is list else dict(part))
 
     def _map(self, keys: Sequence[Any], values: Sequence[Cell]) -> Cell:
-        data, refs = packed([Cell(*self._serde.dumps_typed(list(keys))), *values])
+        data, refs = packed([self.whole(list(keys)), *values])
         return Cell("m", data, refs)
 
     # -- trees

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from aiograph import _ids
 from aiograph.checkpoint.base import (
-    ChannelVersions,
     Checkpoint,
     TaskWrites,
     checked_name,
@@ -53,7 +53,7 @@ class Memory:
         """The values of that checkpoint."""
         self.roots = roots or {}
         """Those of them that refer to other cells."""
-        self.known = set(known)
+        self.known = frozenset(known)
         """Addresses of what it leads to, or what is written beside it: no clean-up removes these."""
         self.lineage = lineage
         """That of the thread."""
@@ -136,35 +136,40 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 
 def encode_values(
-    writer: CellWriter, given: Mapping[str, Any], changed: ChannelVersions, memory: Memory
+    writer: CellWriter, given: Mapping[str, Any], changed: Iterable[str], memory: Memory
 ) -> Values:
     """The values of a checkpoint. Those that have not changed are taken from the one before, unseen."""
-    values = Values(dict(memory.values), dict(memory.roots))
+    cells, roots = {**memory.values}, {**memory.roots}
+    values = Values(cells, roots)
     for name in changed:
-        _encode_value(writer, given, name, values, memory)
-    if len(values.cells) != len(given):  # not all that is new has changed, or a graph has left some behind
-        for name in {**memory.values, **given}:
-            if (name in given) != (name in values.cells):
-                _encode_value(writer, given, name, values, memory)
+        if name in given:
+            _encode_value(writer, given[name], name, values, memory)
+        elif name in cells:
+            _drop(values, name)
+    if len(cells) != len(given):
+        for name in [name for name in given if name not in cells]:  # new, though nobody said so
+            _encode_value(writer, given[name], name, values, memory)
+        for name in [name for name in cells if name not in given]:  # left behind by another graph
+            _drop(values, name)
     return values
 
 
-def _encode_value(
-    writer: CellWriter, given: Mapping[str, Any], name: str, values: Values, memory: Memory
-) -> None:
-    values.roots.pop(name, None)
-    if name not in given:
-        values.cells.pop(name, None)
-        return
-    value = given[name]
+def _encode_value(writer: CellWriter, value: Any, name: str, values: Values, memory: Memory) -> None:
     try:
         cell = writer.whole(value)
         if len(cell.data) > INLINE:
             root = writer.divided(value, cell, memory.roots.get(name), memory.drafts.get(name))
             values.roots[name], cell = root, root.cell
+        elif name in values.roots:
+            del values.roots[name]
     except CheckpointSerializationError as error:
         raise _within(error, name) from error.__cause__
     values.cells[name] = cell
+
+
+def _drop(values: Values, name: str) -> None:
+    del values.cells[name]
+    values.roots.pop(name, None)
 
 
 # -- the checkpoint itself
@@ -176,6 +181,8 @@ def created_at(checkpoint: Checkpoint) -> int:
     Raises:
         CheckpointSerializationError: Its `ts` is not a time.
     """
+    if (known := _ids.microseconds_told(checkpoint["ts"])) is not None:
+        return known
     try:
         moment = datetime.fromisoformat(checkpoint["ts"])
     except (ValueError, TypeError) as error:

@@ -233,7 +233,7 @@ class EncodingSaver(BaseCheckpointSaver):
         key = Key(*checkpoint_of(config))
         await self._arecord(key, writes, hold)
         if hold is not None and hold.memory.checkpoint_id == key.checkpoint_id:
-            hold.memory.known.update(*(task.cells for task in writes))
+            hold.memory.known = hold.memory.known.union(*(task.cells for task in writes))
 
 
 # -- decoding

@@ -229,9 +229,10 @@ def test_one_message_in_a_nested_state_costs_little() -> None:
 def test_a_message_that_is_written_by_itself_costs_nothing_more_in_a_list() -> None:
     messages = [HumanMessage("x" * 1000, id=str(number)) for number in range(9)]
     writer = CellWriter(SERDE, PLAIN)
-    write = writer.draft(messages[-1])
+    whole = writer.whole(messages[-1])
+    write = writer.draft(messages[-1], whole)
     assert decode(write.root.cell, writer.found) == messages[-1]
-    assert decode(writer.root(messages[-1], draft=write).cell, writer.found) == messages[-1]
+    assert decode(writer.divided(messages[-1], whole, draft=write).cell, writer.found) == messages[-1]
     assert writer.found.keys() <= encode(messages).found.keys()
 
 

@@ -148,7 +148,7 @@ def combined(outputs: Sequence[Output], request: Request, messages_key: str) -> 
     if not any(isinstance(each, Command) for each in outputs):
         return [*outputs] if request.is_list else {messages_key: [*outputs]}
     handed, rest = [], list[Any]()
-    for each in outputs:
+    for each in _taken_along(outputs, messages_key):
         if _is_only_sends(each):
             handed += each.goto
         elif isinstance(each, Command):
@@ -156,6 +156,30 @@ def combined(outputs: Sequence[Output], request: Request, messages_key: str) -> 
         else:
             rest.append([each] if request.is_list else {messages_key: [each]})
     return [*rest, Command(graph=Command.PARENT, goto=handed)] if handed else rest
+
+
+def _taken_along(outputs: Sequence[Output], messages_key: str) -> Sequence[Output]:
+    """Has a command for the graph around take along what other tools have answered: it alone counts.
+
+    It does if its update has messages. The graph around would have calls without answers otherwise.
+    """
+    place = next((at for at, each in enumerate(outputs) if _takes_messages_away(each, messages_key)), None)
+    if place is None:
+        return outputs
+    away = outputs[place]
+    others = [each for each in outputs if not isinstance(each, Command)]
+    messages = [*away.update[messages_key], *others]
+    return [
+        replace(away, update={**away.update, messages_key: messages}) if at == place else each
+        for at, each in enumerate(outputs)
+        if isinstance(each, Command)
+    ]
+
+
+def _takes_messages_away(output: Output, messages_key: str) -> bool:
+    if not isinstance(output, Command) or output.graph is None or not isinstance(output.update, Mapping):
+        return False
+    return isinstance(output.update.get(messages_key), list)
 
 
 def _is_only_sends(output: Output) -> bool:

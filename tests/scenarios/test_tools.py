@@ -14,7 +14,7 @@ from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import InvalidResumeError
 from aiograph.graph import END, START, StateGraph
 from aiograph.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
-from aiograph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
+from aiograph.prebuilt import InjectedState, InjectedToolCallId, ToolNode, ToolRuntime, tools_condition
 from aiograph.tools import ToolCallError, ToolResultError, tool
 from aiograph.types import Command, RunnableConfig, Send, interrupt
 
@@ -448,3 +448,27 @@ async def test_tools_are_counted_by_their_names() -> None:
     await compiled.ainvoke(said(call("echo", "1", x=1), call("echo", "2", x=1)))
     nodes = compiled.stats.totals.nodes
     assert (nodes["tools"].tasks, nodes["echo"].tasks) == (1, 2)
+
+
+async def test_other_answers_go_along_with_a_command_for_the_graph_around() -> None:
+    @tool
+    async def transfer(call: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Transfers."""
+        message = ToolMessage("transferred", tool_call_id=call)
+        return Command(graph=Command.PARENT, goto="other", update={"messages": [message]})
+
+    outer = StateGraph(State).add_node("agent", graph(transfer, echo), destinations=("other",))
+    compiled: Any = outer.add_node("other", lambda state: {}).add_edge(START, "agent").compile()
+    result = await compiled.ainvoke(said(call("transfer"), call("echo", x=1)))
+    assert answers(result) == ["transferred", "1"]
+
+
+async def test_what_runs_inside_a_tool_is_told_of_its_node_and_shown_when_it_has_finished() -> None:
+    @tool
+    async def where(config: RunnableConfig) -> str:
+        """Where."""
+        return str(config["metadata"]["langgraph_node"])
+
+    shown = [each async for each in graph(where).astream(said(call("where")), stream_mode="messages")]
+    ((message, metadata),) = shown
+    assert (message.content, metadata["langgraph_node"]) == ("tools", "tools")

@@ -74,7 +74,7 @@ class Answers:
     def _messages_of(self, output: Output, name: str) -> Sequence[Any]:
         if not isinstance(output, Command):
             return [output]
-        update = output.update
+        update = _as_dict(output.update)
         if output.graph is None and self._request.is_list is not isinstance(update, list) and update:
             wanted = "a list of messages" if self._request.is_list else "no list"
             raise ToolResultError(
@@ -118,6 +118,13 @@ class Answers:
             return message
         values = {each.name: getattr(message, each.name) for each in fields(message)}
         return import_module("langchain_core.messages").ToolMessage(**values)
+
+
+def _as_dict(update: Any) -> Any:
+    """An update that is a list of keys and values is a dict as well."""
+    if isinstance(update, list) and update and all(isinstance(each, tuple) for each in update):
+        return dict(update)
+    return update
 
 
 def is_output(value: Any) -> bool:

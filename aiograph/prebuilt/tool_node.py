@@ -37,7 +37,7 @@ from aiograph.tools import (
     ToolTimeoutError,
     as_tool,
 )
-from aiograph.tools._runtime import runtime_by_hand
+from aiograph.tools._runtime import give_ups_here, runtime_by_hand
 from aiograph.types import RunnableConfig
 
 __all__ = [
@@ -268,7 +268,7 @@ class ToolNode:
             return bridge.run(lambda: carry_out(changed), verb="execute")
 
         work = partial(self._wrap, request, execute)
-        return await settled(await bridge.off_loop(work, give_ups=_give_ups()))
+        return await settled(await bridge.off_loop(work, give_ups=give_ups_here()))
 
     async def _carry_out(self, answers: Answers, request: ToolCallRequest) -> Output:
         call = request.tool_call
@@ -279,7 +279,7 @@ class ToolNode:
             if not isinstance(call["args"], Mapping):
                 raise ToolInvocationError(tool.name, {}, ["the arguments are no JSON object"])
             runtime = replace(request.runtime, state=request.state, tool_call_id=call["id"])
-            result = await tool.carry(tool.bind(call["args"], runtime), _give_ups())
+            result = await tool.carry(tool.bind(call["args"], runtime))
             return answers.of(result, call, tool)
         except Exception as error:
             if (text := self._told(error)) is None:
@@ -304,11 +304,16 @@ def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:
 async def _all_of(waited_for: "Sequence[asyncio.Future[list[Output]]]") -> list[list[Output]]:
     """The results of calls, as soon as one has failed or asked, or all have ended.
 
-    What has not ended by then is left to the task that all of them belong to.
+    What has not ended by then is left to the task that all of them belong to. A cancellation cancels them.
     """
     for future in waited_for:
         future.add_done_callback(_take_note)
-    await asyncio.wait(waited_for, return_when=asyncio.FIRST_EXCEPTION)
+    try:
+        await asyncio.wait(waited_for, return_when=asyncio.FIRST_EXCEPTION)
+    except asyncio.CancelledError:
+        for future in waited_for:
+            future.cancel()
+        raise
     for future in waited_for:
         if future.done() and not future.cancelled() and (error := future.exception()) is not None:
             raise error
@@ -319,12 +324,6 @@ def _take_note(future: "asyncio.Future[list[Output]]") -> None:
     """Somebody knows of its failure, even if another one is raised."""
     if not future.cancelled():
         future.exception()
-
-
-def _give_ups() -> Any:
-    """What ends the wait for synchronous code of the task that runs here."""
-    scope = current_task.get()
-    return () if scope is None else scope.give_ups
 
 
 def _key(call: ToolCall) -> str:

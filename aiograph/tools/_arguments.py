@@ -83,9 +83,10 @@ def parameters_of(fn: Callable[..., Any], name: str, descriptions: Mapping[str, 
     # what a partial passes itself is not for a model to replace
     injected |= dict.fromkeys(getattr(fn, "keywords", ()), Injection(None))
     given = [each for name, each in declared.items() if name not in injected and not _is_left_out(each)]
-    optional = {each for each in injected if declared[each].default is not inspect.Parameter.empty}
+    with_default = {name for name, each in declared.items() if each.default is not inspect.Parameter.empty}
     model = _model(name, given, hints, descriptions)
-    return Parameters(json_schema(model), _by_names(model, given), injected, frozenset(optional))
+    optional = frozenset(with_default & injected.keys())
+    return Parameters(json_schema(model), _by_names(model, given), injected, optional)
 
 
 _UNTOLD: Mapping[str, Any] = {"runtime": ToolRuntime}

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiograph._context import current_task
+from aiograph._threads import GiveUp
 from aiograph.config import config_of
 from aiograph.runtime import Runtime, runtime_of
 from aiograph.tools._injected import ToolRuntime
 from aiograph.types import RunnableConfig
+
+
+def give_ups_here() -> Sequence[GiveUp]:
+    """What ends the wait for synchronous code of the task whose code calls."""
+    scope = current_task.get()
+    return () if scope is None else scope.give_ups
 
 
 def runtime_by_hand(

@@ -15,7 +15,7 @@ from aiograph.tools._arguments import faults_in, innermost, parameters_by, param
 from aiograph.tools._docstring import Described, read_docstring
 from aiograph.tools._errors import ToolInvocationError, ToolTimeoutError
 from aiograph.tools._injected import ToolRuntime
-from aiograph.tools._runtime import runtime_by_hand
+from aiograph.tools._runtime import give_ups_here, runtime_by_hand
 from aiograph.tools._spec import ToolSpec
 from aiograph.types import RunnableConfig
 
@@ -81,24 +81,20 @@ class Tool:
             raise ToolInvocationError(self.name, shown, faults) from error
         return functools.partial(self.function, **keywords)
 
-    async def carry(self, work: Callable[[], Any], give_ups: Sequence[_threads.GiveUp] = ()) -> Any:
+    async def carry(self, work: Callable[[], Any]) -> Any:
         """Calls what `bind` has returned: on this loop, or a synchronous function on a thread.
-
-        Args:
-            work: What is called.
-            give_ups: Each ends the wait for a synchronous function early.
 
         Raises:
             ToolTimeoutError: It has not ended in time. Synchronous code is given up on.
             Exception: Whatever the function raised.
         """
         if self.timeout is None:
-            return await self._called(work, give_ups)
+            return await self._called(work, give_ups_here())
         give_up = _threads.GiveUp()
         timer = asyncio.get_running_loop().call_later(self.timeout, give_up.trigger)
         try:
             async with asyncio.timeout(self.timeout) as limit:
-                return await self._called(work, (*give_ups, give_up))
+                return await self._called(work, (*give_ups_here(), give_up))
         except TimeoutError as error:
             if not limit.expired():
                 raise

@@ -257,6 +257,11 @@ async def test_a_command_comes_in_a_list() -> None:
     assert [each.content for each in command.update["messages"]] == ["done", "x"]
 
 
+@pytest.mark.parametrize("update", [[("messages", [MESSAGE]), ("a", 1)], Record([MESSAGE])])
+async def test_a_command_may_have_any_form_of_update(update: Any) -> None:
+    assert await returned(Command(update=update)) == [Command(update=update)]
+
+
 async def test_commands_and_a_message_may_come_together() -> None:
     command, update = await returned([Command(update={"a": 1}), MESSAGE])
     assert command == Command(update={"a": 1})

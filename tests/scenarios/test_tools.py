@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
-from aiograph.errors import InvalidResumeError
-from aiograph.graph import END, START, StateGraph
+from aiograph.errors import InvalidResumeError, NodeTimeoutError
+from aiograph.graph import END, START, MessagesState, StateGraph
 from aiograph.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
 from aiograph.prebuilt import InjectedState, InjectedToolCallId, ToolNode, ToolRuntime, tools_condition
 from aiograph.tools import ToolCallError, ToolResultError, tool
@@ -472,3 +472,60 @@ async def test_what_runs_inside_a_tool_is_told_of_its_node_and_shown_when_it_has
     shown = [each async for each in graph(where).astream(said(call("where")), stream_mode="messages")]
     ((message, metadata),) = shown
     assert (message.content, metadata["langgraph_node"]) == ("tools", "tools")
+
+
+async def test_a_node_that_gives_up_on_its_tools_has_them_cancelled() -> None:
+    ended: list[str] = []
+
+    @tool
+    async def hang(mark: str) -> None:
+        """Hangs."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(mark)
+
+    tools = ToolNode([hang])
+
+    async def node(state: State) -> dict[str, Any]:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await tools.ainvoke(state)
+        return {"note": "gone on"}
+
+    compiled: Any = StateGraph(State).add_node("node", node).add_edge(START, "node").compile()
+    result = await compiled.ainvoke(said(call("hang", "1", mark="a"), call("hang", "2", mark="b")))
+    assert (result["note"], sorted(ended)) == ("gone on", ["a", "b"])
+
+
+async def test_a_timeout_of_the_node_gives_up_on_synchronous_tools() -> None:
+    released = threading.Event()
+
+    @tool
+    def hang() -> None:
+        """Hangs."""
+        released.wait(10)
+
+    builder = StateGraph(State).add_node(ToolNode([hang]), timeout=0.02).add_edge(START, "tools")
+    compiled: Any = builder.compile()
+    with pytest.raises(NodeTimeoutError):
+        await compiled.ainvoke(said(call("hang", "1"), call("hang", "2")))
+    released.set()
+
+
+async def test_commands_are_kept_while_others_ask() -> None:
+    compiled = graph(ask, take_note, checkpointer=InMemorySaver())
+    await compiled.ainvoke(said(call("take_note", text="x"), call("ask", question="?")), THREAD)
+    result = await compiled.ainvoke(Command(resume="!"), THREAD)
+    assert (answers(result), result["note"]) == (["noted", "?: !"], "x")
+
+
+async def test_messages_are_shown_with_the_ids_that_they_have_in_the_state() -> None:
+    builder = StateGraph(MessagesState).add_node(ToolNode([echo, ask])).add_edge(START, "tools")
+    compiled: Any = builder.compile(checkpointer=InMemorySaver())
+    calls = said(call("echo", x=1), call("ask", question="?"))
+    shown = [message async for message, _ in compiled.astream(calls, THREAD, stream_mode="messages")]
+    resumed = compiled.astream(Command(resume="!"), THREAD, stream_mode="messages")
+    shown += [message async for message, _ in resumed]
+    state = (await compiled.aget_state(THREAD)).values["messages"]
+    assert {each.id for each in shown} == {each.id for each in state if each.type == "tool"}

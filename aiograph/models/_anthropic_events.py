@@ -1,7 +1,8 @@
 """The events of an answer that Anthropic streams, as chunks. Knows no connection.
 
 Text is plain content. A call of a tool is told of in `tool_call_chunks`, all other blocks are parts of the
-content: thinking in pieces that join by `"index"`, those of tools at the provider in one piece.
+content: thinking, and text with citations, in pieces that join by `"index"`, and what tools at the provider
+say in one piece.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ class AnswerReader:
         """Whether the last event has come."""
         self._told: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
+        self._cited: set[int] = set()
+        """Blocks of text that has citations, by index."""
         self._closed_blocks: dict[int, dict[str, Any]] = {}
         """Blocks that are passed on in one piece, by index, with the JSON of their input so far."""
 
@@ -35,6 +38,9 @@ class AnswerReader:
     def _start_block(self, event: Any) -> AIMessageChunk | None:
         block = event.content_block
         match block.type:
+            case "text" if block.citations is not None:
+                self._cited.add(event.index)
+                return _part(event.index, _shown(block))
             case "text":
                 return AIMessageChunk(block.text) if block.text else None
             case "tool_use":
@@ -48,6 +54,10 @@ class AnswerReader:
     def _go_on(self, event: Any) -> AIMessageChunk | None:
         delta = event.delta
         match delta.type:
+            case "text_delta" if event.index in self._cited:
+                return _part(event.index, {"type": "text", "text": delta.text})
+            case "citations_delta":
+                return _part(event.index, {"type": "text", "citations": [_shown(delta.citation)]})
             case "text_delta":
                 return AIMessageChunk(delta.text) if delta.text else None
             case "thinking_delta":

@@ -86,8 +86,9 @@ class ClientPerLoop(Generic[C]):
             await kept.close()
 
     def _forget_closed_loops(self) -> None:
-        for loop in list(self._kept):
-            if loop.is_closed():
+        for ref in self._kept.keyrefs():  # a list, as other threads may add theirs meanwhile
+            loop = ref()
+            if loop is not None and loop.is_closed():
                 self._kept.pop(loop, None)
 
     def __del__(self) -> None:

@@ -98,6 +98,8 @@ def _offered(tool: Any) -> Any:
     if isinstance(tool, Mapping) or is_runnable(tool):
         return tool
     (spec,) = specs_of((tool,))
+    if spec.provided is not None:
+        return spec.provided
     function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
     return {"type": "function", "function": function}
 

@@ -73,7 +73,7 @@ class ScriptedModel(BaseChatModel):
         return _as_message(self._answers[turn], request.messages)
 
     def __repr__(self) -> str:
-        return f"ScriptedModel({self._answers!r})"
+        return f"ScriptedModel(<{len(self._answers)} answers>)"
 
 
 def _as_message(answer: Answer, messages: Sequence[Any]) -> AIMessage:

@@ -114,6 +114,31 @@ async def test_thoughts_are_parts_and_are_sent_back(server: ModelServer, anthrop
         assert sent == [thought, hidden, {"type": "text", "text": "Yes."}, call]
 
 
+async def test_citations_stay_with_their_text(server: ModelServer, anthropic: AnthropicChat) -> None:
+    citation = {
+        "type": "char_location",
+        "cited_text": "It rains.",
+        "document_index": 0,
+        "document_title": "Notes",
+        "start_char_index": 0,
+        "end_char_index": 9,
+    }
+    cited = {"type": "text", "text": "It rains", "citations": [citation]}
+    pieces = [{"type": "text_delta", "text": piece} for piece in ("It ", "rains")]
+    events = anthropic_events(
+        [
+            {"type": "text", "text": "", "citations": []},
+            *pieces,
+            {"type": "citations_delta", "citation": citation},
+        ],
+        text_block(", they say."),
+    )
+    server.replies = [streamed(events)]
+    answer = await streamed_answer(anthropic)
+    assert without_index(answer.content) == [cited, ", they say."]
+    assert answer.text == "It rains, they say."
+
+
 async def test_tools_at_the_provider_are_parts(server: ModelServer, anthropic: AnthropicChat) -> None:
     use = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "é"}}
     found = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}

@@ -24,6 +24,7 @@ from aiograph.messages import (
 )
 from aiograph.models import LangChainChat, as_chat_model
 from aiograph.models._langchain import to_langchain
+from aiograph.tools import spec_of
 
 
 class Recording(FakeMessagesListChatModel):
@@ -120,6 +121,13 @@ async def test_tools_of_ours_are_described_and_langchains_stay_as_they_are() -> 
     assert set(ours["function"]["parameters"]["properties"]) == {"a", "b"}
     assert theirs is subtract
     assert lc.asked[0][1]["tool_choice"] == "any"
+
+
+def test_what_a_provider_knows_is_passed_on() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    spec = spec_of(search)
+    bound = LangChainChat(recording()).bind_tools([search, spec])
+    assert bound.runnable.kwargs["tools"] == [search, search]
 
 
 def test_a_model_that_is_bound_already_is_kept() -> None:

@@ -1,7 +1,9 @@
 """The strict form of JSON schemas."""
 
+from typing import Literal
+
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from aiograph.models._strict import strict_form
 
@@ -47,6 +49,43 @@ def test_the_schema_itself_is_left_as_it_was() -> None:
 def test_objects_with_keys_of_any_name_have_none(open_object: dict[str, object]) -> None:
     assert strict_form(open_object) is None
     assert strict_form({"type": "object", "properties": {"inside": open_object}}) is None
+
+
+def test_a_reference_stands_alone() -> None:
+    class Described(BaseModel):
+        leaf: Leaf = Field(description="the only one")
+
+    made = strict_form(Described.model_json_schema())
+    assert made is not None
+    assert made["properties"]["leaf"] == {"description": "the only one", "anyOf": [{"$ref": "#/$defs/Leaf"}]}
+
+
+def test_a_recursive_model_keeps_the_reference_at_its_root() -> None:
+    made = strict_form(Tree.model_json_schema())
+    assert made is not None
+    assert made["$ref"] == "#/$defs/Tree"
+
+
+def test_a_union_with_a_mark_is_said_in_other_words() -> None:
+    class Cat(BaseModel):
+        kind: Literal["cat"]
+
+    class Dog(BaseModel):
+        kind: Literal["dog"]
+
+    class Owner(BaseModel):
+        pet: Cat | Dog = Field(discriminator="kind")
+
+    made = strict_form(Owner.model_json_schema())
+    assert made is not None
+    assert set(made["properties"]["pet"]) == {"anyOf", "title"}
+
+
+def test_a_tuple_has_none() -> None:
+    class Line(BaseModel):
+        ends: tuple[int, int]
+
+    assert strict_form(Line.model_json_schema()) is None
 
 
 def test_data_is_no_schema() -> None:

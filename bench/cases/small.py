@@ -1,10 +1,11 @@
 """Whole runs of a graph of one node: what it costs to start and to end."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypedDict
 
 from bench._case import Case, Goal, Setup, Work
 from bench._packages import END, OURS, START, Package
+from bench._savers import OpenSaver, memory, no_saver, options_of
 
 TOPIC = "Whole runs"
 
@@ -42,20 +43,26 @@ async def bare_runs(setup: Setup) -> Work:
     return work
 
 
-async def awaited_runs(package: Package, setup: Setup) -> Work:
-    graph = graph_of(package)
+def awaited_runs(open_saver: OpenSaver = no_saver) -> Callable[[Package, Setup], Awaitable[Work]]:
+    """With a saver each run has a thread of its own."""
 
-    async def work() -> Any:
-        state = {"count": 0}
-        for _ in range(setup.size):
-            state = await graph.ainvoke(state)
-        return state
+    async def subject(package: Package, setup: Setup) -> Work:
+        saver = await open_saver(package, setup)
+        graph = graph_of(package, saver=saver)
 
-    return work
+        async def work() -> Any:
+            state = {"count": 0}
+            for _ in range(setup.size):
+                state = await graph.ainvoke(state, **options_of(saver))
+            return state
+
+        return work
+
+    return subject
 
 
 async def our_awaited_runs(setup: Setup) -> Work:
-    return await awaited_runs(OURS, setup)
+    return await awaited_runs()(OURS, setup)
 
 
 async def called_runs(package: Package, setup: Setup) -> Work:
@@ -71,8 +78,20 @@ async def called_runs(package: Package, setup: Setup) -> Work:
 
 
 CASES = [
-    Case(
-        name="small_ainvoke", unit="run", size=100, floor=bare_runs, subject=awaited_runs, goals=(Goal(0.05),)
+    *(
+        Case(
+            name=name,
+            unit="run",
+            size=100,
+            floor=bare_runs,
+            subject=awaited_runs(open_saver),
+            goals=(Goal(most),),
+            note=note,
+        )
+        for name, open_saver, most, note in (
+            ("small_ainvoke", no_saver, 0.05, ""),
+            ("small_ainvoke_memory", memory, 0.08, "in-memory saver; the floor stores nothing"),
+        )
     ),
     Case(
         name="bridge",

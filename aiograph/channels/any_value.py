@@ -17,6 +17,7 @@ class AnyValue(ValueChannel[Value, Value]):
     __slots__ = ()
 
     transient = True
+    replaces = True
 
     def update(self, values: Sequence[Value]) -> bool:
         if not values:

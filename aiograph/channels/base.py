@@ -54,6 +54,8 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
         persistent: The value is stored in checkpoints.
         consumable: `consume` may change the channel. Set for every class that defines `consume`.
         awaits_finish: `finish` may change the channel. Set for every class that defines `finish`.
+        replaces: `update` does nothing but put a write in the place of the value. What others make of
+            writes is kept between a conditional edge that is shown it and the end of the superstep.
     """
 
     __slots__ = ("key", "typ")
@@ -62,6 +64,7 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
     persistent: bool = True
     consumable: bool = False
     awaits_finish: bool = False
+    replaces: bool = False
 
     def __init__(self, typ: Any, key: str = "") -> None:
         self.typ = typ

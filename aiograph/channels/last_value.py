@@ -14,6 +14,8 @@ class LastValue(ValueChannel[Value, Value]):
 
     __slots__ = ()
 
+    replaces = True
+
     def update(self, values: Sequence[Value]) -> bool:
         if not values:
             return False

@@ -14,7 +14,7 @@ from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._state import Channels, RunState
 from aiograph.pregel._tasks import Task
-from aiograph.pregel._writes import refusal
+from aiograph.pregel._writes import refusal, tried
 
 
 class ConflictingWrites(Exception):
@@ -53,12 +53,19 @@ def apply_writes(
     refusals: list[_Refusal] = []
     channels, prototypes = state.channels, plan.channels
     for name, values in gathered.items():
-        channel = (changed.get(name) or channels.get(name) or prototypes[name]).copy()
+        base = changed.get(name) or channels.get(name) or prototypes[name]
+        channel = tried(state, name, base, values) if state.tried else None
+        if channel is not None:
+            changed[name] = channel
+            continue
+        channel = base.copy()
         try:
             if channel.update(values):
                 changed[name] = channel
         except Exception as error:
             refusals.append(_refused(error, name, tasks))
+    if state.tried:
+        state.tried = {}
     if refusals:
         raise _conflict(refusals)
     if is_step:

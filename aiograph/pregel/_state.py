@@ -1,6 +1,6 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aiograph import _ids
@@ -11,6 +11,9 @@ from aiograph.pregel._plan import Plan, Values
 Channel: TypeAlias = BaseChannel[Any, Any, Any]
 
 Channels: TypeAlias = dict[str, Channel]
+
+Tried: TypeAlias = tuple[Channel, Sequence[Any], Channel]
+"""A channel, what a task has written to it, and a copy that has taken that."""
 
 KnownIds: TypeAlias = Mapping[tuple[str, ...], str]
 
@@ -60,6 +63,7 @@ class RunState:
         "pending_finish",
         "seen",
         "step",
+        "tried",
         "updated",
         "values",
         "version",
@@ -95,6 +99,8 @@ class RunState:
                 self.fading.add(name)
             if channel.awaits_finish:
                 self.pending_finish.add(name)
+        self.tried: dict[str, Tried] = {}
+        """Channels as a router of this superstep has been shown them."""
         self.step = step
         """The superstep to come; 0 is the one that takes in the input."""
         self.checkpoint_id = checkpoint_id

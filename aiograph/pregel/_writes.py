@@ -1,10 +1,12 @@
 """Writes by themselves: the state as a node's routes see it, and the error when a channel refuses. Pure."""
 
 from collections.abc import Sequence
+from operator import is_
+from typing import Any
 
 from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
 from aiograph.pregel._plan import Plan, Values, Write
-from aiograph.pregel._state import RunState
+from aiograph.pregel._state import Channel, RunState
 
 
 def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: str) -> Values:
@@ -22,14 +24,24 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: s
         elif name in readable:
             own[name] = [value]
     for name, written in own.items():
-        channel = (state.channels.get(name) or plan.channels[name]).copy()
+        base = state.channels.get(name) or plan.channels[name]
+        channel = base.copy()
         try:
-            channel.update(written)
+            if channel.update(written) and not channel.replaces:
+                state.tried[name] = (base, written, channel)
         except Exception as error:
             raise refusal(error, name, repr(writer), state.step) from error
         if channel.is_available():
             values[name] = channel.get()
     return values
+
+
+def tried(state: RunState, name: str, base: Channel, values: Sequence[Any]) -> Channel | None:
+    """What writes make of a channel, if a router has been shown that: reducers may have much to do."""
+    known = state.tried.get(name)
+    if known is None or known[0] is not base or len(known[1]) != len(values):
+        return None
+    return known[2] if all(map(is_, known[1], values)) else None
 
 
 def refusal(error: Exception, channel: str, writers: str, step: int) -> InvalidUpdateError:

@@ -24,6 +24,34 @@ def test_own_writes_are_applied_and_the_state_stays_as_it_was() -> None:
     assert state.values == {"log": ["x"], "n": 1}
 
 
+def counted(counts: list[int]) -> Any:
+    def add(left: list[Any], right: list[Any]) -> list[Any]:
+        counts.append(len(right))
+        return left + right
+
+    return add
+
+
+@pytest.mark.parametrize(("more", "expected"), [((), [1]), ((("log", ["z"]),), [1, 1, 1])])
+def test_what_a_router_has_been_shown_is_not_combined_again(more: Any, expected: list[int]) -> None:
+    counts: list[int] = []
+    plan = plan_of(node("a", "x"), log=BinaryOperatorAggregate(list, counted(counts)), n=LastValue(int))
+    state = at_start(plan)
+    shown = done(plan, state, "a", ("log", ["y"]), ("n", 1))
+    assert fresh_values(plan, state, shown.writes or (), "a") == {"log": ["y"], "n": 1}
+    apply_writes(plan, state, [shown, done(plan, state, "b", *more)])
+    assert counts == expected
+    assert state.values == {"log": ["y", *(item for _, [item] in more)], "n": 1}
+
+
+def test_what_a_router_has_been_shown_holds_for_its_superstep_alone() -> None:
+    state, task = at_start(PLAN), done(PLAN, at_start(PLAN), "a", ("log", ["y"]))
+    fresh_values(PLAN, state, task.writes or (), "a")
+    apply_writes(PLAN, state, [task])
+    apply_writes(PLAN, state, [task])
+    assert state.values == {"log": ["y", "y"]}
+
+
 def test_writes_that_only_trigger_are_left_out() -> None:
     writes: list[Any] = [("branch:to:a", None), (TASKS, Send("a", 1)), ("__no_writes__", None)]
     assert fresh_values(PLAN, at_start(PLAN), writes, "a") == {"log": []}

@@ -260,7 +260,7 @@ class _Weaver:
         return StateWriter(node, keys, self._nodes, frozenset(self._schemas.managed), unknown=unknown)
 
     def _prepared(self, writer: StateWriter) -> Writer:
-        return prepared_writer(writer, self._preparations)
+        return prepared_writer(writer.writes, self._preparations)
 
     def _triggers_of(self, name: str) -> Iterable[str]:
         yield BRANCH_PREFIX + name
@@ -288,7 +288,7 @@ class _Weaver:
             name=branch.name,
             call=branch.call,
             read=self._reader(branch.source, branch.input_schema),
-            resolve=RouteResolver(branch.source, branch.path_map, writer.goto, after),
+            resolve=RouteResolver(branch.source, branch.path_map, writer.goto, after).writes,
         )
 
     def _reader(self, node: str, schema_type: Any) -> Reader:

@@ -46,7 +46,7 @@ class StateWriter:
         self._managed = managed
         self._unknown = unknown
 
-    def __call__(self, output: Any) -> list[Write]:
+    def writes(self, output: Any) -> list[Write]:
         """The writes that an output stands for.
 
         Raises:
@@ -66,7 +66,7 @@ class StateWriter:
         if isinstance(output, list | tuple) and any(isinstance(item, Command | Send) for item in output):
             if leaving := [item for item in output if isinstance(item, Command) and item.graph is not None]:
                 raise Leaving(leaving)  # it is only these that count: the graph ends here
-            return [write for item in output for write in self(item)]
+            return [write for item in output for write in self.writes(item)]
         return self._from_update(output)
 
     def goto(self, target: Any) -> list[Write]:
@@ -172,7 +172,7 @@ class RouteResolver:
         self._known: dict[str, Sequence[Write]] = {}
         """What names have stood for; those that are refused are not among them, so they cannot be many."""
 
-    def __call__(self, answer: Any) -> Sequence[Write]:
+    def writes(self, answer: Any) -> Sequence[Write]:
         """The writes that an answer stands for.
 
         Raises:

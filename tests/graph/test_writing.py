@@ -55,7 +55,7 @@ class Annotated:
     ],
 )
 def test_what_a_node_may_return(output: Any, writes: Any) -> None:
-    assert WRITER(output) == writes
+    assert WRITER.writes(output) == writes
 
 
 @pytest.mark.parametrize("output", [0, "n", ["n"], [{"n": 1}], object(), {"n"}, [["n", 1]], [(1, 2)], Data])
@@ -63,15 +63,15 @@ def test_what_a_node_may_not_return(output: Any) -> None:
     with pytest.raises(
         InvalidUpdateError, match="node 'node' must return a dict of state keys, None"
     ) as caught:
-        WRITER(output)
+        WRITER.writes(output)
     assert caught.value.code is ErrorCode.INVALID_GRAPH_NODE_RETURN_VALUE
 
 
 @pytest.mark.parametrize("output", [0, "text", [1], {"n": 1}, [("n", 1)], {}, Data(1)])
 def test_any_value_but_none_is_an_update_of_a_state_of_one_value(output: Any) -> None:
-    assert ROOTED(output) == [(ROOT, output)]
-    assert ROOTED(Command(update=output)) == [(ROOT, output)]
-    assert ROOTED(None) == []
+    assert ROOTED.writes(output) == [(ROOT, output)]
+    assert ROOTED.writes(Command(update=output)) == [(ROOT, output)]
+    assert ROOTED.writes(None) == []
 
 
 @pytest.mark.parametrize("target", ["c", START, Send("c", 1), Send(END, 1), 3, None, ["a", "c"], [["a"]]])
@@ -85,34 +85,34 @@ def test_a_target_that_does_not_exist_is_refused_with_what_does(target: Any) -> 
 
 def test_unknown_keys_warn_and_are_left_out() -> None:
     with pytest.warns(UnknownKeyWarning, match=r"the update of node 'node' has the keys \['m'\]"):
-        assert WRITER({"m": 0, "n": 1}) == [("n", 1)]
+        assert WRITER.writes({"m": 0, "n": 1}) == [("n", 1)]
 
 
 def test_unknown_keys_may_be_errors_or_pass_in_silence() -> None:
     with pytest.raises(
         InvalidUpdateError, match=r"\['m'\], which no channel bears; there are \['log', 'n'\]"
     ):
-        StateWriter("node", KEYS, NODES, unknown="error")({"m": 0})
-    assert StateWriter("node", KEYS, NODES, unknown="silence")({"m": 0, "n": 1}) == [("n", 1)]
+        StateWriter("node", KEYS, NODES, unknown="error").writes({"m": 0})
+    assert StateWriter("node", KEYS, NODES, unknown="silence").writes({"m": 0, "n": 1}) == [("n", 1)]
 
 
 @pytest.mark.parametrize("unknown", ["silence", "warning", "error"])
 def test_managed_keys_are_always_refused(unknown: Any) -> None:
     writer = StateWriter("node", KEYS, NODES, frozenset({"left"}), unknown=unknown)
     with pytest.raises(InvalidUpdateError, match=r"writes \['left'\], which the run computes"):
-        writer({"left": 1})
+        writer.writes({"left": 1})
 
 
 def test_the_entry_speaks_of_the_input() -> None:
     with pytest.raises(InvalidUpdateError, match="the input must be a dict of state keys"):
-        StateWriter(START, KEYS, NODES)(5)
+        StateWriter(START, KEYS, NODES).writes(5)
 
 
 # -- routes --------------------------------------------------------------------------------------------
 
 
 def resolve(answer: Any, path_map: Any = None) -> Any:
-    return RouteResolver("node", path_map, WRITER.goto, None)(answer)
+    return RouteResolver("node", path_map, WRITER.goto, None).writes(answer)
 
 
 TO_A, TO_B = ("branch:to:a", None), ("branch:to:b", None)
@@ -159,6 +159,6 @@ def test_what_comes_after_is_told_what_was_chosen_once_and_without_the_end() -> 
         told.append(names)
         return [("then", names)]
 
-    writes = RouteResolver("node", None, WRITER.goto, after)(["a", Send("a", 1), END, Send("b", 2)])
+    writes = RouteResolver("node", None, WRITER.goto, after).writes(["a", Send("a", 1), END, Send("b", 2)])
     assert told == [frozenset({"a", "b"})]
     assert writes[-1] == ("then", frozenset({"a", "b"}))

@@ -63,32 +63,52 @@ def recipe_named(name: str) -> Recipe | None:
 
 def _recipe(cls: Any) -> Recipe:
     """One part, a dict of the fields that are not as they would be by default."""
-    defaults = {field.name: _default(field) for field in fields(cls)}
-    read = attrgetter(*defaults)
-    empty = [make() if make is not None else MISSING for make in defaults.values()]
-
-    def take(message: Any) -> Iterable[Any]:
-        told = zip(defaults, read(message), empty, strict=True)
-        return [{name: value for name, value, nothing in told if not _is_empty(value, nothing)}]
+    makers = [(field.name, _maker(field)) for field in fields(cls)]
 
     def build(parts: list[Any]) -> Any:
         (given,) = parts
         made: Any = object.__new__(cls)
-        for name, make in defaults.items():
-            if name not in given and make is None:
-                raise ValueError(f"nothing is stored of the field {name!r} of a message")
-            setattr(made, name, given[name] if name in given else make())  # type: ignore[misc]  # checked
+        for name, make in makers:
+            setattr(made, name, given[name] if name in given else make())
         return made
 
-    return Recipe(cls, "message", (), take, lambda _: build)
+    return Recipe(cls, "message", (), _taker(cls), lambda _: build)
 
 
-def _default(field: "Field[Any]") -> Callable[[], Any] | None:
-    if field.default is not MISSING:
-        return lambda: field.default
-    return None if field.default_factory is MISSING else field.default_factory
+def _taker(cls: Any) -> Callable[[Any], Iterable[Any]]:
+    """What takes a message apart. Most have nothing but what they say and an id."""
+    names = tuple(field.name for field in fields(cls))
+    blank = tuple(
+        field.default_factory() if callable(field.default_factory) else field.default for field in fields(cls)
+    )
+    read, rest = attrgetter(*names), blank[2:]
+    assert names[:2] == ("content", "id")
+
+    def take(message: Any) -> Iterable[Any]:
+        values = read(message)
+        try:
+            is_short = values[2:] == rest and values[1] is not None
+        except ValueError:  # what a tool has made may be an array, which cannot be compared
+            is_short = False
+        if is_short:
+            return [{"content": values[0], "id": values[1]}]
+        told = zip(names[1:], values[1:], blank[1:], strict=True)
+        return [{"content": values[0], **{name: value for name, value, empty in told if _says(value, empty)}}]
+
+    return take
 
 
-def _is_empty(value: Any, nothing: Any) -> bool:
-    # what a tool has made may be an array, which cannot be compared
-    return value is nothing or (nothing is not None and type(value) is type(nothing) and value == nothing)
+def _says(value: Any, empty: Any) -> bool:
+    """Whether the value of a field is another than by default."""
+    return value is not empty and (empty is None or type(value) is not type(empty) or bool(value != empty))
+
+
+def _maker(field: "Field[Any]") -> Callable[[], Any]:
+    """Makes what a field is by default, or says that it has to be given; the content always has."""
+
+    def refuse() -> Any:
+        raise ValueError(f"nothing is stored of the field {field.name!r} of a message")
+
+    if callable(field.default_factory):
+        return field.default_factory
+    return refuse if field.default is MISSING or field.name == "content" else lambda: field.default

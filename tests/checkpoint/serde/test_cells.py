@@ -344,6 +344,8 @@ AT = PLAIN.address(*TEXT)
         Cell("m", msgpack.packb([]), AT),
         Cell("m", msgpack.packb([("@", b"", 1), ("@", b"", 1)]), AT * 2),
         Cell("@", b"", AT[:5]),
+        Cell("1", b"", AT),
+        Cell("1", b"", b""),
         Cell("@", b"", b""),
         Cell("unknown", b"x"),
         Cell("", b""),
@@ -355,7 +357,7 @@ def test_a_forged_cell_is_an_error(forged: Cell) -> None:
         decoding(forged, {AT: TEXT})
 
 
-@given(st.binary(max_size=60), st.sampled_from(["@", "l", "m", "n", "l+", "d+"]), st.binary(max_size=48))
+@given(st.binary(max_size=60), st.sampled_from(["@", "1", "l", "m", "n", "l+", "d+"]), st.binary(max_size=48))
 def test_whatever_stands_in_a_cell_the_error_is_ours(data: bytes, tag: str, refs: bytes) -> None:
     started = time.perf_counter()
     with suppress(CheckpointDeserializationError):

@@ -141,7 +141,7 @@ class Encoding:
     def __init__(self, codecs: Mapping[type, Codec], *, is_careful: bool = False) -> None:
         self._codecs = codecs  # where a type is missing, a `CodecTable` may still find its codec
         self._is_careful = is_careful
-        self._classes: dict[type, int] = {}
+        self._classes: dict[type, Any] = {}
         self.is_rich = False
         """Whether there are lists with heads."""
         self.is_doubtful = False
@@ -178,11 +178,11 @@ class Encoding:
 
     def head(self, cls: type, definition: Any) -> Any:
         """What stands in front of the parts of an instance of `cls`."""
-        number = self._classes.get(cls)
-        if number is None:
-            self._classes[cls] = len(self._classes)
+        refer = self._classes.get(cls)
+        if refer is None:
+            self._classes[cls] = extension(REFER, len(self._classes).to_bytes(2, "big"))
             return definition
-        return extension(REFER, number.to_bytes(2, "big"))
+        return refer
 
     def _convert(self, value: Any) -> Any:
         try:

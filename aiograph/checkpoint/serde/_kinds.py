@@ -225,13 +225,17 @@ def _is_pydantic_model(cls: type) -> bool:
 def _pydantic_recipe(cls: Any) -> Recipe:
     """Parts: fields, extra fields, names of the fields that were set, private attributes."""
 
+    names = tuple(cls.model_fields)
+
     def take(model: Any) -> list[Any]:
         values = model.__dict__
-        unset = [name for name in cls.model_fields if name not in values]
-        if unset:
-            raise Unfit(f"its fields {unset} have no value")
+        try:
+            told = {name: values[name] for name in names}
+        except KeyError:
+            unset = [name for name in names if name not in values]
+            raise Unfit(f"its fields {unset} have no value") from None
         return [
-            {name: values[name] for name in cls.model_fields},
+            told,
             model.__pydantic_extra__,
             sorted(model.__pydantic_fields_set__),
             model.__pydantic_private__,
@@ -252,8 +256,11 @@ def _pydantic_recipe(cls: Any) -> Recipe:
 
 
 def _model_values(cls: Any, stored: dict[str, Any]) -> dict[str, Any]:
-    values = {name: value for name, value in stored.items() if name in cls.model_fields}
-    for name, field in cls.model_fields.items():
+    fields = cls.model_fields  # looked up once, as that takes time
+    values = {name: value for name, value in stored.items() if name in fields}
+    if len(values) == len(fields):
+        return values
+    for name, field in fields.items():
         if name in values:
             continue
         if field.is_required():

@@ -1,7 +1,8 @@
 """Tools: what models may have called, made of functions, of LangChain's tools, and of MCP servers' (`mcp`).
 
 - `_spec`: what a model is told
-- `_docstring`, `_arguments`: what a function's docstring and signature tell; checking of arguments
+- `_docstring`, `_arguments`, `_typed_dicts`: what a function's docstring and signature tell; checking of
+  arguments
 - `_injected`, `_runtime`: what tools get that no model gives
 - `_tool`: `Tool` and the decorator; `_langchain`, `_as_tool`: tools out of other things
 - `_errors`: what can go wrong with a call

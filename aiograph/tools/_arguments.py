@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from aiograph.errors import MissingExtraError
 from aiograph.tools._injected import Injection, NothingToInjectError, ToolRuntime, injection_of
 from aiograph.tools._spec import without_titles
+from aiograph.tools._typed_dicts import with_known_dicts
 
 Check = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Makes keyword arguments of what a model has given; raises Pydantic's `ValidationError`."""
@@ -131,7 +132,7 @@ def _model(
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             raise TypeError(f"tool {name!r}: parameter {parameter.name!r} cannot be passed by its name")
         if not _is_rest(parameter):
-            hint = hints.get(parameter.name, Any)
+            hint = with_known_dicts(hints.get(parameter.name, Any))
             fields[_PREFIX + parameter.name] = (
                 _described(hint, descriptions.get(parameter.name)),
                 ... if parameter.default is inspect.Parameter.empty else parameter.default,
@@ -263,7 +264,7 @@ def json_schema(schema: Any) -> dict[str, Any]:
     class Generator(base):  # type: ignore[misc]  # known once Pydantic is imported
         ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})
 
-    described = _pydantic().TypeAdapter(schema).json_schema(schema_generator=Generator)
+    described = _pydantic().TypeAdapter(with_known_dicts(schema)).json_schema(schema_generator=Generator)
     without: dict[str, Any] = without_titles(described)
     return without
 

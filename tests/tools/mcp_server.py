@@ -14,22 +14,17 @@ from mcp.types import (
     TextResourceContents,
 )
 
-server = MCPServer("tests", log_level="CRITICAL")
 
-
-@server.tool()
 def add(a: int, b: int = 1) -> int:
     """Adds two numbers."""
     return a + b
 
 
-@server.tool()
 def refuse() -> str:
     """Refuses."""
     raise ToolError("not today")
 
 
-@server.tool()
 def draw() -> list[Any]:
     """Draws a picture."""
     return [
@@ -38,7 +33,6 @@ def draw() -> list[Any]:
     ]
 
 
-@server.tool()
 def collect() -> list[Any]:
     """Collects all kinds of content."""
     return [
@@ -49,11 +43,18 @@ def collect() -> list[Any]:
     ]
 
 
-@server.tool()
 async def hang() -> None:
     """Hangs."""
     await asyncio.Event().wait()
 
 
+def made() -> MCPServer:
+    """A server of its own for each test: some ways to serve can be gone once only."""
+    server = MCPServer("tests", log_level="CRITICAL")
+    for tool in (add, refuse, draw, collect, hang):
+        server.add_tool(tool)
+    return server
+
+
 if __name__ == "__main__":
-    server.run("stdio")
+    made().run("stdio")

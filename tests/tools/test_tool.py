@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field
@@ -201,6 +201,22 @@ def test_arguments_are_made_into_what_is_annotated() -> None:
     }
     wanted = (Colour.RED, Point(1), Order(article="tea"), date(2026, 1, 2), (1, 2))
     assert take.invoke(given) == wanted
+
+
+class Line(TypedDict):
+    article: str
+    parts: NotRequired[list["Line"]]
+
+
+def test_typed_dicts_are_checked_as_well() -> None:
+    @tool
+    def count(lines: list[Line], total: Annotated[Line | None, "all of them"] = None) -> int:
+        """Counts."""
+        return len(lines)
+
+    assert count.invoke({"lines": [{"article": "tea", "parts": [{"article": "leaf"}]}]}) == 1
+    with pytest.raises(ToolInvocationError, match=r"lines\.0\.parts\.0\.article: Field required"):
+        count.invoke({"lines": [{"article": "tea", "parts": [{}]}]})
 
 
 def test_defaults_are_the_functions_own() -> None:

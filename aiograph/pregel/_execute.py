@@ -76,10 +76,14 @@ async def execute(run: Run, tasks: Sequence[Task]) -> bool:
     try:
         if run.step_timeout is not None:
             await _in_time(run, todo, run.step_timeout)
-        elif len(todo) == 1:
-            await _alone(run, todo[0])
-        else:
+        elif len(todo) > 1:
             await _together(run, todo, _lane(run))
+        else:
+            if run.slots is not None:
+                await run.slots.take(todo[0])
+            await Within(copy_context(), settle(run, todo[0], _lane(run)))
+            if todo[0].writes is not None and run.host.is_cancelled():
+                await _give_way(run, todo[0])
         if run.cache is not None:
             await run.cache.keep(todo)
         return _have_finished(tasks)
@@ -105,14 +109,10 @@ def _lane(run: Run) -> Lane:
     return _ON_CALLER if run.emitter is None or not run.emitter.hears_nodes else NO_LANE
 
 
-async def _alone(run: Run, task: Task) -> None:
-    if run.slots is not None:
-        await run.slots.take(task)
-    await Within(copy_context(), settle(run, task, _lane(run)))
-    if task.writes is not None and run.host.is_cancelled():
-        # the node has swallowed it, but it was the run that was cancelled; a task group sees to that itself
-        await _report(run, task)
-        raise asyncio.CancelledError
+async def _give_way(run: Run, task: Task) -> None:
+    """For a lone task whose node has swallowed a cancellation that was the run's; a task group sees to that."""
+    await _report(run, task)
+    raise asyncio.CancelledError
 
 
 async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:

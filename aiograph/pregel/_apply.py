@@ -6,7 +6,7 @@ as it was.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence, Set
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from aiograph.constants import TASKS
@@ -50,24 +50,9 @@ def apply_writes(
     gathered = _gather(plan, tasks)
     is_step = _have_triggers(tasks)
     changed = _consumed(plan, state, tasks) if is_step and plan.consumable else {}
-    refusals: list[_Refusal] = []
-    channels, prototypes = state.channels, plan.channels
-    for name, values in gathered.items():
-        base = changed.get(name) or channels.get(name) or prototypes[name]
-        channel = tried(state, name, base, values) if state.tried else None
-        if channel is not None:
-            changed[name] = channel
-            continue
-        channel = base.copy()
-        try:
-            if channel.update(values):
-                changed[name] = channel
-        except Exception as error:
-            refusals.append(_refused(error, name, tasks))
-    if state.tried:
-        state.tried = {}
-    if refusals:
-        raise _conflict(refusals)
+    errors = _update(plan, state, gathered, changed)
+    if errors:
+        raise _conflict([_refused(error, name, tasks) for name, error in errors.items()])
     if is_step:
         _fade(state, gathered, kept, changed)
         _mark_seen(state, tasks)
@@ -112,6 +97,29 @@ def _consumed(plan: Plan, state: RunState, tasks: Iterable[Task]) -> Channels:
         if channel.consume():
             changed[name] = channel
     return changed
+
+
+def _update(
+    plan: Plan, state: RunState, gathered: Mapping[str, list[Any]], changed: Channels
+) -> Mapping[str, Exception]:
+    """Has copies of the channels take their values; says why channels refuse."""
+    errors = {}
+    channels, prototypes = state.channels, plan.channels
+    for name, values in gathered.items():
+        base = changed.get(name) or channels.get(name) or prototypes[name]
+        channel = tried(state, name, base, values) if state.tried else None
+        if channel is not None:
+            changed[name] = channel
+            continue
+        channel = base.copy()
+        try:
+            if channel.update(values):
+                changed[name] = channel
+        except Exception as error:
+            errors[name] = error
+    if state.tried:
+        state.tried = {}
+    return errors
 
 
 def _refused(error: Exception, name: str, tasks: Sequence[Task]) -> _Refusal:

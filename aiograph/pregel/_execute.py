@@ -110,7 +110,8 @@ def _lane(run: Run) -> Lane:
 
 
 async def _give_way(run: Run, task: Task) -> None:
-    """For a lone task whose node has swallowed a cancellation that was the run's; a task group sees to that."""
+    """Ends a run that was cancelled, though its lone node has swallowed that."""
+    # where several run, the task group sees to it
     await _report(run, task)
     raise asyncio.CancelledError
 

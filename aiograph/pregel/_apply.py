@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from aiograph._context import NO_NAMES
 from aiograph.constants import TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan
@@ -34,7 +35,7 @@ class _Refusal(NamedTuple):
 
 
 def apply_writes(
-    plan: Plan, state: RunState, tasks: Sequence[Task], kept: Set[str] = frozenset()
+    plan: Plan, state: RunState, tasks: Sequence[Task], kept: Set[str] = NO_NAMES
 ) -> frozenset[str]:
     """Applies the writes of the finished `tasks`, given in task order, and says which channels changed.
 
@@ -165,7 +166,7 @@ def _fade(state: RunState, written: Container[str], kept: Container[str], change
 def _install(plan: Plan, state: RunState, changed: Channels) -> frozenset[str]:
     """Puts the changed channels in place under a new version; says which of them hold a value."""
     if not changed:
-        return frozenset()
+        return NO_NAMES
     state.version = version = state.version + 1
     versions, values, readable = state.versions, state.values, plan.readable
     updated = []
@@ -184,7 +185,7 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> frozenset[str]:
         if channel.transient:
             state.fading.add(name)
         if channel.awaits_finish:
-            state.pending_finish.add(name)
+            state.pending_finish |= {name}
     return frozenset(updated)
 
 
@@ -192,7 +193,8 @@ def _drop(state: RunState, name: str) -> None:
     """A channel that remembers nothing; it comes to life again when it is written."""
     state.channels.pop(name, None)
     state.fading.discard(name)
-    state.pending_finish.discard(name)
+    if name in state.pending_finish:
+        state.pending_finish -= {name}
 
 
 def _finish(plan: Plan, state: RunState) -> frozenset[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aiograph import _ids
-from aiograph._context import NestedRun
+from aiograph._context import NO_NAMES, NestedRun
 from aiograph.channels.base import BaseChannel
 from aiograph.pregel._plan import Plan, Values
 
@@ -92,13 +92,13 @@ class RunState:
         """What the superstep before changed; `None` when that is not known."""
         self.fading: set[str] = set()
         """Live channels whose value lasts one superstep."""
-        self.pending_finish: set[str] = set()
+        self.pending_finish = NO_NAMES
         """Live channels that wait for the end of the run to become readable."""
         for name, channel in channels.items():
             if channel.transient:
                 self.fading.add(name)
             if channel.awaits_finish:
-                self.pending_finish.add(name)
+                self.pending_finish |= {name}
         self.tried: dict[str, Tried] = {}
         """Channels as a router of this superstep has been shown them."""
         self.step = step
@@ -120,7 +120,7 @@ def fresh_state(plan: Plan, namespace: str = "", nested: NestedRun | None = None
         channels[name] = channel = plan.channels[name].copy()
         if name in plan.readable:
             values[name] = channel.get()
-    return RunState(channels, values, {}, {}, frozenset(), -1, None, Origin(namespace, nested))
+    return RunState(channels, values, {}, {}, NO_NAMES, -1, None, Origin(namespace, nested))
 
 
 def restored_state(

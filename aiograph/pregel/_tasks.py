@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from aiograph import _ids
-from aiograph._context import TaskScope
+from aiograph._context import NO_NAMES, TaskScope
 from aiograph.cache.base import FullKey
 from aiograph.constants import POSITIONS, PULL, PUSH, TAG_NOSTREAM, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
@@ -76,7 +76,7 @@ class Task:
         """What the task asks, or asked in an earlier attempt, and nobody has answered: it must not run."""
         self.answers: Mapping[str, Any] = {}
         """Answers to what it asked before, by the questions' ids."""
-        self.passed: frozenset[str] = frozenset()
+        self.passed = NO_NAMES
         """Where runs nested in it have stopped that keep nothing."""
         self.cache_key: FullKey | None = None
         """Where in the cache its writes are, or will be."""

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
-from aiograph._cancel import outlast
+from aiograph._cancel import outlast, until_done
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Commit, TaskWrites, config_for
 from aiograph.constants import CALL, ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
@@ -142,12 +142,11 @@ class Journal:
             self._source = source
             self._held.clear()
             return
-        self._hand_over(
-            self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        )
-        if self.is_strict:
-            await self._backlog.flush()
+        operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
+        if self.is_strict and self._kept_back is None and not self._saver.never_suspends:
+            await self._backlog.put(operation)
         else:
+            self._hand_over(operation)
             await self._backlog.room()
 
     def clone(self, parent_id: str | None) -> None:
@@ -320,6 +319,8 @@ class _Backlog:
         self._progress: asyncio.Future[None] | None = None
         """Waited for by the run; done when there are fewer of them."""
         self._writer: asyncio.Task[None] | None = None
+        self._is_putting = False
+        """Whether the run itself is writing."""
         self._error: BaseException | None = None
 
     def add(self, operation: _Operation) -> None:
@@ -327,8 +328,44 @@ class _Backlog:
             return  # the next flush tells the run; nothing may be stored after a gap
         self._gathering.append(operation)
         self._behind += isinstance(operation, Commit)
-        if self._writer is None:
+        self._see_to_writer()
+
+    def _see_to_writer(self) -> None:
+        if self._gathering and self._writer is None and not self._is_putting:
             self._writer = asyncio.create_task(self._write())
+
+    async def put(self, operation: _Operation) -> None:
+        """Writes an operation after all others, and waits for it, even if the run is cancelled meanwhile.
+
+        Where there are no others, the run does so itself: a task for it would be a good part of what a
+        superstep costs.
+
+        Raises:
+            CheckpointError: Something could not be written.
+        """
+        if self._writer is not None or self._error is not None:
+            self.add(operation)
+            return await self.flush()
+        self._is_putting = True
+        try:
+            await self._storage.carry_out(operation)
+        except asyncio.CancelledError:
+            await self._put_again(operation)
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._is_putting = False
+            self._see_to_writer()
+
+    async def _put_again(self, operation: _Operation) -> None:
+        """Writes what was broken off once more; raises the cancellation after that, if there was one."""
+        again = asyncio.create_task(_once_more(self._storage, operation))
+        current = asyncio.current_task()
+        if current is None or not current.cancelling():
+            return await outlast(again)
+        await until_done(again)
+        raise asyncio.CancelledError from again.exception()
 
     async def room(self) -> None:
         """Waits until no more than one checkpoint is not written yet.
@@ -385,6 +422,10 @@ async def _insist(storage: Storage, operation: _Operation) -> None:
     """
     with suppress(asyncio.CancelledError):
         return await storage.carry_out(operation)
+    await _once_more(storage, operation)
+
+
+async def _once_more(storage: Storage, operation: _Operation) -> None:
     try:
         await storage.carry_out(operation)
     except asyncio.CancelledError as error:

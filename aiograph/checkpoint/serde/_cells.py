@@ -23,7 +23,9 @@ Noms, and as content-defined chunking, from LBFS.)
 Tags and layouts are part of the stored format; they never change their meaning.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
@@ -138,12 +140,15 @@ class CellReader:
     """Turns cells back into values.
 
     Args:
-        serde: The serializer that has encoded them.
+        serde: The serializer that has encoded them. If it has a `loads_many`, as ours has, many small values
+            are read in one piece.
         cells: What the cells refer to.
     """
 
     def __init__(self, serde: SerializerProtocol, cells: Cells) -> None:
         self._serde = serde
+        self._loads: Callable[[str, Sequence[bytes]], list[Any]]
+        self._loads = getattr(serde, "loads_many", self._loads_each)
         self._cells = cells
         self._visits = self._repeated = 0
         self._seen: set[bytes] = set()
@@ -199,6 +204,9 @@ class CellReader:
         build = self._nodes.get(cell.tag)
         return self._serde.loads_typed(cell[:2]) if build is None else build(cell)
 
+    def _loads_each(self, tag: str, blobs: Sequence[bytes]) -> list[Any]:
+        return [self._serde.loads_typed((tag, blob)) for blob in blobs]
+
     def _only_item(self, cell: Cell) -> Any:
         items = self._value(self._at(cell.refs))
         if type(items) is not list or len(items) != 1:
@@ -213,10 +221,7 @@ class CellReader:
         return dict(zip(self._value(keys), map(self._value, values), strict=True))
 
     def _list(self, cell: Cell) -> list[Any]:
-        items: list[Any] = []
-        for part in self._parts(cell, list):
-            items += part
-        return items
+        return list(chain.from_iterable(self._parts(cell, list)))
 
     def _dict(self, cell: Cell) -> dict[Any, Any]:
         entries: dict[Any, Any] = {}
@@ -224,12 +229,35 @@ class CellReader:
             entries.update(part)
         return entries
 
-    def _parts(self, cell: Cell, kind: type) -> Iterator[Any]:
-        for address in addresses(cell.refs):
-            part = self._value(self._at(address))
-            if type(part) is not kind:
-                raise CheckpointDeserializationError(f"a part of a {kind.__name__} is none")
-            yield part
+    def _parts(self, cell: Cell, kind: type) -> list[Any]:
+        """The values of the leaves of a tree, which have to be of one type."""
+        parts: list[Any] = []
+        for tag, leaves in groupby(self._leaves(cell), attrgetter("tag")):
+            if tag in self._nodes:
+                parts += map(self._value, leaves)
+            else:
+                parts += self._loads(tag, [leaf.data for leaf in leaves])
+        if not all(type(part) is kind for part in parts):
+            raise CheckpointDeserializationError(f"a part of a {kind.__name__} is none")
+        return parts
+
+    def _leaves(self, cell: Cell) -> Iterator[Cell]:
+        """The cells below the nodes of a tree, in order."""
+        cells, seen, tag = self._cells, self._seen, cell.tag
+        left = [addresses(cell.refs)]
+        while left:
+            for address in left[-1]:
+                if address in seen or address not in cells:
+                    below = self._at(address)
+                else:  # what does not come twice is no more than there is: it need not be bounded
+                    seen.add(address)
+                    below = cells[address]
+                if below.tag == tag:
+                    left.append(addresses(below.refs))
+                    break
+                yield below
+            else:
+                left.pop()
 
     def _at(self, address: bytes) -> Cell:
         cell = self._cells.get(address)

@@ -1,6 +1,6 @@
 """One decoding. What a blob can make happen is what stands in the tables, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from msgpack import unpackb  # type: ignore[import-untyped]  # has no annotations
@@ -27,6 +27,9 @@ _PATTERN = _HEADS[PATTERN]
 _REMEMBERED = 1024
 """Definitions whose builders are kept."""
 
+_JOINED = 2**15
+"""Bytes that are read in one piece, at most: what is no larger need not be counted."""
+
 _SHORT = 4096
 """Bytes of a definition whose builder is kept, at most."""
 
@@ -34,6 +37,26 @@ _SHORT = 4096
 def decode_plain(data: bytes) -> Any:
     """The value of a blob without heads."""
     return _unpack(data, _scalar, None)
+
+
+def joinable(blobs: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Groups of blobs, each small enough to be read without counting what it may cost."""
+    group: list[bytes] = []
+    size = 0
+    for blob in blobs:
+        if size + len(blob) > _JOINED and group:
+            yield group
+            group, size = [], 0
+        group.append(blob)
+        size += len(blob)
+    if group:
+        yield group
+
+
+def joined(blobs: Sequence[bytes]) -> bytes:
+    """The blob of the list of what blobs without heads stand for."""
+    header = b"\xdd" + len(blobs).to_bytes(4, "big")
+    return header + b"".join(blobs)
 
 
 def _unpack(data: bytes, on_extension: Callable[[int, bytes], Any], on_list: Build | None) -> Any:

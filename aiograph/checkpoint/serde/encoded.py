@@ -71,8 +71,13 @@ class Decoded(NamedTuple):
     found: CheckpointTuple
     reach: Mapping[str, frozenset[bytes]]
     """By channel, the addresses of the cells that its value is made of."""
-    known: frozenset[bytes]
-    """The addresses of all cells that values and writes are made of."""
+    pending: frozenset[bytes]
+    """Those of the cells that writes are made of."""
+
+    @property
+    def known(self) -> frozenset[bytes]:
+        """The addresses of all cells."""
+        return self.pending.union(*self.reach.values())
 
 
 def _remembered(stored: StoredCheckpoint, decoded: Decoded, memos: Memos, lineage: str | None) -> Memory:
@@ -307,7 +312,7 @@ def decode(serde: SerializerProtocol, stored: StoredCheckpoint) -> Decoded:
     metadata: Any = reading(key, "its metadata", load_metadata, stored.metadata)
     parent = None if stored.parent_id is None else config_for(*key[:2], stored.parent_id)
     found = CheckpointTuple(config_for(*key), checkpoint, metadata, parent, writes)
-    return Decoded(found, reach, reached.union(*reach.values()))
+    return Decoded(found, reach, reached)
 
 
 _NOTHING: frozenset[bytes] = frozenset()

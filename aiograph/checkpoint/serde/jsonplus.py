@@ -26,7 +26,7 @@ Tags and codes are part of the stored format; they never change their meaning.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from msgpack import packb  # type: ignore[import-untyped]  # has no annotations
 from aiograph.channels.dynamic_barrier_value import WaitForNames
 from aiograph.checkpoint.serde._budget import check_written
 from aiograph.checkpoint.serde._codecs import CONTAINERS, SCALARS
-from aiograph.checkpoint.serde._decode import Definitions, RichDecoding, decode_plain
+from aiograph.checkpoint.serde._decode import Definitions, RichDecoding, decode_plain, joinable, joined
 from aiograph.checkpoint.serde._encode import (
     Codec,
     CodecTable,
@@ -190,6 +190,22 @@ class JsonPlusSerializer:
             return read(blob)
         except Exception as error:
             raise CheckpointDeserializationError(f"cannot read a stored value: {_brief(error)}") from error
+
+    def loads_many(self, tag: str, blobs: Sequence[bytes]) -> list[Any]:
+        """The values of blobs of one kind, in order; what is small is read in one piece with others.
+
+        Raises:
+            CheckpointDeserializationError: One of them cannot be read back.
+        """
+        if tag != "msgpack":
+            return [self.loads_typed((tag, blob)) for blob in blobs]
+        values: list[Any] = []
+        for group in joinable(blobs):
+            if len(group) == 1:
+                values.append(self.loads_typed((tag, group[0])))
+            else:
+                values += self.loads_typed((tag, joined(group)))
+        return values
 
     # -- allowing
 

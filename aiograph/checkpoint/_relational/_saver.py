@@ -110,9 +110,9 @@ class SqlSaver(EncodingSaver):
         if commit.writes and parent_id is not None:
             cells.update(pair for task in commit.writes for pair in task.cells.items())
             parent = Key(thread_id, namespace, parent_id)
-            names = checkpoint.parent_channels
+            places = checkpoint.parent_places
             insertion = statements.insert_writes(
-                self.dialect, sealer, parent, commit.writes, whole=True, channels=names
+                self.dialect, sealer, parent, commit.writes, whole=True, places=places
             )
             changes.append(insertion)
         changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)

@@ -184,7 +184,7 @@ def insert_writes(
     tasks: Iterable[EncodedWrites],
     *,
     whole: bool,
-    channels: Sequence[str] = (),
+    places: Mapping[str, int] | None = None,
 ) -> Change:
     """Stores the writes of tasks beside a checkpoint.
 
@@ -194,10 +194,10 @@ def insert_writes(
         key: The checkpoint.
         tasks: The writes.
         whole: Whether these are all the ordinary writes of their tasks: then they share a row.
-        channels: The channels of the checkpoint, in order, if they are known. In a shared row they are told
-            by their places.
+        places: By channel, its place among those of the checkpoint, if that is known. In a shared row
+            channels are told by it.
     """
-    place_of = dict(zip(channels, range(len(channels)), strict=True))
+    place_of: Mapping[str, int] = places or {}
     rows = [
         (
             *_compact_key(dialect, key),

@@ -180,6 +180,10 @@ class CellWriter:
 
     def mapping(self, values: Mapping[Any, Cell]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
+        if len(values) <= _BLOCK:
+            cell = self._map(list(values), list(values.values()))
+            if len(cell.data) + len(cell.refs) <= INLINE:
+                return Root(cell)
         return self._tracked(lambda: self._mapping(values))
 
     def _mapping(self, values: Mapping[Any, Cell]) -> Cell:

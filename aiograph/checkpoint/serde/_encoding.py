@@ -3,7 +3,7 @@
 Each value is encoded once, when it changes. `Memory` is what this takes from one superstep to the next.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ class Labels(NamedTuple):
     channels: list[str]
     nodes: list[str]
     root: Root
+    places: Mapping[str, int]
+    """By channel, where it stands among them."""
 
 
 class Memory:
@@ -62,11 +64,11 @@ class Memory:
         self.drafts: dict[str, Draft] = {}
         """By channel, what tasks have written since: mostly, that is the value of the next checkpoint."""
 
-    def channels_of(self, checkpoint_id: str | None) -> Sequence[str]:
-        """The channels in a checkpoint, in order, if it is the one that was encoded last."""
+    def places_at(self, checkpoint_id: str | None) -> Mapping[str, int] | None:
+        """Where channels stand in a checkpoint, if it is the one that was encoded last."""
         if self.labels is None or checkpoint_id != self.checkpoint_id:
-            return ()
-        return self.labels.channels
+            return None
+        return self.labels.places
 
 
 # -- writes
@@ -208,7 +210,8 @@ def label(writer: CellWriter, skeleton: Skeleton, before: Labels | None = None) 
     channels, nodes = list(skeleton.channel_versions), list(skeleton.versions_seen)
     if before is not None and before.channels == channels and before.nodes == nodes:
         return before
-    return Labels(channels, nodes, writer.shared([writer.root(channels), writer.root(nodes)]))
+    root = writer.shared([writer.root(channels), writer.root(nodes)])
+    return Labels(channels, nodes, root, dict(zip(channels, range(len(channels)), strict=True)))
 
 
 def write_document(
@@ -219,9 +222,7 @@ def write_document(
     Channels are told by their places among the versions, and its time only if it does not follow from
     `created_at`. The names of channels and nodes stand by themselves, as they stay the same.
     """
-    ts = None if moment_of(created_at).isoformat() == skeleton.ts else skeleton.ts
-    place_of = dict(zip(labels.channels, range(len(labels.channels)), strict=True)).get
-    updated = skeleton.updated_channels
+    ts, place_of, updated = _untold(skeleton.ts, created_at), labels.places.get, skeleton.updated_channels
     seen = [
         [part for name, version in each.items() for part in (place_of(name, name), version)]
         for each in skeleton.versions_seen.values()
@@ -235,3 +236,9 @@ def write_document(
     ]
     document = writer.record([part.cell for part in parts])
     return Root(document, frozenset().union(*(part.reach for part in parts)))
+
+
+def _untold(ts: str, moment: int) -> str | None:
+    """A time as text, unless that follows from its microseconds."""
+    known = _ids.microseconds_told(ts) == moment or moment_of(moment).isoformat() == ts
+    return None if known else ts

@@ -75,8 +75,8 @@ class EncodedCheckpoint(NamedTuple):
     """That of the thread, if it is known."""
     reached: Set[bytes]
     """Addresses of all cells that it leads to."""
-    parent_channels: Sequence[str] = ()
-    """The channels of its parent, in order, if they are known."""
+    parent_places: Mapping[str, int] | None = None
+    """By channel, its place among the channels of the parent, if that is known."""
 
 
 class StoredCheckpoint(NamedTuple):

@@ -178,7 +178,7 @@ class EncodingSaver(BaseCheckpointSaver):
             text = dump_metadata(metadata)
             encoded, memory = self._encode(key, checkpoint, new_versions, before)
             if self.wants_document:
-                encoded = encoded._replace(parent_channels=before.channels_of(parent_id))
+                encoded = encoded._replace(parent_places=before.places_at(parent_id))
         except CheckpointSerializationError as error:
             raise owned(error, key) from error.__cause__
         if hold is None:

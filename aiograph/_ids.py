@@ -26,7 +26,7 @@ _prefix = -1, ""
 _second = -1, ""
 """The second that was told last, and how."""
 
-_told = "", 0
+_told: tuple[str | None, int] = None, 0
 """The time that was told last, and how many microseconds since 1970 it is."""
 
 _suffix = ""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiograph.checkpoint.serde._cells import MAX_REPEATED, MAX_VISITS, Cell, packed
 from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
 from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.errors import CheckpointSerializationError
 
 T = TypeVar("T")
 
@@ -79,8 +80,8 @@ class Root(NamedTuple):
 class Draft(NamedTuple):
     """An encoded value, with what it takes to see that the next one is the same."""
 
-    whole: Cell
-    """The value in one cell, which is large: keep it no longer than it is likely to come again."""
+    whole: Cell | None
+    """What `short` says of it, which is large: keep it no longer than it is likely to come again."""
     root: Root
     cells: Mapping[bytes, Cell]
     """What was found on the way."""
@@ -88,10 +89,6 @@ class Draft(NamedTuple):
 
 _BlockKey = tuple[type, int, bytes]
 """Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
-
-
-_NOTHING = Root(Cell("null", b""))
-"""An earlier value that has nothing in common with any other."""
 
 
 class CellWriter:
@@ -103,9 +100,9 @@ class CellWriter:
 
     __slots__ = (
         "_address",
-        "_before",
         "_divisions",
         "_dumps",
+        "_known",
         "_nodes",
         "_repeated",
         "_sizes",
@@ -128,11 +125,19 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        whole = self.whole(value)
-        return Root(whole) if len(whole.data) <= INLINE else self.divided(value, whole, before)
+        whole = self.short(value)
+        if whole is not None and len(whole.data) <= INLINE:
+            return Root(whole)
+        return self.divided(value, whole, before)
+
+    def short(self, value: Any) -> Cell | None:
+        """A value in one cell; `None` of a list or dict so long that it is encoded block by block."""
+        if (type(value) is list or type(value) is dict) and len(value) > _BLOCK:
+            return None
+        return self.whole(value)
 
     def whole(self, value: Any) -> Cell:
-        """A value in one cell. Above `INLINE`, it is not what is to be stored, but what divides from here.
+        """A value in one cell. Above `INLINE`, that is not what is stored of it, but what `divided` needs.
 
         Raises:
             CheckpointSerializationError: The value cannot be stored.
@@ -141,13 +146,13 @@ class CellWriter:
         return Cell(tag, data)
 
     def divided(
-        self, value: Any, whole: Cell, before: Root | None = None, draft: Draft | None = None
+        self, value: Any, whole: Cell | None, before: Root | None = None, draft: Draft | None = None
     ) -> Root:
         """A value that is too large to stand inline, with the cells it leads to added to `found`.
 
         Args:
             value: The value.
-            whole: The same in one cell.
+            whole: What `short` says of it.
             before: An earlier value whose cells are stored; a block of items that both have is neither
                 divided nor added to `found` again, nor is a node over them.
             draft: The same value, perhaps: then it is divided already.
@@ -155,26 +160,31 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        if draft is None or draft.whole != whole:
+        if draft is None:
             draft = self._draft(value, whole, before)
+        elif whole is None or draft.whole != whole:
+            self.found.update(draft.cells)
+            draft = self._draft(value, whole, before, draft.root)
         self.found.update(draft.cells)
         return draft.root
 
-    def draft(self, value: Any, whole: Cell, before: Root | None = None) -> Draft:
+    def draft(self, value: Any, whole: Cell | None, before: Root | None = None) -> Draft:
         """What `divided` does, for a value that is likely to come again: what a task writes."""
         draft = self._draft(value, whole, before, is_item=_is_item(value, whole))
         self.found.update(draft.cells)
         return draft
 
-    def _draft(self, value: Any, whole: Cell, before: Root | None, *, is_item: bool = False) -> Draft:
+    def _draft(self, value: Any, whole: Cell | None, *known: Root | None, is_item: bool = False) -> Draft:
         others, self.found = self.found, {}
         if is_item:
             root = self._tracked(lambda: self._only_item(value))
+        elif whole is None:
+            root = self._tracked(lambda: self._divided_long(value), *known)
         else:
-            root = self._tracked(lambda: self._divided(value, whole, _ENTRY_LIMIT, _DEPTH), before)
+            root = self._tracked(lambda: self._divided(value, whole, _ENTRY_LIMIT, _DEPTH), *known)
         if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
             self.found = {}
-            root = self._tracked(lambda: whole)
+            root = self._tracked(lambda: whole or self.whole(value))
         cells, self.found = self.found, others
         return Draft(whole, root, cells)
 
@@ -190,10 +200,10 @@ class CellWriter:
         maps = [self._map(block, [values[name] for name in block]) for block in _blocks(list(values), _BLOCK)]
         return self._joined("d+", maps or [self._map([], [])])
 
-    def _tracked(self, make: Callable[[], Cell], before: Root | None = None) -> Root:
+    def _tracked(self, make: Callable[[], Cell], *known: Root | None) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
         self._start()
-        self._before = before or _NOTHING
+        self._known = [root for root in known if root is not None and root.nodes]
         self._divisions: dict[_BlockKey, Division] = {}
         self._nodes: dict[Cell, bytes] = {}
         cell = self.placed(make())
@@ -236,18 +246,32 @@ class CellWriter:
         """A value in several cells where that pays; `whole` is it in one."""
         if len(whole.data) <= limit or depth == 0:
             return whole
-        if type(value) is list:
-            return self._divided_items(_Items("l+", list, value, depth), whole)
-        if type(value) is dict:
-            return self._divided_items(_Items("d+", dict, list(value.items()), depth), whole)
+        if type(value) is list or type(value) is dict:
+            return self._divided_items(_items(value, depth), whole)
         return whole
 
     def _divided_items(self, given: "_Items", whole: Cell) -> Cell:
         if len(given.items) == 1:
             return self._single(given, given.items[0], whole)
+        blocks = list(_blocks(given.items, _BLOCK))
+        return self._joined_blocks(given, blocks, [self._encoded(given, block) for block in blocks])
+
+    def _divided_long(self, value: "list[Any] | dict[Any, Any]") -> Cell:
+        """What `_divided` makes of a list or dict of several blocks, which is never encoded in one piece."""
+        given = _items(value, _DEPTH)
+        blocks = list(_blocks(given.items, _BLOCK))
+        try:
+            cells = [self._encoded(given, block) for block in blocks]
+        except CheckpointSerializationError:
+            self.whole(value)  # the error tells the path from the block; this one from the value
+            raise
+        if sum(len(cell.data) for cell in cells) <= _ENTRY_LIMIT:
+            return self.whole(value)
+        return self._joined_blocks(given, blocks, cells)
+
+    def _joined_blocks(self, given: "_Items", blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
         segments: list[bytes] = []
-        for block in _blocks(given.items, _BLOCK):
-            encoded = self._encoded(given, block)
+        for block, encoded in zip(blocks, cells, strict=True):
             length = _segment_length(len(block), len(encoded.data))
             if length < len(block) or len(block) == 1:
                 segments += self._division(given, block, encoded, length)
@@ -260,7 +284,8 @@ class CellWriter:
     def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
         """The segments of a block: as they were before, if there was such a block."""
         key = (given.kind, given.depth, sha256(encoded.data).digest())
-        division = self._before.divisions.get(key) or self._new_division(given, block, length)
+        found = (root.divisions[key] for root in self._known if key in root.divisions)
+        division = next(found, None) or self._new_division(given, block, length)
         self._divisions[key] = division
         self._visits += division.visits
         self._repeated += division.repeated
@@ -326,7 +351,7 @@ class CellWriter:
 
     def _put_node(self, node: Cell) -> bytes:
         """The address of a node: as it was before, if there was such a node."""
-        address = self._before.nodes.get(node)
+        address = next((root.nodes[node] for root in self._known if node in root.nodes), None)
         if address is None:
             address = self._put(node)
         else:
@@ -347,8 +372,16 @@ class _Items(NamedTuple):
     """Levels that may be divided, this one included."""
 
 
-def _is_item(value: Any, whole: Cell) -> bool:
+def _items(value: "list[Any] | dict[Any, Any]", depth: int) -> _Items:
+    if isinstance(value, dict):
+        return _Items("d+", dict, list(value.items()), depth)
+    return _Items("l+", list, value, depth)
+
+
+def _is_item(value: Any, whole: Cell | None) -> bool:
     """Whether a write is likely to become an item of a list: a message is, that a node returns by itself."""
+    if whole is None:
+        return False
     return type(value).__module__ != "builtins" and len(whole.data) <= _ALONE_LIMIT
 
 

@@ -89,8 +89,8 @@ def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> Encod
 
 
 def _written(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Cell:
-    whole = writer.whole(value)
-    if len(whole.data) <= INLINE:
+    whole = writer.short(value)
+    if whole is not None and len(whole.data) <= INLINE:
         return whole
     draft = writer.draft(value, whole, memory.roots.get(channel))
     if draft.root.divisions:
@@ -158,8 +158,8 @@ def encode_values(
 
 def _encode_value(writer: CellWriter, value: Any, name: str, values: Values, memory: Memory) -> None:
     try:
-        cell = writer.whole(value)
-        if len(cell.data) > INLINE:
+        cell = writer.short(value)
+        if cell is None or len(cell.data) > INLINE:
             root = writer.divided(value, cell, memory.roots.get(name), memory.drafts.get(name))
             values.roots[name], cell = root, root.cell
         elif name in values.roots:

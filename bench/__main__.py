@@ -76,7 +76,10 @@ class Outcome(NamedTuple):
 
 
 def _measured(cases: Sequence[Case], effort: Effort) -> Outcome:
-    """Measures case by case. One that fails is told of at the end, and does not cost the others' results."""
+    """Measures case by case. One that fails is told of at the end, and does not cost the others' results.
+
+    Ctrl-C ends the measurement; what was measured so far is delivered.
+    """
     outcome = Outcome([], conditions(effort), [])
     _say(", ".join(f"{name} {value}" for name, value in outcome.conditions.items()))
     begin = time.perf_counter()
@@ -87,6 +90,10 @@ def _measured(cases: Sequence[Case], effort: Effort) -> Outcome:
             continue
         try:
             results = measure(case, effort)
+        except KeyboardInterrupt:
+            outcome.failures.append(f"{case.name} and what follows: interrupted")
+            _say("interrupted")
+            break
         except Exception:
             outcome.failures.append(f"{case.name}\n{traceback.format_exc()}")
             _say("FAILED")

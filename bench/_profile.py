@@ -2,7 +2,7 @@
 
 A profiler slows short functions down more than long ones, so its figures are shares: they are applied to
 what the same work took without it. Functions written in C count as their caller, and so does the garbage
-collector as whoever happened to allocate.
+collector as whoever happened to allocate. Only the thread of the loop is seen.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def profile(case: Case, contender: str, effort: Effort) -> Profile:
     """Does the work for a while without and then with the profiler."""
     prepare = contenders(case, effort.with_rival)[contender]
     # reading the processor's time slows down what is profiled, so only where a case waits
-    profiler = cProfile.Profile(time.process_time) if case.clock == "wall" else cProfile.Profile()
+    profiler = cProfile.Profile(time.thread_time) if case.clock == "wall" else cProfile.Profile()
     with asyncio.Runner() as runner, prepared(runner, case, prepare, effort.scale) as (setup, work):
         call(runner, work, 1)
         repeats = max(1, round(effort.seconds * LONGER / max(_seconds(runner, work, 1), 1e-9)))
@@ -70,9 +70,9 @@ def profile(case: Case, contender: str, effort: Effort) -> Profile:
 
 
 def _seconds(runner: asyncio.Runner, work: Work, repeats: int) -> float:
-    start = time.process_time()
+    start = time.thread_time()
     call(runner, work, repeats)
-    return time.process_time() - start
+    return time.thread_time() - start
 
 
 Function: TypeAlias = tuple[str, int, str]

@@ -138,6 +138,23 @@ def test_a_case_that_fails_costs_no_other_its_results(
     assert "no such luck" in printed.err
 
 
+async def impatient(package: Package, setup: Setup) -> Work:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_costs_only_what_follows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subjects = {"sound": two, "long": impatient, "late": two}
+    cases = [Case(name=name, unit="run", size=1, subject=subject) for name, subject in subjects.items()]
+    monkeypatch.setattr(bench.__main__, "all_cases", lambda: cases)
+    assert main(["--rounds", "1", "--seconds", "0", "--alone"]) == 1
+    printed = capsys.readouterr()
+    assert "sound" in printed.out
+    assert "late" not in printed.out
+    assert "long and what follows: interrupted" in printed.err
+
+
 def test_every_case_stands_under_a_topic_that_has_a_place() -> None:
     assert tuple(topics()) == ORDER
 

@@ -29,6 +29,8 @@ class Effort(NamedTuple):
     scale: float = 1.0
     """Multiplies the sizes of all cases; below 1 it says whether they run, not what they cost."""
     with_rival: bool = True
+    enough: Seconds = 60
+    """A case that has taken so long begins no further round."""
 
 
 class Spread(NamedTuple):
@@ -111,8 +113,11 @@ def _weighed(runner: asyncio.Runner, case: Case, effort: Effort) -> list[Round]:
 def _timed(runner: asyncio.Runner, case: Case, effort: Effort) -> list[Round]:
     prepares = contenders(case, effort.with_rival)
     repeats = _rehearsed(runner, case, prepares, effort)
-    rounds = []
+    rounds: list[Round] = []
+    end = time.perf_counter() + effort.enough
     for number in range(effort.rounds):
+        if rounds and time.perf_counter() > end:
+            break  # a sample of many seconds says more than many short ones
         names = list(prepares) if number % 2 == 0 else list(reversed(prepares))
         rounds.append({name: _sample(runner, case, prepares[name], effort, repeats[name]) for name in names})
     return rounds

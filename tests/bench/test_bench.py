@@ -171,6 +171,12 @@ def test_an_unknown_case_is_refused_with_the_list_of_cases() -> None:
         main(["nope"])
 
 
+def test_a_case_that_has_taken_long_enough_begins_no_further_round() -> None:
+    case = Case(name="case", unit="run", size=1, subject=two)
+    (result,) = measure(case, Effort(rounds=5, seconds=0, with_rival=False, enough=0))
+    assert len(result.rounds) == 1
+
+
 async def weighed(setup: Setup) -> Work:
     read: list[int] = []
     setup.meters["bound"] = lambda: 100 * len(read)

@@ -5,13 +5,12 @@ one for calls inside tasks, if somebody listens to messages, whatever config the
 is known to want pieces, so LangChain streams although a node only invokes the model.
 """
 
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -36,7 +35,7 @@ def _register() -> None:
     import_module(_HOOKS).register_configure_hook(_HANDLER_HERE, inheritable=True)
 
 
-class _Watch(MetaPathFinder):
+class _Watch:
     """Waits for LangChain to be imported; finds nothing itself."""
 
     def find_spec(
@@ -45,7 +44,7 @@ class _Watch(MetaPathFinder):
         if fullname != _HOOKS:
             return None
         sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
             _follow(spec.loader, _register)
         return spec

@@ -1,12 +1,16 @@
 """What code inside a run can ask for by function call: its config and store, and where to show something."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiograph import _context, _ids
 from aiograph.constants import TAG_NOSTREAM
-from aiograph.store.base import BaseStore
 from aiograph.types import RunnableConfig, StreamWriter
+
+if TYPE_CHECKING:
+    from aiograph.store.base import BaseStore
 
 __all__ = [
     "MessageStream",

@@ -49,7 +49,7 @@ from aiograph.constants import (
     RETURN,
     START,
 )
-from aiograph.drawing import Edge
+from aiograph.drawing._values import Edge
 from aiograph.graph._context import context_maker
 from aiograph.graph._schema import types_in
 from aiograph.pregel import Pregel, _options

@@ -1,11 +1,15 @@
 """What a node can get hold of besides the state, as one object: `Runtime`."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from aiograph import _context
-from aiograph.store.base import BaseStore
+
+if TYPE_CHECKING:
+    from aiograph.store.base import BaseStore
 
 C = TypeVar("C")
 
@@ -114,12 +118,12 @@ class Runtime(Generic[C]):
     control: RunControl | None = None
     """What the caller passed as `control=`."""
 
-    def merge(self, other: "Runtime[C]") -> "Runtime[C]":
+    def merge(self, other: Runtime[C]) -> Runtime[C]:
         """This runtime, with all that `other` was given."""
         values = ((each, getattr(other, each.name)) for each in fields(other))
         return replace(self, **{each.name: value for each, value in values if value is not each.default})
 
-    def override(self, **changes: Any) -> "Runtime[C]":
+    def override(self, **changes: Any) -> Runtime[C]:
         """The same runtime with other values for some fields.
 
         Raises:
@@ -127,7 +131,7 @@ class Runtime(Generic[C]):
         """
         return replace(self, **changes)
 
-    def patch_execution_info(self, **changes: Any) -> "Runtime[C]":
+    def patch_execution_info(self, **changes: Any) -> Runtime[C]:
         """The same runtime with other values for some fields of `execution_info`.
 
         Raises:

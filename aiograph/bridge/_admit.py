@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn, Protocol, Self
 from weakref import WeakSet
@@ -135,7 +134,7 @@ def _warn_once(loop: Loop, verb: Verb) -> None:
         )
 
 
-_HOME = str(Path(__file__).parent) + os.sep
+_HOME = os.path.dirname(__file__) + os.sep
 
 
 def _frames_to_caller() -> int:

@@ -2,10 +2,22 @@
 
 `_values` holds a node and an edge, `_graph` the whole that `get_graph()` returns. `_mermaid` writes text for
 web pages, `_terminal` draws with characters, and `_picture` paints the Mermaid text with the `viz` extra,
-without a network.
+without a network. All but the values, which every graph has, is imported when it is first asked for.
 """
 
-from aiograph.drawing._graph import Graph
+from typing import TYPE_CHECKING, Any
+
 from aiograph.drawing._values import Edge, Node
 
+if TYPE_CHECKING:
+    from aiograph.drawing._graph import Graph
+
 __all__ = ["Edge", "Graph", "Node"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Graph":
+        from aiograph.drawing._graph import Graph
+
+        return Graph
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,6 @@ finishes, so that one typing error does not appear as three faults.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
 from aiograph.constants import END, START
@@ -166,6 +165,8 @@ def _bad_target(where: str, name: str, outline: Outline) -> str:
 
 
 def _unknown(where: str, name: str, outline: Outline) -> str:
+    from difflib import get_close_matches
+
     close = get_close_matches(name, outline.nodes, n=1)
     guess = f" (did you mean {close[0]!r}?)" if close else ""
     known = f", or use one of {_quoted(outline.nodes)}" if outline.nodes else ""

@@ -13,7 +13,6 @@ import ast
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
@@ -219,6 +218,8 @@ class _Checker:
         if self._names is None or node.id in bound or node.id in self._names:
             return
         known = sorted(self._names)
+        from difflib import get_close_matches
+
         close = get_close_matches(node.id, known, n=1)
         guess = f" (did you mean {close[0]!r}?)" if close else ""
         self._refuse(node, f"the state has no {node.id!r}{guess}, only {_list(known) or 'nothing'}")

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from aiograph.constants import END, START
-from aiograph.drawing import Edge
+from aiograph.drawing._values import Edge
 from aiograph.graph._analysis import roaming
 from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec
 

@@ -1,12 +1,13 @@
 """`StateGraph`, the builder: nodes over a shared state, edges that decide what runs next."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
 
-from aiograph.cache.base import BaseCache
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.constants import (
     DEFAULT_ERROR_HANDLER,
@@ -21,7 +22,6 @@ from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
 from aiograph.graph._compile import Schemas, compile_plan, join_faults, read_schemas
 from aiograph.graph._context import context_maker
-from aiograph.graph._expression import compile_condition
 from aiograph.graph._schema import read_schema, types_in
 from aiograph.graph._signature import answers_of, input_schema_of, outline_of
 from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec, NodeDefaults, NodeSpec
@@ -29,7 +29,6 @@ from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
 from aiograph.pregel._compiled import Pregel
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
-from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._options import Names
 from aiograph.pregel._options import cache as checked_cache
 from aiograph.pregel._options import collector as checked_collector
@@ -42,11 +41,15 @@ from aiograph.pregel._options import stops as checked_stops
 from aiograph.pregel._options import store as checked_store
 from aiograph.pregel._options import watch as checked_watch
 from aiograph.pregel._plan import Call
-from aiograph.stats import Collector
-from aiograph.store.base import BaseStore
 from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.pregel._migrate import Migrate
+    from aiograph.stats import Collector
+    from aiograph.store.base import BaseStore
 
 __all__ = ["CompiledStateGraph", "StateGraph"]
 
@@ -409,6 +412,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             name = getattr(path, "__name__", type(path).__name__)
             return name, bind(path, name), input_schema_of(path)
         schema = read_schema(self._spec.state_schema, infer_reducers=self._spec.infer_reducers)
+        from aiograph.graph._expression import compile_condition  # brings a parser along
+
         condition = compile_condition(path, None if schema.is_root else schema.fields)
         return path, Call(lambda state, scope: condition(_as_mapping(state)), False, True), None
 

@@ -1,21 +1,20 @@
 """A run made whole: its scope, its journal, its limits, and whom it reports to."""
 
+from __future__ import annotations
+
 import asyncio
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiograph._cancel import Host
 from aiograph._context import Listener, RunScope, TaskScope, current_task
-from aiograph._langchain import hear_langchain
-from aiograph.cache.base import BaseCache
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
 from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._found import Found
 from aiograph.pregel._journal import Journal
-from aiograph.pregel._meter import Meter
 from aiograph.pregel._options import limits_of
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan
@@ -23,6 +22,10 @@ from aiograph.pregel._request import Request
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import CALLER, run_metadata
 from aiograph.warnings import CheckpointWarning
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.pregel._meter import Meter
 
 
 def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -> Emitter | None:
@@ -47,6 +50,8 @@ def whole_run(
     meter: Meter | None = None,
 ) -> Run:
     if emitter is not None and emitter.messages is not None:
+        from aiograph._langchain import hear_langchain  # of use to those alone who listen to messages
+
         hear_langchain()
     state, outer = found.state, current_task.get()
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)

@@ -11,7 +11,6 @@ from aiograph.errors import GraphValidationError
 from aiograph.pregel._cache import cached_node
 from aiograph.pregel._callable import bind
 from aiograph.pregel._plan import Leaving, Plan, PlannedNode, Values, Write, read_channels
-from aiograph.pregel._topology import channel_edges
 from aiograph.types import CachePolicy, Command, RetryPolicy, Send, Timeout, TimeoutPolicy
 
 
@@ -207,6 +206,8 @@ def planned(
     if faults := list(_faults(plan, nodes)):
         raise GraphValidationError(faults)
     writes = {key: node.written for key, node in nodes.items() if isinstance(node, NodeBuilder)}
+    from aiograph.pregel._topology import channel_edges
+
     return replace(plan, edges=channel_edges(plan, writes))
 
 

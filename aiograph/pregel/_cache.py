@@ -4,15 +4,14 @@ A cache saves work and nothing else: when it fails, that is told as a warning an
 to keep or to look for has to be storable, and anything else is an error that gives the path to it.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiograph.cache.base import BaseCache, FullKey, Namespace
-from aiograph.checkpoint.serde._canonical import canonical
-from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import POSITIONS, RETURN
 from aiograph.errors import CheckpointSerializationError, InvalidUpdateError
 from aiograph.pregel._identity import name_of, node_digest
@@ -21,6 +20,10 @@ from aiograph.pregel._plan import Caching, Plan, PlannedNode, Write
 from aiograph.pregel._tasks import Task
 from aiograph.types import CachePolicy
 from aiograph.warnings import CacheWarning
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache, FullKey, Namespace
+    from aiograph.checkpoint.serde.base import SerializerProtocol
 
 _WRITES = "__pregel_ns_writes"
 """The first word of the namespaces of what tasks wrote."""
@@ -42,6 +45,8 @@ def cache_key(policy: CachePolicy, serde: SerializerProtocol, /, *args: Any, **k
         made: Any = (list(args), kwargs)
     else:
         made = policy.key_func(*args, **kwargs)
+    from aiograph.checkpoint.serde._canonical import canonical  # brings all codecs along
+
     # a serializer that encrypts makes other bytes each time: those within are what counts
     told = canonical(*getattr(serde, "serde", serde).dumps_typed(made))
     return blake2b(told, digest_size=16).hexdigest()

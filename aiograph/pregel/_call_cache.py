@@ -1,12 +1,16 @@
 """What called tasks returned before for the same arguments: the rules of nodes, for one call at a time."""
 
-from typing import Any
+from __future__ import annotations
 
-from aiograph.cache.base import BaseCache
+from typing import TYPE_CHECKING, Any
+
 from aiograph.pregel._cache import TaskCache, warn_of_uncached_call
 from aiograph.pregel._declared import tell_declared
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._tasks import Task
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
 
 
 class CallCache:

@@ -4,15 +4,16 @@ Immutable, and usable from any number of tasks and threads at once. The asynchro
 engine; each synchronous twin is derived from one of them.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextvars import copy_context
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
 from aiograph._context import TaskScope, current_task
 from aiograph.bridge import blocking, blocking_iter
-from aiograph.cache.base import BaseCache
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel import _options
@@ -23,18 +24,14 @@ from aiograph.pregel._emit import View
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
-from aiograph.pregel._meter import measured
-from aiograph.pregel._migrate import Migrate
+from aiograph.pregel._observers import measured, watched
 from aiograph.pregel._open import Opened, open_run
 from aiograph.pregel._place import find_place, forget_the_past, outermost, turn_at
 from aiograph.pregel._request import Request
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs
-from aiograph.pregel._watch import watched
 from aiograph.runtime import RunControl
-from aiograph.stats import Collector
-from aiograph.store.base import BaseStore
 from aiograph.types import (
     CachePolicy,
     Command,
@@ -46,6 +43,12 @@ from aiograph.types import (
     StreamMode,
 )
 from aiograph.typing import ContextT, InputT, OutputT, StateT
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.pregel._migrate import Migrate
+    from aiograph.stats import Collector
+    from aiograph.store.base import BaseStore
 
 TASK_EVERY = 8
 """Runs nested in each other before one gets a task, and so an await chain, of its own."""
@@ -319,7 +322,7 @@ async def _as_task(run: Any) -> Any:
     return task.result()
 
 
-async def _ended(task: "asyncio.Task[Any]") -> None:
+async def _ended(task: asyncio.Task[Any]) -> None:
     """Waits for the end of a task that was cancelled; how it ended may be read from it."""
     try:
         if not task.done():
@@ -332,7 +335,7 @@ async def _ended(task: "asyncio.Task[Any]") -> None:
             task.exception()  # else Python complains if nobody reads it
 
 
-def _raise_failure(worker: "asyncio.Task[Any]") -> None:
+def _raise_failure(worker: asyncio.Task[Any]) -> None:
     error = worker.exception()  # raises if the worker was cancelled, by whom it may be: the rest is missing
     if isinstance(error, CarriedExit):
         _raise_carried(error)

@@ -1,8 +1,10 @@
 """What a run shows to those who listen: chunks per stream mode, built only for the modes asked for. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiograph import _ids
 from aiograph._context import Audience, Listener
@@ -13,8 +15,10 @@ from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._snapshot import with_map
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks, result_of
-from aiograph.stats import SuperstepStats
 from aiograph.types import Interrupt, RunnableConfig, StreamMode
+
+if TYPE_CHECKING:
+    from aiograph.stats import SuperstepStats
 
 STREAM_MODES: tuple[StreamMode, ...] = (
     "values",
@@ -75,7 +79,7 @@ class View:
         """Waits while the consumer is slow."""
         await self.outlet.room()
 
-    def within(self, place: tuple[str, ...]) -> "View":
+    def within(self, place: tuple[str, ...]) -> View:
         """What the same consumer sees of a run that is nested in this one."""
         return replace(self, path=(*(self.path or ()), *place))
 

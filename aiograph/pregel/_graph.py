@@ -1,29 +1,32 @@
 """A plan with its options: what a graph is, what it looks like, and what a call asks of it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast
 
 from aiograph._context import current_task
 from aiograph.bridge import blocking
-from aiograph.cache.base import BaseCache
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
-from aiograph.drawing import Graph
 from aiograph.pregel import _options
 from aiograph.pregel._declared import tell_declared
 from aiograph.pregel._interface import Interface, interface_of, json_schema, model
-from aiograph.pregel._migrate import Migrate
 from aiograph.pregel._options import Choices
 from aiograph.pregel._plan import Plan, PlannedNode
 from aiograph.pregel._request import Request
 from aiograph.pregel._run import NO_STOPS, Stops
-from aiograph.pregel._topology import topology
-from aiograph.pregel._watch import LoopWatch
-from aiograph.stats import Collector, Statistics
-from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.drawing import Graph
+    from aiograph.pregel._migrate import Migrate
+    from aiograph.pregel._watch import LoopWatch
+    from aiograph.stats import Collector, Statistics
+    from aiograph.store.base import BaseStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,8 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         Raises:
             AttributeError: The graph was compiled with neither `stats=True` nor `stats=Statistics()`.
         """
+        from aiograph.stats import Statistics
+
         if not isinstance(self._options.stats, Statistics):
             raise AttributeError(f"graph {self.name!r} has no statistics: compile it with stats=True")
         return self._options.stats
@@ -183,6 +188,8 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         Raises:
             ValueError: `xray` is negative.
         """
+        from aiograph.pregel._topology import topology
+
         return topology(self._plan, xray)
 
     # -- schemas

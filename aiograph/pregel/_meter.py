@@ -5,11 +5,10 @@ A run that nobody measures has no meter: its loop calls the stages as they are, 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from aiograph._context import current_task
 from aiograph._interrupt import Interrupted
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._place import Place
@@ -176,24 +175,6 @@ class Meter:
         self.collector.run_measured(self._run, stats)
 
 
-_UNMEASURED: AbstractContextManager[None] = nullcontext()
-
-
-def measured(
-    stats: Collector | Literal[False] | None, graph: str, place: Place, emitter: Emitter | None
-) -> AbstractContextManager[Meter | None]:
-    """A meter for one run, which lasts as long as the block; `None` if nobody wants to know."""
-    outer = current_task.get()
-    around = None if outer is None else outer.run.collector
-    collector = around if stats is None else stats
-    if collector is None or collector is False:
-        return _UNMEASURED
-    nested = place.nested if place.saver is None else None
-    namespace = place.namespace if nested is None else nested.namespace
-    run = RunInfo(graph, place.thread_id, namespace, is_nested=around is collector)
-    return _metered(collector, run, emitter)
-
-
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     """The clock to measure with: virtual where the loop's timers are, else the most exact there is.
 
@@ -204,7 +185,17 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
 
 
 @contextmanager
-def _metered(collector: Collector, run: RunInfo, emitter: Emitter | None) -> Iterator[Meter]:
+def metered(
+    collector: Collector, graph: str, place: Place, emitter: Emitter | None, *, is_nested: bool
+) -> Iterator[Meter]:
+    """Measures the run that goes on in the block, and tells the collector of it.
+
+    Args:
+        is_nested: Whether a task started it of a run that the same collector is told of.
+    """
+    nested = place.nested if place.saver is None else None
+    namespace = place.namespace if nested is None else nested.namespace
+    run = RunInfo(graph, place.thread_id, namespace, is_nested)
     with collector.run(run):
         meter = Meter(collector, run, emitter, clock_of(asyncio.get_running_loop()))
         try:

@@ -1,7 +1,9 @@
 """Opening a run: what it takes in, what it answers, and where it goes on."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiograph._context import current_task
 from aiograph.checkpoint.base import PendingWrite
@@ -14,7 +16,6 @@ from aiograph.pregel._command import apply_command, command_writes, refuse_addre
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
 from aiograph.pregel._found import Found, find
-from aiograph.pregel._meter import Meter
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._request import Request
@@ -22,6 +23,9 @@ from aiograph.pregel._run import NO_STOPS, Run
 from aiograph.pregel._start import take_input
 from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.types import Command
+
+if TYPE_CHECKING:
+    from aiograph.pregel._meter import Meter
 
 
 class Opened(NamedTuple):

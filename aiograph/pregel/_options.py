@@ -1,20 +1,26 @@
-"""The options of a run: checked, merged with their defaults, and whole."""
+"""The options of a run: checked, merged with their defaults, and whole.
+
+What only some graphs have, a store, a cache, statistics, is imported when one is given.
+"""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
-from aiograph.cache.base import BaseCache
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._run import NO_STOPS, Stops
-from aiograph.pregel._watch import LoopWatch
 from aiograph.runtime import RunControl
-from aiograph.stats import Collector, Statistics
-from aiograph.store.base import BaseStore
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.pregel._watch import LoopWatch
+    from aiograph.stats import Collector
+    from aiograph.store.base import BaseStore
 
 T = TypeVar("T")
 
@@ -110,6 +116,8 @@ def inherited_config(outer: RunnableConfig, own: RunnableConfig | None) -> Runna
 
 def _check_key(key: str) -> None:
     if key not in _CONFIG_KEYS:
+        from difflib import get_close_matches
+
         hint = get_close_matches(key, _CONFIG_KEYS, 1)
         raise ValueError(
             f"a config has no key {key!r}"
@@ -212,7 +220,11 @@ def store(value: Any) -> BaseStore | None:
     Raises:
         TypeError: It is neither a store nor `None`.
     """
-    if value is None or isinstance(value, BaseStore):
+    if value is None:
+        return None
+    from aiograph.store.base import BaseStore
+
+    if isinstance(value, BaseStore):
         return value
     raise TypeError(f"a store is an aiograph.store.base.BaseStore or None, not {value!r}{_entering(value)}")
 
@@ -239,7 +251,11 @@ def watch(value: bool | float | None) -> LoopWatch | None:
     """
     chosen = _debug_by_environment() if value is None else value
     limit = seconds("debug", DEFAULT_PATIENCE if chosen is True else chosen or None)
-    return None if limit is None else LoopWatch(limit)
+    if limit is None:
+        return None
+    from aiograph.pregel._watch import LoopWatch
+
+    return LoopWatch(limit)
 
 
 def _debug_by_environment() -> bool | float:
@@ -256,9 +272,13 @@ def collector(value: bool | Collector | None) -> Collector | Literal[False] | No
     Raises:
         TypeError: It is no collector.
     """
+    if value is None or value is False:
+        return value
+    from aiograph.stats import Collector, Statistics
+
     if value is True:
         return Statistics()
-    if value is None or value is False or isinstance(value, Collector):
+    if isinstance(value, Collector):
         return value
     raise TypeError(f"stats is True, False, None or a subclass of aiograph.stats.Collector, not {value!r}")
 
@@ -293,7 +313,11 @@ def cache(value: Any) -> BaseCache[Any] | None:
     Raises:
         TypeError: It is no cache.
     """
-    if value is None or isinstance(value, BaseCache):
+    if value is None:
+        return None
+    from aiograph.cache.base import BaseCache
+
+    if isinstance(value, BaseCache):
         return value
     raise TypeError(f"a cache is an InMemoryCache, a SqliteCache or another BaseCache, not {value!r}")
 

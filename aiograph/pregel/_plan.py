@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.dict_merge import DictMerge
 from aiograph.constants import JOIN_PREFIX, POSITIONS, TAG_HIDDEN, TASKS
-from aiograph.drawing import Edge
+from aiograph.drawing._values import Edge
 from aiograph.pregel._shape import Shape, shape_of
 from aiograph.types import CachePolicy, Command, RetryPolicy, TimeoutPolicy
 

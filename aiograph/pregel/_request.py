@@ -1,15 +1,18 @@
 """What a caller asks of a run, as one value."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from aiograph.cache.base import BaseCache
-from aiograph.checkpoint.base import BaseCheckpointSaver
-from aiograph.pregel._migrate import Migrate
-from aiograph.pregel._run import Stops
-from aiograph.runtime import RunControl
-from aiograph.store.base import BaseStore
-from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.checkpoint.base import BaseCheckpointSaver
+    from aiograph.pregel._migrate import Migrate
+    from aiograph.pregel._run import Stops
+    from aiograph.runtime import RunControl
+    from aiograph.store.base import BaseStore
+    from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
 
 
 class Request(NamedTuple):

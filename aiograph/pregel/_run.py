@@ -1,21 +1,25 @@
 """One run, whole: what it executes, where it stands, and to whom it reports."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiograph._cancel import Host
 from aiograph._context import RunScope
-from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._call_cache import CallCache
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
-from aiograph.pregel._meter import Meter
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._slots import Slots
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
 from aiograph.types import Command, Interrupt, OnError
+
+if TYPE_CHECKING:
+    from aiograph.pregel._cache import TaskCache
+    from aiograph.pregel._meter import Meter
 
 
 class Stops(NamedTuple):

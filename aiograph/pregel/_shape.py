@@ -4,7 +4,6 @@ A thread carries the shape of the graph that has stored it, as the value of a ch
 costs a few bytes per thread, and per superstep nothing.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
@@ -28,8 +27,10 @@ class Shape(NamedTuple):
 
 def shape_of(triggers: Triggers, channels: Mapping[str, BaseChannel[Any, Any, Any]]) -> Shape:
     """The shape of a graph with these nodes, by their triggers, and these channels."""
+    from json import dumps
+
     kinds = {name: channel.kind for name, channel in sorted(channels.items()) if channel.persistent}
-    text = json.dumps([sorted((name, *sorted(each)) for name, each in triggers.items()), kinds])
+    text = dumps([sorted((name, *sorted(each)) for name, each in triggers.items()), kinds])
     shape_id = blake2b(text.encode(), digest_size=4).hexdigest()
     stored: dict[str, Any] = {"id": shape_id, "kinds": _by_kind(kinds.items())}
     if unnamed := {name: list(each) for name, each in triggers.items() if not all(map(_names_node, each))}:

@@ -7,16 +7,18 @@ it is not known what changed. Order is a promise: nodes by name, then `Send`s in
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiograph import _ids
 from aiograph._context import NO_NAMES, TaskScope
-from aiograph.cache.base import FullKey
 from aiograph.constants import POSITIONS, PULL, PUSH, TAG_NOSTREAM, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
 from aiograph.pregel._state import RunState
 from aiograph.types import Interrupt, Send, TimeoutPolicy
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import FullKey
 
 
 class Task:

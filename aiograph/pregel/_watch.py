@@ -11,7 +11,7 @@ import sysconfig
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from types import FrameType
@@ -171,11 +171,3 @@ def _is_in(frame: FrameType, paths: str | tuple[str, ...]) -> bool:
 
 def _place(frame: FrameType) -> Place:
     return Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
-
-
-_UNWATCHED: AbstractContextManager[None] = nullcontext()
-
-
-def watched(watch: LoopWatch | None) -> AbstractContextManager[None]:
-    """Watches the running loop for the length of the block, if there is a watch."""
-    return _UNWATCHED if watch is None else watch.on_this_loop()

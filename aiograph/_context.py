@@ -10,7 +10,6 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from aiograph import _ids
 from aiograph._config_types import Durability, RunnableConfig
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import OutsideRunError
@@ -506,6 +505,8 @@ class NestedRun(NamedTuple):
 
     @property
     def id(self) -> str:
+        from aiograph import _ids
+
         return _ids.digest_id((self.task.id, "run", str(self.number)))
 
     @property

@@ -9,7 +9,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiograph import _ids
 from aiograph._context import require_task
 from aiograph.errors import InvalidResumeError, MissingExtraError
 
@@ -67,6 +66,8 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
 
 def question_id(task_id: str, place: int) -> str:
     """The id of a task's question; 32 hexadecimal digits."""
+    from aiograph import _ids
+
     return _ids.digest_id((task_id, "interrupt", str(place))).replace("-", "")
 
 

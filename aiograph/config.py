@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aiograph import _context, _ids
+from aiograph import _context
 from aiograph.constants import TAG_NOSTREAM
 from aiograph.types import RunnableConfig, StreamWriter
 
@@ -152,6 +152,8 @@ class MessageStream:
         await self._audience.room()
 
     def _id_for(self, message: Any) -> str:
+        from aiograph import _ids
+
         if not message.type.endswith("Chunk"):
             return _ids.random_id()
         self._id = self._id or _ids.random_id()

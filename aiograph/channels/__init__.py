@@ -18,18 +18,23 @@
 `base` is the contract; `aiograph.testing.channels` checks it.
 """
 
-from aiograph.channels.any_value import AnyValue
+from typing import TYPE_CHECKING
+
+from aiograph._lazy import on_demand
 from aiograph.channels.base import MISSING, BaseChannel
-from aiograph.channels.binop import BinaryOperatorAggregate
-from aiograph.channels.delta import DeltaChannel
-from aiograph.channels.dict_merge import DictMerge
-from aiograph.channels.dynamic_barrier_value import DynamicBarrierValue, WaitForNames
-from aiograph.channels.ephemeral_value import EphemeralValue
-from aiograph.channels.last_value import LastValue, LastValueAfterFinish
-from aiograph.channels.named_barrier_value import NamedBarrierValue, NamedBarrierValueAfterFinish
-from aiograph.channels.set_union import SetUnion
-from aiograph.channels.topic import Topic
-from aiograph.channels.untracked_value import UntrackedValue
+
+if TYPE_CHECKING:
+    from aiograph.channels.any_value import AnyValue
+    from aiograph.channels.binop import BinaryOperatorAggregate
+    from aiograph.channels.delta import DeltaChannel
+    from aiograph.channels.dict_merge import DictMerge
+    from aiograph.channels.dynamic_barrier_value import DynamicBarrierValue, WaitForNames
+    from aiograph.channels.ephemeral_value import EphemeralValue
+    from aiograph.channels.last_value import LastValue, LastValueAfterFinish
+    from aiograph.channels.named_barrier_value import NamedBarrierValue, NamedBarrierValueAfterFinish
+    from aiograph.channels.set_union import SetUnion
+    from aiograph.channels.topic import Topic
+    from aiograph.channels.untracked_value import UntrackedValue
 
 __all__ = [
     "MISSING",
@@ -49,3 +54,23 @@ __all__ = [
     "UntrackedValue",
     "WaitForNames",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "AnyValue": "aiograph.channels.any_value",
+        "BinaryOperatorAggregate": "aiograph.channels.binop",
+        "DeltaChannel": "aiograph.channels.delta",
+        "DictMerge": "aiograph.channels.dict_merge",
+        "DynamicBarrierValue": "aiograph.channels.dynamic_barrier_value",
+        "EphemeralValue": "aiograph.channels.ephemeral_value",
+        "LastValue": "aiograph.channels.last_value",
+        "LastValueAfterFinish": "aiograph.channels.last_value",
+        "NamedBarrierValue": "aiograph.channels.named_barrier_value",
+        "NamedBarrierValueAfterFinish": "aiograph.channels.named_barrier_value",
+        "SetUnion": "aiograph.channels.set_union",
+        "Topic": "aiograph.channels.topic",
+        "UntrackedValue": "aiograph.channels.untracked_value",
+        "WaitForNames": "aiograph.channels.dynamic_barrier_value",
+    },
+)

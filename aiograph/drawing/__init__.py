@@ -5,8 +5,9 @@ web pages, `_terminal` draws with characters, and `_picture` paints the Mermaid 
 without a network. All but the values, which every graph has, is imported when it is first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aiograph._lazy import on_demand
 from aiograph.drawing._values import Edge, Node
 
 if TYPE_CHECKING:
@@ -14,10 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Edge", "Graph", "Node"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "Graph":
-        from aiograph.drawing._graph import Graph
-
-        return Graph
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_demand(__name__, {"Graph": "aiograph.drawing._graph"})

@@ -6,12 +6,14 @@ the plan that the engine runs, with `_writing` to turn what nodes return into wr
 states that are conversations need; it is imported when it is first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aiograph._lazy import on_demand
 from aiograph.constants import END, START
-from aiograph.graph.state import CompiledStateGraph, StateGraph
+from aiograph.graph.state import StateGraph
 
 if TYPE_CHECKING:
+    from aiograph.graph._compiled import CompiledStateGraph
     from aiograph.graph.message import MessageGraph, MessagesState, add_messages
 
 __all__ = [
@@ -24,15 +26,15 @@ __all__ = [
     "add_messages",
 ]
 
-_OF_MESSAGES = frozenset({"MessageGraph", "MessagesState", "add_messages"})
-
-
-def __getattr__(name: str) -> Any:
-    if name in _OF_MESSAGES:
-        from aiograph.graph import message
-
-        return getattr(message, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_demand(
+    __name__,
+    {
+        "CompiledStateGraph": "aiograph.graph._compiled",
+        "MessageGraph": "aiograph.graph.message",
+        "MessagesState": "aiograph.graph.message",
+        "add_messages": "aiograph.graph.message",
+    },
+)
 
 
 def __dir__() -> list[str]:

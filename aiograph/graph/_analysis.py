@@ -25,7 +25,6 @@ finishes, so that one typing error does not appear as three faults.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from aiograph.constants import END, START
@@ -43,8 +42,7 @@ _LISTED = 20
 """How many existing names a message lists at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeOutline:
+class NodeOutline(NamedTuple):
     """What the analysis has to know of a node; the defaults assume the least."""
 
     routes: Routes = "unknown"
@@ -60,8 +58,7 @@ class NodeOutline:
         return NodeOutline(routes, destinations, self.may_interrupt or handler.may_interrupt)
 
 
-@dataclass(frozen=True, slots=True)
-class BranchOutline:
+class BranchOutline(NamedTuple):
     """A conditional edge."""
 
     source: str
@@ -71,8 +68,7 @@ class BranchOutline:
     """The node that runs after whichever destination ran."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class Outline(NamedTuple):
     """A graph reduced to names."""
 
     nodes: Mapping[str, NodeOutline]

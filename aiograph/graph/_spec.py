@@ -1,16 +1,19 @@
 """What a builder has been told: nodes, edges, joins and branches, as values. It speaks schemas."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiograph.graph._analysis import BranchOutline, NodeOutline, Outline
-from aiograph.pregel._plan import Call, Plan
-from aiograph.types import CachePolicy, RetryPolicy, TimeoutPolicy
+
+if TYPE_CHECKING:
+    from aiograph.pregel._plan import Call, Plan
+    from aiograph.types import CachePolicy, RetryPolicy, TimeoutPolicy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerSpec:
+class HandlerSpec(NamedTuple):
     """An error handler, of one node or of all that have none of their own."""
 
     name: str
@@ -18,8 +21,7 @@ class HandlerSpec:
     outline: NodeOutline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSpec:
+class NodeSpec(NamedTuple):
     """One node, as added."""
 
     name: str
@@ -41,8 +43,7 @@ class NodeSpec:
     metadata: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BranchSpec:
+class BranchSpec(NamedTuple):
     """One conditional edge, as added."""
 
     name: str
@@ -59,8 +60,7 @@ class BranchSpec:
         return BranchOutline(self.source, self.destinations, self.then)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeDefaults:
+class NodeDefaults(NamedTuple):
     """What nodes get that say nothing of their own."""
 
     retry: tuple[RetryPolicy, ...] = ()

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, Self, TypeAlias, TypeVar, overload
 
-from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
+from aiograph._lazy import on_demand
 from aiograph.constants import (
     DEFAULT_ERROR_HANDLER,
     END,
@@ -20,38 +20,29 @@ from aiograph.constants import (
 )
 from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
-from aiograph.graph._compile import Schemas, compile_plan, join_faults, read_schemas
-from aiograph.graph._context import context_maker
 from aiograph.graph._schema import read_schema, types_in
 from aiograph.graph._signature import answers_of, input_schema_of, outline_of
 from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec, NodeDefaults, NodeSpec
 from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
-from aiograph.pregel._compiled import Pregel
-from aiograph.pregel._graph import Options
-from aiograph.pregel._interface import Interface
-from aiograph.pregel._options import Names
-from aiograph.pregel._options import cache as checked_cache
-from aiograph.pregel._options import collector as checked_collector
-from aiograph.pregel._options import durability as checked_durability
-from aiograph.pregel._options import on_conflict as checked_on_conflict
-from aiograph.pregel._options import on_error as checked_on_error
-from aiograph.pregel._options import retention as checked_retention
-from aiograph.pregel._options import seconds as checked_seconds
-from aiograph.pregel._options import stops as checked_stops
-from aiograph.pregel._options import store as checked_store
-from aiograph.pregel._options import watch as checked_watch
-from aiograph.pregel._plan import Call
+from aiograph.pregel._plan import Call, Plan
 from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
 
 if TYPE_CHECKING:
     from aiograph.cache.base import BaseCache
+    from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
+    from aiograph.graph._compile import Schemas
+    from aiograph.graph._compiled import CompiledStateGraph
+    from aiograph.pregel import Pregel
     from aiograph.pregel._migrate import Migrate
+    from aiograph.pregel._options import Names
     from aiograph.stats import Collector
     from aiograph.store.base import BaseStore
 
 __all__ = ["CompiledStateGraph", "StateGraph"]
+
+__getattr__ = on_demand(__name__, {"CompiledStateGraph": "aiograph.graph._compiled"})
 
 S = TypeVar("S", contravariant=True)
 NodeInputT = TypeVar("NodeInputT")
@@ -72,7 +63,7 @@ class _SyncRunnable(Protocol[S]):
 # the first form says nothing more than the second, but is what mypy can infer lambdas from
 _Function = Callable[[S], Any] | Callable[Concatenate[S, ...], Any]
 
-NodeAction = _Function[S] | _Runnable[S] | _SyncRunnable[S] | Pregel[Any, Any, Any, Any]
+NodeAction: TypeAlias = "_Function[S] | _Runnable[S] | _SyncRunnable[S] | Pregel[Any, Any, Any, Any]"
 """What can be a node: it takes the state first, and by name what else it wants of a run.
 
 Any compiled graph can: it need not have all keys of the graph around it.
@@ -82,10 +73,6 @@ Router = _Function[S]
 """Looks at the state and answers with a name, a key of the path map, a `Send`, or a list of them."""
 
 Policies = RetryPolicy | Sequence[RetryPolicy]
-
-
-class CompiledStateGraph(Pregel[StateT, ContextT, InputT, OutputT]):
-    """A compiled `StateGraph`: immutable, usable from any number of tasks and threads at once."""
 
 
 class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
@@ -278,7 +265,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             timeout=TimeoutPolicy.of(timeout, f"the timeout of node {name!r}"),
             handler=_handler(error_handler, f"{ERROR_HANDLER_PREFIX}{name}"),
             cache=cache_policy,
-            graph=action.plan if isinstance(action, Pregel) else None,
+            graph=_plan_of(action),
             priority=priority,
             defer=defer,
             tags=tuple(tags),
@@ -453,6 +440,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         return self
 
     def _schemas(self, strict: bool) -> Schemas:
+        from aiograph.graph._compile import join_faults, read_schemas
+
         schemas = read_schemas(self._spec)
         report = analyse(self._spec.outline, strict=strict)
         if faults := (*report.faults, *schemas.faults, *join_faults(self._spec)):
@@ -515,29 +504,36 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 store, `retention` no policy, or `stats` no collector.
             ValueError: An option has a value that does not exist.
         """
+        from aiograph.graph._compile import compile_plan
+        from aiograph.graph._compiled import CompiledStateGraph
+        from aiograph.graph._context import context_maker
+        from aiograph.pregel import _options
+        from aiograph.pregel._graph import Options
+        from aiograph.pregel._interface import Interface
+
         schemas = self._schemas(strict)
         spec = self._spec
         if retry_policy is not None and not spec.defaults.retry:
-            spec = replace(spec, defaults=replace(spec.defaults, retry=_policies(retry_policy)))
+            spec = replace(spec, defaults=spec.defaults._replace(retry=_policies(retry_policy)))
         contexts = context_maker(spec.context_schema)
         options = Options(
-            cache=checked_cache(cache),
-            store=checked_store(store),
-            step_timeout=checked_seconds("step_timeout", step_timeout),
-            on_error=checked_on_error(on_error) or "cancel",
-            on_conflict=checked_on_conflict(on_conflict) or "raise",
-            durability=checked_durability(durability),
-            retention=checked_retention(retention),
-            stats=checked_collector(stats),
+            cache=_options.cache(cache),
+            store=_options.store(store),
+            step_timeout=_options.seconds("step_timeout", step_timeout),
+            on_error=_options.on_error(on_error) or "cancel",
+            on_conflict=_options.on_conflict(on_conflict) or "raise",
+            durability=_options.durability(durability),
+            retention=_options.retention(retention),
+            stats=_options.collector(stats),
             migrate=migrate,
-            watch=checked_watch(debug),
+            watch=_options.watch(debug),
             build_context=contexts.of_dict,
             default_context=contexts.of_nothing,
             storable=frozenset(_storable_types(spec, schemas)),
             interface=Interface(spec.input_schema, spec.output_schema, spec.context_schema),
         )
         plan = compile_plan(spec, schemas, name or "StateGraph", strict=strict)
-        options = replace(options, stops=checked_stops(plan, interrupt_before, interrupt_after))
+        options = replace(options, stops=_options.stops(plan, interrupt_before, interrupt_after))
         if options.cache is not None:
             options.cache.allow_types(options.storable)
         graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
@@ -555,6 +551,11 @@ def _named(node: Any, action: Any) -> tuple[str, Any]:
     if not isinstance(name, str) or name == "<lambda>":
         raise ValueError(f"{node!r} has no name of its own: use add_node('name', ...)")
     return name, node
+
+
+def _plan_of(action: Any) -> Plan | None:
+    plan = getattr(action, "plan", None)
+    return plan if isinstance(plan, Plan) else None
 
 
 def _handler(action: Any, name: str) -> HandlerSpec | None:

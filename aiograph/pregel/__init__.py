@@ -7,7 +7,20 @@ The way through one superstep, a file per stage: `_tasks` (who runs) → `_execu
 files are for stands, by subject, on the page `docs/concepts/design.md`.
 """
 
-from aiograph.pregel._builder import NodeBuilder
-from aiograph.pregel._compiled import Pregel
+from typing import TYPE_CHECKING
+
+from aiograph._lazy import on_demand
+
+if TYPE_CHECKING:
+    from aiograph.pregel._builder import NodeBuilder
+    from aiograph.pregel._compiled import Pregel
 
 __all__ = ["NodeBuilder", "Pregel"]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "NodeBuilder": "aiograph.pregel._builder",
+        "Pregel": "aiograph.pregel._compiled",
+    },
+)

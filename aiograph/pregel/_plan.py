@@ -4,16 +4,20 @@ A builder makes one; nothing in a run changes it. A node is described by what tr
 input is read from the channels' values, what is called, and how its output becomes writes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.dict_merge import DictMerge
 from aiograph.constants import JOIN_PREFIX, POSITIONS, TAG_HIDDEN, TASKS
-from aiograph.drawing._values import Edge
-from aiograph.pregel._shape import Shape, shape_of
 from aiograph.types import CachePolicy, Command, RetryPolicy, TimeoutPolicy
+
+if TYPE_CHECKING:
+    from aiograph.drawing import Edge
+    from aiograph.pregel._shape import Shape
 
 Write: TypeAlias = tuple[str, Any]
 """`(channel, value)`"""
@@ -88,7 +92,7 @@ class PlannedNode:
     """Writes that every run of the node makes: its plain edges."""
     routes: tuple[Route, ...] = ()
     retry: tuple[RetryPolicy, ...] = ()
-    handler: "PlannedNode | None" = None
+    handler: PlannedNode | None = None
     """What takes over, with the same input, when the node has failed for good."""
     timeout: TimeoutPolicy | None = None
     """How long one attempt may take; `None` for as long as it likes."""
@@ -99,7 +103,7 @@ class PlannedNode:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     defer: bool = False
     """Whether it waits until nothing else is left to run; its channels see to that."""
-    graph: "Plan | None" = None
+    graph: Plan | None = None
     """Set if what is called is a compiled graph."""
     part_of: str | None = None
     """The node that its runs are parts of; they are not shown as updates of their own."""
@@ -155,6 +159,8 @@ class Plan:
         object.__setattr__(self, "born", tuple(name for name in born if name != POSITIONS))
         told = (name for name, channel in self.channels.items() if channel.consumable)
         object.__setattr__(self, "consumable", frozenset(told))
+        from aiograph.pregel._shape import shape_of  # hashes, as building does not
+
         triggers = {name: node.triggers for name, node in self.nodes.items()}
         object.__setattr__(self, "shape", shape_of(triggers, self.channels))
 

@@ -1,7 +1,8 @@
 """Serialisation of stored values."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aiograph._lazy import on_demand
 from aiograph.checkpoint.serde.base import SerializerProtocol
 
 if TYPE_CHECKING:
@@ -9,10 +10,5 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonPlusSerializer", "SerializerProtocol"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "JsonPlusSerializer":  # not before it is asked for, as it takes time to import
-        from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
-
-        return JsonPlusSerializer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# not before it is asked for, as it takes time to import
+__getattr__ = on_demand(__name__, {"JsonPlusSerializer": "aiograph.checkpoint.serde.jsonplus"})

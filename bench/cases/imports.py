@@ -11,13 +11,55 @@ from bench._packages import Package
 TOPIC = "Building, importing, memory"
 
 
+RUN = """\
+import asyncio
+from typing import TypedDict
+
+from {0}.graph import END, START, StateGraph
+
+
+class State(TypedDict):
+    value: int
+
+
+async def node(state):
+    return {{"value": 1}}
+
+
+builder = StateGraph(State)
+builder.add_node("node", node)
+builder.add_edge(START, "node")
+builder.add_edge("node", END)
+asyncio.run(builder.compile().ainvoke({{"value": 0}}))
+"""
+"""What stands between the start of a process and the result of its first run."""
+
+FLOOR = """\
+import asyncio
+
+async def node(state):
+    return {"value": 1}
+
+async def run(state):
+    state.update(await node(state))
+
+asyncio.run(run({"value": 0}))
+"""
+
+
 def in_new_process(code: str) -> Callable[[Setup], Awaitable[Work]]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
+
+    def start() -> None:
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
     async def prepare(setup: Setup) -> Work:
+        start()  # so that there is bytecode
+
         def work() -> int:
             for _ in range(setup.size):
-                subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+                start()
             return setup.size
 
         return work
@@ -27,6 +69,10 @@ def in_new_process(code: str) -> Callable[[Setup], Awaitable[Work]]:
 
 async def import_package(package: Package, setup: Setup) -> Work:
     return await in_new_process(f"import {package.name}")(setup)
+
+
+async def import_and_run(package: Package, setup: Setup) -> Work:
+    return await in_new_process(RUN.format(package.name))(setup)
 
 
 async def import_graph(package: Package, setup: Setup) -> Work:
@@ -62,6 +108,15 @@ CASES = [
         subject=import_graph,
         clock="child",
         goals=(Goal(0.12),),
-        note="the whole engine: `import aiograph.graph`; the floor is `import asyncio`",
+        note="`import aiograph.graph`, which is enough to build graphs; the floor is `import asyncio`",
+    ),
+    Case(
+        name="import_and_run",
+        unit="process",
+        size=1,
+        floor=in_new_process(FLOOR),
+        subject=import_and_run,
+        clock="child",
+        note="a process that imports, builds, compiles and runs a graph of one node",
     ),
 ]

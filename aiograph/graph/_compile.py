@@ -13,7 +13,7 @@ from aiograph.channels.ephemeral_value import EphemeralValue
 from aiograph.channels.last_value import LastValue, LastValueAfterFinish
 from aiograph.channels.named_barrier_value import NamedBarrierValue, NamedBarrierValueAfterFinish
 from aiograph.channels.topic import Topic
-from aiograph.constants import BRANCH_PREFIX, END, JOIN_PREFIX, ROOT, START, TAG_HIDDEN, TASKS
+from aiograph.constants import BRANCH_PREFIX, END, ROOT, START, TAG_HIDDEN, TASKS
 from aiograph.errors import InvalidUpdateError, StateValidationError
 from aiograph.graph._checks import Check, CheckedChannel, checked_writer, error_list, field_checks
 from aiograph.graph._links import links
@@ -21,6 +21,7 @@ from aiograph.graph._preparing import preparations, prepared_writer
 from aiograph.graph._records import is_model
 from aiograph.graph._schema import Schema, read_schema
 from aiograph.graph._spec import BranchSpec, GraphSpec, NodeSpec
+from aiograph.graph._ways import join_channel, then_channel, ways_of
 from aiograph.graph._writing import RouteResolver, StateWriter, UnknownKeys
 from aiograph.managed import ManagedValue
 from aiograph.pregel._cache import cached_node
@@ -160,11 +161,6 @@ def _control_channels(spec: GraphSpec) -> Iterable[Channel]:
             yield DynamicBarrierValue(str, key=then_channel(branch))
 
 
-def join_channel(starts: Sequence[str], end: str) -> str:
-    """The channel that waits for all of `starts`, to trigger `end`."""
-    return f"{JOIN_PREFIX}{'+'.join(starts)}:{end}"
-
-
 def join_faults(spec: GraphSpec) -> Iterable[str]:
     """Joins that would share a channel."""
     known: dict[str, tuple[str, ...]] = {}
@@ -177,11 +173,6 @@ def join_faults(spec: GraphSpec) -> Iterable[str]:
             )
 
 
-def then_channel(branch: BranchSpec) -> str:
-    """The channel that waits for what a branch has chosen, to trigger its `then`."""
-    return f"branch:{branch.source}:{branch.name}:then"
-
-
 class _Weaver:
     """Makes planned nodes; holds what they have in common."""
 
@@ -191,6 +182,9 @@ class _Weaver:
         self._unknown: UnknownKeys = "error" if strict else "warning"
         self._nodes: Mapping[str, Write] = {name: (BRANCH_PREFIX + name, None) for name in spec.nodes}
         self._preparations = preparations(schemas.channels)
+        self._ways = ways_of(spec)
+        self._keys, self._managed = schemas.keys, frozenset(schemas.managed)
+        self._readers: dict[tuple[Any, str | None], Reader] = {}
 
     def entry(self) -> PlannedNode:
         """The hidden node that hands the input to the state."""
@@ -203,29 +197,29 @@ class _Weaver:
             read=lambda values, remaining: values.get(START),
             call=None,
             write=checked_writer(self._prepared(writer), _checks(self._spec.input_schema) if is_own else {}),
-            after=tuple(self._edges_from(START)),
+            after=tuple(self._ways.after.get(START, ())),
             routes=self._routes_from(START, writer),
             tags=(TAG_HIDDEN,),
         )
 
     def command(self) -> Writer:
         """Makes writes of what a caller commands."""
-        return self._prepared(self._writer(START, self._schemas.keys, self._unknown))
+        return self._prepared(self._writer(START, self._keys, self._unknown))
 
     def node(self, spec: NodeSpec) -> PlannedNode:
         # a graph does not know which of its keys the graph around it has, and the other way round
-        writer = self._writer(spec.name, self._schemas.keys, "silence" if spec.graph else self._unknown)
-        obey = self._writer(spec.name, self._schemas.keys, self._unknown) if spec.graph else None
+        writer = self._writer(spec.name, self._keys, "silence" if spec.graph else self._unknown)
+        obey = self._writer(spec.name, self._keys, self._unknown) if spec.graph else None
         defaults = self._spec.defaults
         read = _shared(self._reader(spec.name, spec.input_schema), spec.graph)
         node = PlannedNode(
             name=spec.name,
-            triggers=tuple(self._triggers_of(spec.name)),
+            triggers=tuple(self._ways.triggers[spec.name]),
             read=read,
             call=spec.call,
             write=self._prepared(writer),
             obey=None if obey is None else self._prepared(obey),
-            after=tuple(self._edges_from(spec.name)),
+            after=tuple(self._ways.after.get(spec.name, ())),
             routes=self._routes_from(spec.name, writer),
             retry=defaults.retry if spec.retry is None else spec.retry,
             handler=self._handler(spec, read),
@@ -249,7 +243,7 @@ class _Weaver:
             triggers=(),
             read=read,
             call=handler.call,
-            write=self._prepared(self._writer(handler.name, self._schemas.keys, self._unknown)),
+            write=self._prepared(self._writer(handler.name, self._keys, self._unknown)),
             retry=defaults.retry,
             timeout=defaults.timeout,
             tags=spec.tags,
@@ -257,30 +251,13 @@ class _Weaver:
         )
 
     def _writer(self, node: str, keys: frozenset[str], unknown: UnknownKeys) -> StateWriter:
-        return StateWriter(node, keys, self._nodes, frozenset(self._schemas.managed), unknown=unknown)
+        return StateWriter(node, keys, self._nodes, self._managed, unknown=unknown)
 
     def _prepared(self, writer: StateWriter) -> Writer:
         return prepared_writer(writer.writes, self._preparations)
 
-    def _triggers_of(self, name: str) -> Iterable[str]:
-        yield BRANCH_PREFIX + name
-        yield from (join_channel(starts, end) for starts, end in sorted(self._spec.joins) if end == name)
-        yield from (then_channel(branch) for branch in self._spec.branches.values() if branch.then == name)
-
-    def _edges_from(self, name: str) -> Iterable[Write]:
-        for start, end in sorted(self._spec.edges):
-            if start == name and end != END:
-                yield BRANCH_PREFIX + end, None
-        for starts, end in sorted(self._spec.joins):
-            if name in starts and end != END:
-                yield join_channel(starts, end), name
-        for branch in self._spec.branches.values():
-            if branch.then not in (None, END) and _may_choose(branch, name):
-                yield then_channel(branch), name
-
     def _routes_from(self, source: str, writer: StateWriter) -> tuple[Route, ...]:
-        branches = [branch for branch in self._spec.branches.values() if branch.source == source]
-        return tuple(self._route(branch, writer) for branch in branches)
+        return tuple(self._route(branch, writer) for branch in self._ways.branches.get(source, ()))
 
     def _route(self, branch: BranchSpec, writer: StateWriter) -> Route:
         after = None if branch.then in (None, END) else _waiting(then_channel(branch))
@@ -293,7 +270,10 @@ class _Weaver:
 
     def _reader(self, node: str, schema_type: Any) -> Reader:
         schema = self._schemas.by_type[self._spec.state_schema if schema_type is None else schema_type]
-        return make_reader(schema, self._schemas.keys, node)
+        named = None if schema.build is None else node  # only what can fail to build tells the node's name
+        if (schema_type, named) not in self._readers:
+            self._readers[schema_type, named] = make_reader(schema, self._keys, node)
+        return self._readers[schema_type, named]
 
 
 def _shared(read: Reader, graph: Plan | None) -> Reader:
@@ -309,10 +289,6 @@ def _shared(read: Reader, graph: Plan | None) -> Reader:
         return {key: value for key, value in state.items() if key in keys}
 
     return read_shared
-
-
-def _may_choose(branch: BranchSpec, name: str) -> bool:
-    return name != START and (branch.destinations is None or name in branch.destinations)
 
 
 def _waiting(channel: str) -> Callable[[frozenset[str]], list[Write]]:

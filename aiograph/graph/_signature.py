@@ -30,34 +30,36 @@ def annotations_of(action: Any) -> Annotations:
         fn = getattr(fn, "__call__", fn)  # noqa: B004  # the method itself is wanted
     try:
         hints = get_type_hints(fn, include_extras=True)
-        parameters = list(inspect.signature(fn).parameters)
+        parameters = list(inspect.signature(fn).parameters) if hints else []
     except Exception:
         return Annotations(_UNKNOWN, _UNKNOWN)  # names that only a type checker can resolve
     first = hints.get(parameters[0], _UNKNOWN) if parameters else _UNKNOWN
     return Annotations(first, hints.get("return", _UNKNOWN))
 
 
-def input_schema_of(action: Any) -> Any:
+def input_schema_of(annotations: Annotations) -> Any:
     """The schema that a callable's first parameter is annotated with, or `None`."""
-    first = annotations_of(action).first
+    first = annotations.first
     return first if is_typed_dict(first) or is_dataclass_type(first) or is_model(first) else None
 
 
-def outline_of(action: Any, destinations: Mapping[str, Any] | Sequence[str] | None) -> NodeOutline:
+def outline_of(
+    action: Any, annotations: Annotations, destinations: Mapping[str, Any] | Sequence[str] | None = None
+) -> NodeOutline:
     """What is known of where a node goes.
 
     Args:
         action: The node's callable.
+        annotations: Its annotations.
         destinations: What `add_node` was told; the annotation counts when it was told nothing.
     """
     may_interrupt = mentions_interrupt(action)
     if destinations is not None:
         return NodeOutline("declared", frozenset(destinations), may_interrupt)
-    result = annotations_of(action).result
-    declared = frozenset(_declared(result))
+    declared = frozenset(_declared(annotations.result))
     if declared:
         return NodeOutline("declared", declared, may_interrupt)
-    if _rules_out_routing(result) or not mentions_routing(action):
+    if _rules_out_routing(annotations.result) or not mentions_routing(action):
         return NodeOutline("none", frozenset(), may_interrupt)
     return NodeOutline("unknown", frozenset(), may_interrupt)
 

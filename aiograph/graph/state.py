@@ -21,7 +21,7 @@ from aiograph.constants import (
 from aiograph.errors import GraphValidationError
 from aiograph.graph._analysis import analyse
 from aiograph.graph._schema import read_schema, types_in
-from aiograph.graph._signature import answers_of, input_schema_of, outline_of
+from aiograph.graph._signature import annotations_of, answers_of, input_schema_of, outline_of
 from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec, NodeDefaults, NodeSpec
 from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
 from aiograph.pregel._plan import Call, Plan
@@ -251,7 +251,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """
         name, action = _named(node, action)
         self._check_name(name, self._spec.nodes)
-        inferred = input_schema_of(action) if input_schema is None else input_schema
+        annotations = annotations_of(action)
+        inferred = input_schema_of(annotations) if input_schema is None else input_schema
         if inferred is not None:
             read_schema(inferred, infer_reducers=self._spec.infer_reducers)
         self._spec.nodes[name] = NodeSpec(
@@ -259,7 +260,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             call=bind(action, name, inline=inline),
             action=action,
             input_schema=inferred,
-            outline=outline_of(action, destinations),
+            outline=outline_of(action, annotations, destinations),
             way_labels=dict(destinations) if isinstance(destinations, Mapping) else {},
             retry=None if retry_policy is None else _policies(retry_policy),
             timeout=TimeoutPolicy.of(timeout, f"the timeout of node {name!r}"),
@@ -397,7 +398,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     def _route(self, path: Router[Any] | str) -> tuple[str, Call, Any]:
         if not isinstance(path, str):
             name = getattr(path, "__name__", type(path).__name__)
-            return name, bind(path, name), input_schema_of(path)
+            return name, bind(path, name), input_schema_of(annotations_of(path))
         schema = read_schema(self._spec.state_schema, infer_reducers=self._spec.infer_reducers)
         from aiograph.graph._expression import compile_condition  # brings a parser along
 
@@ -562,7 +563,7 @@ def _handler(action: Any, name: str) -> HandlerSpec | None:
     if action is None:
         return None
     call = bind(action, name, injected=INJECTED_IN_HANDLERS)
-    return HandlerSpec(name=name, call=call, outline=outline_of(action, None))
+    return HandlerSpec(name=name, call=call, outline=outline_of(action, annotations_of(action)))
 
 
 def _policies(policy: Policies) -> tuple[RetryPolicy, ...]:

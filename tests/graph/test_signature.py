@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 import pytest
 from pydantic import BaseModel
 
-from aiograph.graph._signature import answers_of, input_schema_of, outline_of
+from aiograph.graph._signature import annotations_of, answers_of, input_schema_of, outline_of
 from aiograph.types import Command, Send
 
 
@@ -76,7 +76,7 @@ class Callable:
     ],
 )
 def test_the_schema_of_the_first_parameter(action: Any, schema: Any) -> None:
-    assert input_schema_of(action) is schema
+    assert input_schema_of(annotations_of(action)) is schema
 
 
 # -- where a node goes ---------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def goes_nowhere(state: Any) -> Any:
     ],
 )
 def test_where_a_node_goes(action: Any, declared: Any, routes: Any, destinations: set[str]) -> None:
-    outline = outline_of(action, declared)
+    outline = outline_of(action, annotations_of(action), declared)
     assert (outline.routes, outline.destinations) == (routes, frozenset(destinations))
 
 

@@ -346,7 +346,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         channels = {START: EphemeralValue(Any), END: LastValue(Any), PREVIOUS: LastValue(Any)}
         node = cached_node(node, _checked_policy(self._cache_policy, func, name))
         plan = planned({name: node}, channels, START, END, (), name)
-        plan = replace(plan, edges=(Edge(START, name), Edge(name, END)))
+        plan = replace(plan, find_edges=lambda: (Edge(START, name), Edge(name, END)))
         options = replace(
             self._options,
             storable=types.storable,

@@ -4,8 +4,11 @@ Channel names are part of the stored format: `__start__` takes the input, `branc
 node, `join:A+B:NODE` waits for several, and each state key has a channel of its own name.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.dynamic_barrier_value import DynamicBarrierValue, WaitForNames
@@ -16,7 +19,6 @@ from aiograph.channels.topic import Topic
 from aiograph.constants import BRANCH_PREFIX, END, ROOT, START, TAG_HIDDEN, TASKS
 from aiograph.errors import InvalidUpdateError, StateValidationError
 from aiograph.graph._checks import Check, CheckedChannel, checked_writer, error_list, field_checks
-from aiograph.graph._links import links
 from aiograph.graph._preparing import preparations, prepared_writer
 from aiograph.graph._records import is_model
 from aiograph.graph._schema import Schema, read_schema
@@ -27,6 +29,9 @@ from aiograph.managed import ManagedValue
 from aiograph.pregel._cache import cached_node
 from aiograph.pregel._plan import Plan, PlannedNode, Reader, Route, Values, Write, Writer
 from aiograph.types import Send
+
+if TYPE_CHECKING:
+    from aiograph.drawing import Edge
 
 Channel = BaseChannel[Any, Any, Any]
 
@@ -69,11 +74,7 @@ def _schema_types(spec: GraphSpec) -> list[Any]:
     types = [spec.state_schema, spec.input_schema, spec.output_schema]
     types += [node.input_schema for node in spec.nodes.values()]
     types += [branch.input_schema for branch in spec.branches.values()]
-    unique: list[Any] = []
-    for schema in types:
-        if schema is not None and schema not in unique:
-            unique.append(schema)
-    return unique
+    return [schema for schema in dict.fromkeys(types) if schema is not None]
 
 
 def _declare(channels: dict[str, Channel], key: str, channel: Channel) -> Iterable[str]:
@@ -108,8 +109,14 @@ def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) 
         state=_state(spec, schemas),
         command=weaver.command(),
         strict=strict,
-        edges=links(spec),
+        find_edges=partial(_edges, spec.copy()),
     )
+
+
+def _edges(spec: GraphSpec) -> tuple[Edge, ...]:
+    from aiograph.graph._links import links  # most graphs are never drawn
+
+    return links(spec)
 
 
 def _valid_channels(schemas: Schemas) -> Iterable[tuple[str, Channel]]:

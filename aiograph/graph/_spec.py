@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiograph.graph._analysis import BranchOutline, NodeOutline, Outline
@@ -83,6 +83,16 @@ class GraphSpec:
     joins: set[tuple[tuple[str, ...], str]] = field(default_factory=set)
     branches: dict[tuple[str, str], BranchSpec] = field(default_factory=dict)
     defaults: NodeDefaults = field(default_factory=NodeDefaults)
+
+    def copy(self) -> GraphSpec:
+        """The same, whatever the builder is told from now on."""
+        return replace(
+            self,
+            nodes=self.nodes.copy(),
+            edges=self.edges.copy(),
+            joins=self.joins.copy(),
+            branches=self.branches.copy(),
+        )
 
     def handler_of(self, node: NodeSpec) -> HandlerSpec | None:
         """The error handler that a node has, or shares."""

@@ -1,8 +1,11 @@
 """Describing a graph in terms of channels: `NodeBuilder`, and the plan of a hand-made `Pregel`."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.topic import Topic
@@ -12,6 +15,9 @@ from aiograph.pregel._cache import cached_node
 from aiograph.pregel._callable import bind
 from aiograph.pregel._plan import Leaving, Plan, PlannedNode, Values, Write, read_channels
 from aiograph.types import CachePolicy, Command, RetryPolicy, Send, Timeout, TimeoutPolicy
+
+if TYPE_CHECKING:
+    from aiograph.drawing import Edge
 
 
 class NodeBuilder:
@@ -206,9 +212,13 @@ def planned(
     if faults := list(_faults(plan, nodes)):
         raise GraphValidationError(faults)
     writes = {key: node.written for key, node in nodes.items() if isinstance(node, NodeBuilder)}
+    return replace(plan, find_edges=partial(_edges, plan, writes))
+
+
+def _edges(plan: Plan, writes: Mapping[str, Sequence[str]]) -> tuple[Edge, ...]:
     from aiograph.pregel._topology import channel_edges
 
-    return replace(plan, edges=channel_edges(plan, writes))
+    return channel_edges(plan, writes)
 
 
 def _built(name: str, node: Any, retry: tuple[RetryPolicy, ...], cache: CachePolicy | None) -> PlannedNode:

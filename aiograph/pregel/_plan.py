@@ -134,8 +134,8 @@ class Plan:
     command: Writer | None = None
     """Turns a command of a caller into writes; `None` where there are only channels to write to."""
     strict: bool = False
-    edges: tuple[Edge, ...] = ()
-    """What may follow what, for drawings; in a run, channels decide."""
+    find_edges: Callable[[], tuple[Edge, ...]] = tuple
+    """Finds what may follow what, if the graph is drawn; in a run, channels decide."""
     is_cached: bool = field(init=False)
     """Whether any node has a cache policy."""
     subscribers: Mapping[str, tuple[str, ...]] = field(init=False)

@@ -23,8 +23,9 @@ def topology(plan: Plan, xray: bool | int = False) -> Graph:
     """
     if xray < 0:
         raise ValueError(f"xray must be a number of levels, 0 or more, not {xray}")
-    nodes = {node.id: node for node in _nodes(plan)}
-    edges = [edge for edge in plan.edges if edge.source in nodes and edge.target in nodes]
+    known = plan.find_edges()
+    nodes = {node.id: node for node in _nodes(plan, known)}
+    edges = [edge for edge in known if edge.source in nodes and edge.target in nodes]
     if xray:
         deeper = True if xray is True else xray - 1
         for name, node in plan.nodes.items():
@@ -33,8 +34,8 @@ def topology(plan: Plan, xray: bool | int = False) -> Graph:
     return Graph(nodes, tuple(edges))
 
 
-def _nodes(plan: Plan) -> Iterator[Node]:
-    used = {name for edge in plan.edges for name in (edge.source, edge.target)}
+def _nodes(plan: Plan, edges: Iterable[Edge]) -> Iterator[Node]:
+    used = {name for edge in edges for name in (edge.source, edge.target)}
     if START in used:
         yield Node(id=START, name=START)
     for node in plan.nodes.values():

@@ -236,3 +236,11 @@ def test_a_graph_within_a_graph_of_channels_is_unfolded_too() -> None:
 def test_a_negative_number_of_levels_is_refused() -> None:
     with pytest.raises(ValueError, match="xray must be a number of levels, 0 or more, not -1"):
         company().get_graph(xray=-1)
+
+
+def test_a_graph_is_drawn_as_it_was_compiled_whatever_its_builder_is_told_later() -> None:
+    builder = builder_of("a", "b").add_edge(START, "a").add_edge("a", "b")
+    graph = builder.compile()
+    builder.add_node("c", work).add_edge("b", "c").add_edge(["a", "b"], "c")
+    builder.add_conditional_edges("c", lambda state: "a", ["a", END])
+    assert edges_of(graph) == ["__start__ -> a", "a -> b", "b -> __end__"]

@@ -13,12 +13,15 @@ give the results they had. So what the code does besides calling tasks is done a
 same calls in the same order.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MethodType
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -35,7 +38,6 @@ from typing import (
 
 from aiograph._context import current_task
 from aiograph.bridge import blocking
-from aiograph.cache.base import BaseCache
 from aiograph.channels.ephemeral_value import EphemeralValue
 from aiograph.channels.last_value import LastValue
 from aiograph.checkpoint.base import BaseCheckpointSaver
@@ -61,9 +63,12 @@ from aiograph.pregel._future import TaskFuture
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._plan import PlannedNode, Write
-from aiograph.store.base import BaseStore
 from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
 from aiograph.typing import ContextT
+
+if TYPE_CHECKING:
+    from aiograph.cache.base import BaseCache
+    from aiograph.store.base import BaseStore
 
 __all__ = ["TaskFunction", "TaskFuture", "entrypoint", "task"]
 

@@ -10,6 +10,8 @@ from aiograph import _context
 
 if TYPE_CHECKING:
     from aiograph.store.base import BaseStore
+else:
+    BaseStore = Any  # stores take their time to import; annotations can be resolved without
 
 C = TypeVar("C")
 

@@ -3,7 +3,9 @@
 Whoever delivers a public path adds it to the table; nothing is ever taken out without a deprecation.
 """
 
+from dataclasses import is_dataclass
 from importlib import import_module
+from typing import get_type_hints
 
 import pytest
 
@@ -132,3 +134,12 @@ def test_a_list_of_exports_leaves_out_no_public_name(path: str, names: str) -> N
     module = import_module(path)
     exported = getattr(module, "__all__", names.split())
     assert set(names.split()) <= set(exported)
+
+
+@pytest.mark.parametrize(("path", "names"), PUBLIC_PATHS.items(), ids=PUBLIC_PATHS)
+def test_the_fields_of_public_values_have_types_that_can_be_looked_up(path: str, names: str) -> None:
+    """As Pydantic does, where one is a field of a model or a parameter of a tool."""
+    values = [getattr(import_module(path), name) for name in names.split()]
+    for value in values:
+        if is_dataclass(value) or hasattr(value, "_fields"):
+            assert get_type_hints(value)

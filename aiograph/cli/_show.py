@@ -17,6 +17,7 @@ from rich.text import Text
 
 from aiograph.cli._given import Refusal
 from aiograph.cli._progress import one_line
+from aiograph.messages import Message
 from aiograph.stats import Statistics
 from aiograph.types import StateSnapshot
 
@@ -62,11 +63,20 @@ def _key(key: Any) -> str:
 
 
 def _plain_object(value: Any) -> Any:
+    if isinstance(value, Message):
+        return _plain_message(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
     if hasattr(value, "model_dump"):  # Pydantic's
         return plain(value.model_dump())
     return repr(value) if isinstance(value, bytes | bytearray | BaseException) else str(value)
+
+
+def _plain_message(message: Message) -> dict[str, Any]:
+    """Who says what; what a message does not have is left out. It can be passed as input again."""
+    values = {entry.name: plain(getattr(message, entry.name)) for entry in fields(message)}
+    has = {name: value for name, value in values.items() if value or name == "content"}
+    return {"type": message.type, **has}
 
 
 def shortened(value: Any, depth: int = 0) -> Any:

@@ -23,9 +23,9 @@ class Turn(NamedTuple):
     since: Sequence[Any]
 
     @property
-    def calls(self) -> Sequence[Any]:
+    def calls(self) -> list[Any]:
         """The tool calls that it makes."""
-        return calls_of(self.said)
+        return [] if self.said is None else calls_of(self.said)
 
     @property
     def open_calls(self) -> list[Any]:
@@ -46,21 +46,21 @@ def last_turn(messages: Sequence[Any]) -> Turn:
     return Turn(said, since)
 
 
-def calls_of(message: Any) -> Sequence[Any]:
-    """The tool calls that a message makes, malformed ones last; there are none in `None`."""
-    return [call for kind in _KINDS for call in getattr(message, kind, None) or ()]
+def calls_of(message: Any) -> list[Any]:
+    """The tool calls that a model's message makes, malformed ones last."""
+    return [*message.tool_calls, *message.invalid_tool_calls]
 
 
 def dangling_calls(messages: Sequence[Any]) -> list[Any]:
     """Tool calls that no later message answers, oldest first."""
-    answered: set[Any] = set()
-    dangling: list[Any] = []
-    for message in reversed(messages):
+    waiting: dict[Any, Any] = {}
+    for message in messages:
         if message.type == "tool":
-            answered.add(message.tool_call_id)
+            waiting.pop(message.tool_call_id, None)
         elif message.type in _AI:
-            dangling += (call for call in reversed(calls_of(message)) if call["id"] not in answered)
-    return dangling[::-1]
+            for call in calls_of(message):
+                waiting[call["id"]] = call
+    return [*waiting.values()]
 
 
 def require_answers(messages: Sequence[Any]) -> None:
@@ -73,6 +73,17 @@ def require_answers(messages: Sequence[Any]) -> None:
         raise InvalidChatHistoryError(calls)
 
 
+def spoken(answer: Any) -> Any:
+    """What a model has answered, which has to be a message of a model.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if getattr(answer, "type", None) not in _AI:
+        raise TypeError(f"an agent's model has to answer with a message, as chat models do, not {answer!r}")
+    return answer
+
+
 def with_own_ids(message: Any) -> Any:
     """The message, each of whose calls has an id of its own, by which it can be answered.
 
@@ -82,10 +93,8 @@ def with_own_ids(message: Any) -> Any:
     if all(ids) and len(set(ids)) == len(ids):
         return message
     taken: set[str] = set()
-    kinds = {
-        kind: [_with_own_id(call, taken) for call in getattr(message, kind, None) or ()] for kind in _KINDS
-    }
-    return changed(message, **kinds)
+    mended = {kind: [_with_own_id(call, taken) for call in getattr(message, kind)] for kind in _KINDS}
+    return changed(message, **mended)
 
 
 def _with_own_id(call: Any, taken: set[str]) -> Any:

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from aiograph._context import require_task
 from aiograph.bridge import off_loop
-from aiograph.messages import Message, SystemMessage, coerce_messages
+from aiograph.messages import SystemMessage, coerce_messages
+from aiograph.messages._duck import is_message
 from aiograph.models._langchain import is_runnable, to_langchain
 from aiograph.prebuilt._agent_state import messages_in, with_messages
 from aiograph.pregel._callable import bind, settled
@@ -23,7 +24,7 @@ def speech_of(prompt: Any) -> Speech:
         TypeError: It is no prompt.
         ValueError: It is a function that requires what a run cannot pass.
     """
-    if prompt is None or isinstance(prompt, str | Sequence) or _is_message(prompt):
+    if prompt is None or isinstance(prompt, str | Sequence) or is_message(prompt):
         return _after(opening(prompt))
     call = bind(prompt, "prompt")
     is_langchains = is_runnable(prompt)
@@ -42,7 +43,7 @@ def opening(prompt: Any) -> Sequence[Any]:
         return []
     if isinstance(prompt, str):
         return [SystemMessage(prompt)]
-    return coerce_messages([prompt] if _is_message(prompt) else prompt)
+    return coerce_messages([prompt] if is_message(prompt) else prompt)
 
 
 def _after(prefix: Sequence[Any]) -> Speech:
@@ -50,10 +51,6 @@ def _after(prefix: Sequence[Any]) -> Speech:
         return [*prefix, *messages_in(state)]
 
     return speak
-
-
-def _is_message(value: Any) -> bool:
-    return isinstance(value, Message) or isinstance(getattr(value, "type", None), str)
 
 
 def said(value: Any) -> Sequence[Any]:

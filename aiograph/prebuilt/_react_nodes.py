@@ -7,8 +7,8 @@ from typing import Any
 from aiograph.messages import coerce_messages
 from aiograph.messages._duck import changed
 from aiograph.prebuilt._agent_state import MODEL_INPUT, messages_in, read, with_messages
-from aiograph.prebuilt._conversation import calls_of, require_answers, with_own_ids
-from aiograph.prebuilt._model_source import ModelSource, unbound
+from aiograph.prebuilt._conversation import calls_of, require_answers, spoken, with_own_ids
+from aiograph.prebuilt._model_source import ModelSource
 from aiograph.prebuilt._prompt import Speech
 from aiograph.prebuilt._routes import Routes
 
@@ -32,7 +32,7 @@ class Speaker:
             state = with_messages(state, coerce_messages(given))
         require_answers(messages_in(state))
         model = await self.model(state)
-        answer = with_own_ids(await model.ainvoke(await self.speech(state)))
+        answer = with_own_ids(spoken(await model.ainvoke(await self.speech(state))))
         answer = self._in_time(answer, read(state, "remaining_steps"))
         return {"messages": [changed(answer, name=self.name) if self.name else answer]}
 
@@ -54,5 +54,6 @@ class Shaper:
     opening: Sequence[Any]
 
     async def __call__(self, state: Any) -> Mapping[str, Any]:
-        model = unbound(await self.model(state)).with_structured_output(self.schema)
-        return {"structured_response": await model.ainvoke([*self.opening, *messages_in(state)])}
+        model = await self.model(state)
+        shaped = model.with_structured_output(self.schema)
+        return {"structured_response": await shaped.ainvoke([*self.opening, *messages_in(state)])}

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from aiograph.cli._given import Refusal
 from aiograph.cli._show import age, as_json, laid_out, nodes_of, plain, print_error, print_values, shortened
+from aiograph.messages import AIMessage, HumanMessage, ToolCall, ToolMessage, coerce_message
 from aiograph.types import Send
 
 
@@ -55,6 +56,14 @@ class Model(BaseModel):
 def test_anything_becomes_json(value: Any, expected: Any) -> None:
     assert plain(value) == expected
     assert json.loads(as_json(value)) == expected
+
+
+def test_a_message_tells_who_says_it_and_can_be_said_again() -> None:
+    call = ToolCall(name="add", args={"a": 1}, id="7", type="tool_call")
+    said = AIMessage(tool_calls=[call], id="1")
+    assert plain(said) == {"type": "ai", "content": "", "id": "1", "tool_calls": [call]}
+    for message in (said, HumanMessage("hi"), ToolMessage("3", tool_call_id="7", name="add")):
+        assert coerce_message(plain(message)) == message
 
 
 def test_json_is_one_line_that_any_terminal_can_take() -> None:

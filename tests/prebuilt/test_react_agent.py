@@ -1,6 +1,7 @@
 """What `create_react_agent` builds, and how its parts play together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -8,6 +9,8 @@ from pydantic import BaseModel
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import InvalidChatHistoryError
+from aiograph.graph.message import add_messages
+from aiograph.managed import RemainingSteps
 from aiograph.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from aiograph.prebuilt import InjectedState, ToolNode, create_react_agent
 from aiograph.prebuilt.chat_agent_executor import (
@@ -442,6 +445,28 @@ def test_a_state_may_be_a_pydantic_model(version: Any) -> None:
     agent = create_react_agent(model, [add], prompt=prompt, state_schema=CountingModel, version=version)
     assert texts(agent.invoke({"messages": "add!", "count": 7})) == ["add!", "", "3", "3"]
     assert told(model)[0] == [("system", "7"), ("human", "add!")]
+
+
+@dataclass
+class CountingRecord:
+    messages: Annotated[list[Any], add_messages]
+    remaining_steps: RemainingSteps = 25
+    count: int = 0
+
+
+def count_of(state: Annotated[Any, InjectedState], count: Annotated[int, InjectedState("count")]) -> str:
+    """Tells the count."""
+    return f"{state.count} and {count}"
+
+
+@pytest.mark.parametrize("schema", [CountingModel, CountingRecord])
+def test_tools_see_a_state_of_whatever_kind(schema: Any, version: Any) -> None:
+    model = ScriptedModel([calls(("count_of", {})), "done"])
+    agent = create_react_agent(
+        model, [count_of], state_schema=schema, pre_model_hook=shorten, version=version
+    )
+    assert texts(agent.invoke({"messages": "count!", "count": 7}))[2] == "7 and 7"
+    assert told(model)[0] == [("human", "short")]
 
 
 def test_a_pydantic_state_may_have_hooks() -> None:

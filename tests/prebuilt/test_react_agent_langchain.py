@@ -183,6 +183,12 @@ def test_a_model_of_langchains_may_be_chosen_for_each_turn() -> None:
     assert agent.invoke({"messages": "add!"})["messages"][-1].content == "3 and 7"
 
 
+def test_what_answers_with_no_message_is_no_chat_model() -> None:
+    agent = create_react_agent(RunnableLambda(lambda messages: "text"), [])
+    with pytest.raises(TypeError, match="has to answer with a message"):
+        agent.invoke({"messages": "hi"})
+
+
 def test_histories_of_both_are_looked_at() -> None:
     history = [HumanMessage("add!"), calls(TheirAIMessage, ("add", {"a": 1, "b": 2}))]
     agent = create_react_agent(ours(), [add])

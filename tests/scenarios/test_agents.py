@@ -1,7 +1,9 @@
 """Agents as users run them: approval, memory, streams, time travel, agents in graphs, and models that err."""
 
+import asyncio
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +13,16 @@ import pytest
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite import SqliteSaver
-from aiograph.errors import InvalidChatHistoryError
+from aiograph.errors import CheckpointSerializationError, InvalidChatHistoryError
 from aiograph.graph import START, StateGraph
 from aiograph.graph.message import MessagesState
-from aiograph.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage, ToolCall
+from aiograph.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage, ToolCall, ToolMessage
 from aiograph.prebuilt import InjectedState, ToolNode, ToolRuntime, create_react_agent
 from aiograph.prebuilt.chat_agent_executor import AgentState
 from aiograph.store.base import BaseStore
 from aiograph.store.memory import InMemoryStore
 from aiograph.testing import ScriptedModel
-from aiograph.tools import tool
+from aiograph.tools import ToolResultError, as_tool, tool
 from aiograph.types import Command, RunnableConfig, interrupt
 
 FIRST: RunnableConfig = {"configurable": {"thread_id": "first"}}
@@ -119,9 +121,9 @@ def test_a_run_may_stop_before_the_tools(saver: Any, version: Any) -> None:
     assert sent == ["hello"]
 
 
-def test_calls_may_be_changed_before_they_are_made(saver: Any) -> None:
+def test_calls_may_be_changed_before_they_are_made(saver: Any, version: Any) -> None:
     model = ScriptedModel([calls(SENDING), "done"])
-    agent = create_react_agent(model, [send], checkpointer=saver, interrupt_before=["tools"], version="v1")
+    agent = create_react_agent(model, [send], checkpointer=saver, interrupt_before=["tools"], version=version)
     agent.invoke({"messages": "write!"}, FIRST)
     said = agent.get_state(FIRST).values["messages"][-1]
     other = AIMessage(
@@ -319,14 +321,55 @@ def test_a_tool_that_fails_fails_the_run(version: Any) -> None:
         agent.invoke({"messages": "go"})
 
 
-@pytest.mark.parametrize(("tool", "said"), [(failing, "out of paper"), (hanging, "0.01")])
-def test_or_the_model_is_told(tool: Any, said: str, version: Any) -> None:
-    name = getattr(tool, "name", "failing")
+def returning() -> object:
+    """Returns what nobody can be told."""
+    return object()
+
+
+def test_a_tool_that_returns_what_cannot_be_told_fails_the_run(version: Any) -> None:
+    agent = create_react_agent(ScriptedModel([calls(("returning", {}))]), [returning], version=version)
+    with pytest.raises(ToolResultError, match="returning"):
+        agent.invoke({"messages": "go"})
+
+
+def test_a_tool_that_writes_what_cannot_be_stored_fails_the_run_and_not_the_thread(saver: Any) -> None:
+    def writing() -> Command[Any]:
+        """Writes into the conversation."""
+        artifact = threading.Lock()
+        return Command(update={"messages": [ToolMessage("", tool_call_id="1", artifact=artifact)]})
+
+    model = ScriptedModel([calls(("writing", {})), "hello again"])
+    agent = create_react_agent(model, [writing], checkpointer=saver)
+    with pytest.raises(CheckpointSerializationError, match="lock"):
+        agent.invoke({"messages": "go"}, FIRST)
+    assert agent.get_state(FIRST).next == ("tools",)
+
+
+@pytest.mark.parametrize(
+    ("called", "said"), [(failing, "out of paper"), (hanging, "0.01"), (returning, "object")]
+)
+def test_or_the_model_is_told(called: Any, said: str, version: Any) -> None:
+    name = as_tool(called).name
     model = ScriptedModel([calls((name, {})), "I see"])
-    agent = create_react_agent(model, ToolNode([tool], handle_tool_errors=True), version=version)
+    agent = create_react_agent(model, ToolNode([called], handle_tool_errors=True), version=version)
     output = agent.invoke({"messages": "go"})
     assert said in output["messages"][2].text
     assert texts(output)[-1] == "I see"
+
+
+def test_of_a_tool_that_hangs_the_model_is_told_in_any_case(version: Any) -> None:
+    answer = answer_to(calls(("hanging", {})), hanging, version=version)
+    assert (answer.status, answer.tool_call_id) == ("error", "1")
+
+
+async def test_many_run_an_agent_at_once() -> None:
+    def answer(messages: Sequence[Any]) -> AIMessage:
+        last = messages[-1]
+        return calls(("length_of", {"text": last.text})) if last.type == "human" else AIMessage(last.text)
+
+    agent = create_react_agent(ScriptedModel([answer], repeat=True), [length_of])
+    outputs = await asyncio.gather(*(agent.ainvoke({"messages": "x" * n}) for n in range(1, 21)))
+    assert [texts(output)[-1] for output in outputs] == [str(n) for n in range(1, 21)]
 
 
 def test_after_a_failure_the_run_goes_on_where_it_was(saver: Any, version: Any) -> None:

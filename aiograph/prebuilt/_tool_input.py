@@ -47,7 +47,9 @@ def read_input(input: Any, messages_key: str) -> Request:
     if isinstance(input, Mapping) and input.get("__type") == WITH_CONTEXT:
         state = input["state"]
         kin = _last_of_model(messages_in(state, messages_key))
-        return Request(_asked([input["tool_call"]], [], ()), state, False, kin)
+        call = input["tool_call"]
+        good, bad = ([call], []) if isinstance(call["args"], Mapping) else ([], [call])
+        return Request(_asked(good, bad, ()), state, False, kin)
     if isinstance(input, list) and input and _is_call(input[-1]):
         return Request(_asked(input, [], ()), input, False, None)
     messages = messages_in(input, messages_key)

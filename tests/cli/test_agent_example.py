@@ -14,6 +14,8 @@ import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.types import Command, RunnableConfig
+from tests.models.server import running, said
+from tests.models.wire import completion, openai_call
 
 HOME = Path(__file__).parent.parent.parent
 EXAMPLES = HOME / "docs" / "examples"
@@ -163,10 +165,10 @@ def test_the_commands_in_its_docstring(tree: Path, answer: str, is_written: bool
     assert Path("agent_report.md").exists() is is_written
 
 
-def test_the_conversation(tree: Path) -> None:
+def converse(**environment: str) -> str:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "agent.py")],
-        env={**os.environ, "PYTHONPATH": str(HOME)},
+        env={**os.environ, "PYTHONPATH": str(HOME), **environment},
         input="yes\n",
         capture_output=True,
         text=True,
@@ -174,5 +176,27 @@ def test_the_conversation(tree: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "May I write agent_report.md?" in done.stdout
-    assert done.stdout.rstrip().splitlines()[-1].startswith(FOUND)
+    return done.stdout
+
+
+def test_the_conversation(tree: Path) -> None:
+    output = converse()
+    assert "May I write agent_report.md?" in output
+    assert output.rstrip().splitlines()[-1].startswith(FOUND)
+
+
+def test_the_conversation_with_a_model_of_openais(tree: Path) -> None:
+    asking = openai_call("1", "query", '{"sql": "SELECT max(lines) FROM modules"}')
+    writing = openai_call("2", "write_report", '{"text": "At most 6 lines."}')
+    with running() as server:
+        server.replies = [
+            *(said(completion(tool_calls=[call], finish="tool_calls")) for call in (asking, writing)),
+            said(completion("It is written.")),
+            said(completion("I remember.")),
+        ]
+        output = converse(OPENAI_API_KEY="secret", OPENAI_BASE_URL=f"{server.url}/v1", AGENT_MODEL="some")
+    assert "It is written." in output
+    assert Path("agent_report.md").read_text() == "At most 6 lines."
+    told = [request.body["messages"] for request in server.requests]
+    assert told[1][-1] == {"role": "tool", "tool_call_id": "1", "content": "[[6]]"}
+    assert "You found before: At most 6 lines." in told[3][0]["content"]

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage as TheirAIMessage
 from langchain_core.messages import BaseMessage
 from langchain_core.messages import HumanMessage as TheirHumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool as langchain_tool
 
 from aiograph.checkpoint.memory import InMemorySaver
@@ -19,32 +17,9 @@ from aiograph.messages import AIMessage, HumanMessage, Message, ToolMessage
 from aiograph.prebuilt import create_react_agent
 from aiograph.testing import ScriptedModel
 from aiograph.types import RunnableConfig
+from tests.prebuilt.their_model import TheirModel
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
-
-
-class TheirModel(BaseChatModel):
-    """A chat model of LangChain's that answers by a script."""
-
-    answers: list[Any]
-    told: list[list[BaseMessage]] = []  # noqa: RUF012  # Pydantic copies it
-    tools: list[Any] = []  # noqa: RUF012
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        answer = self.answers[len(self.told)]
-        self.told.append(messages)
-        return ChatResult(generations=[ChatGeneration(message=answer.model_copy())])
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:
-        self.tools.extend(tools)
-        return self.bind(tools=tools)
-
-    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
-        return RunnableLambda(lambda messages: {"said": messages[-1].content})
 
 
 def add(a: int, b: int) -> int:

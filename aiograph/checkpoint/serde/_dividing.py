@@ -254,7 +254,8 @@ class CellWriter:
         if len(given.items) == 1:
             return self._single(given, given.items[0], whole)
         blocks = list(_blocks(given.items, _BLOCK))
-        return self._joined_blocks(given, blocks, [self._encoded(given, block) for block in blocks])
+        cells = [whole] if len(blocks) == 1 else [self._encoded(given, block) for block in blocks]
+        return self._joined_blocks(given, blocks, cells)
 
     def _divided_long(self, value: "list[Any] | dict[Any, Any]") -> Cell:
         """What `_divided` makes of a list or dict of several blocks, which is never encoded in one piece."""
@@ -284,14 +285,19 @@ class CellWriter:
     def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
         """The segments of a block: as they were before, if there was such a block."""
         key = (given.kind, given.depth, sha256(encoded.data).digest())
-        found = (root.divisions[key] for root in self._known if key in root.divisions)
-        division = next(found, None) or self._new_division(given, block, length)
+        division = self._known_division(key) or self._new_division(given, block, length)
         self._divisions[key] = division
         self._visits += division.visits
         self._repeated += division.repeated
         self._repeated += sum(division.sizes[each] for each in division.sizes.keys() & self._sizes.keys())
         self._sizes.update(division.sizes)
         return division.segments
+
+    def _known_division(self, key: _BlockKey) -> Division | None:
+        for root in self._known:
+            if key in root.divisions:
+                return root.divisions[key]
+        return None
 
     def _new_division(self, given: "_Items", block: list[Any], length: int) -> Division:
         outer = self._sizes, self._visits, self._repeated
@@ -351,12 +357,14 @@ class CellWriter:
 
     def _put_node(self, node: Cell) -> bytes:
         """The address of a node: as it was before, if there was such a node."""
-        address = next((root.nodes[node] for root in self._known if node in root.nodes), None)
-        if address is None:
-            address = self._put(node)
+        for root in self._known:
+            if node in root.nodes:
+                address = root.nodes[node]
+                self._visits += 1
+                self._sizes[address] = 0
+                break
         else:
-            self._visits += 1
-            self._sizes[address] = 0
+            address = self._put(node)
         self._nodes[node] = address
         return address
 

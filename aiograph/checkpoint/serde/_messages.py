@@ -92,15 +92,16 @@ def _taker(cls: Any) -> Callable[[Any], Iterable[Any]]:
             is_short = False
         if is_short:
             return [{"content": values[0], "id": values[1]}]
-        told = zip(names[1:], values[1:], blank[1:], strict=True)
-        return [{"content": values[0], **{name: value for name, value, empty in told if _says(value, empty)}}]
+        said = {
+            name: value
+            for name, value, empty in zip(names[1:], values[1:], blank[1:], strict=True)
+            # other than by default
+            if value is not empty
+            and (empty is None or type(value) is not type(empty) or bool(value != empty))
+        }
+        return [{"content": values[0], **said}]
 
     return take
-
-
-def _says(value: Any, empty: Any) -> bool:
-    """Whether the value of a field is another than by default."""
-    return value is not empty and (empty is None or type(value) is not type(empty) or bool(value != empty))
 
 
 def _maker(field: "Field[Any]") -> Callable[[], Any]:

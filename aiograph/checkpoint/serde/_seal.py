@@ -111,11 +111,8 @@ def digest(parts: Sequence[bytes], key: bytes = b"") -> bytes:
 
     The lengths go in too, so that no parts have the address of others that only join to the same bytes.
     """
-    state = blake2b(digest_size=ADDRESS_BYTES, key=key)
-    state.update(b"".join([len(part).to_bytes(8, "big") for part in parts]))
-    for part in parts:
-        state.update(part)
-    return state.digest()
+    lengths = [len(part).to_bytes(8, "big") for part in parts]
+    return blake2b(b"".join((*lengths, *parts)), digest_size=ADDRESS_BYTES, key=key).digest()
 
 
 # -- compression

@@ -106,7 +106,7 @@ class InvalidChatHistoryError(AiographError, ValueError):
 
     def __init__(self, calls: Sequence[Mapping[str, Any]]) -> None:
         self.calls = tuple(calls)
-        named = ", ".join(f"{call['name']} (id {call['id']!r})" for call in self.calls)
+        named = ", ".join(f"{call['name']} (id {call.get('id')!r})" for call in self.calls)
         super().__init__(
             f"the conversation has tool calls that nobody has answered: {named}. Have them finish before "
             "there is new input: None as input goes on, Command(resume=...) answers a question. Or mend the "

@@ -31,7 +31,7 @@ class Turn(NamedTuple):
     def open_calls(self) -> list[Any]:
         """Those that nobody has answered yet."""
         answered = {message.tool_call_id for message in self.since if message.type == "tool"}
-        return [call for call in self.calls if call["id"] not in answered]
+        return [call for call in self.calls if call.get("id") not in answered]
 
     @property
     def answers(self) -> list[Any]:
@@ -59,7 +59,7 @@ def dangling_calls(messages: Sequence[Any]) -> list[Any]:
             waiting.pop(message.tool_call_id, None)
         elif message.type in _AI:
             for call in calls_of(message):
-                waiting[call["id"]] = call
+                waiting[call.get("id")] = call
     return [*waiting.values()]
 
 
@@ -89,7 +89,7 @@ def with_own_ids(message: Any) -> Any:
 
     Some models leave ids out, or use one twice; of calls with one id, only one could be answered.
     """
-    ids = [call["id"] for call in calls_of(message)]
+    ids = [call.get("id") for call in calls_of(message)]
     if all(ids) and len(set(ids)) == len(ids):
         return message
     taken: set[str] = set()
@@ -98,6 +98,8 @@ def with_own_ids(message: Any) -> Any:
 
 
 def _with_own_id(call: Any, taken: set[str]) -> Any:
-    id = call["id"] if call["id"] and call["id"] not in taken else f"call_{uuid4().hex}"
+    id = call.get("id")
+    if not id or id in taken:
+        id = f"call_{uuid4().hex}"
     taken.add(id)
     return {**call, "id": id}

@@ -28,9 +28,13 @@ class Answers:
         self._request = request
         self._messages_key = messages_key
 
-    def error(self, call: ToolCall, text: str) -> Output:
-        """What tells a model that a call was not carried out, or failed."""
-        return self._message(call, text, status="error")
+    def error(self, call: ToolCall, told: Any) -> Output:
+        """What tells a model that a call was not carried out, or failed, in the form of a result.
+
+        Raises:
+            ToolResultError: No JSON stands for it.
+        """
+        return self._message(call, as_content(told, call["name"]), status="error")
 
     def of(self, result: Any, call: ToolCall, tool: Tool) -> Output | list[Output]:
         """What a tool returned, as messages and commands.

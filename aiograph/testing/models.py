@@ -127,5 +127,5 @@ def _halves(index: int, call: ToolCall | InvalidToolCall) -> list[ToolCallChunk]
     args = call["args"]
     text = args if isinstance(args, str) else orjson.dumps(args or {}).decode()
     middle = len(text) // 2
-    begun: ToolCallChunk = {"name": call["name"], "args": text[:middle], "id": call["id"], "index": index}
+    begun: ToolCallChunk = {"name": call["name"], "args": text[:middle], "id": call.get("id"), "index": index}
     return [begun, {"name": None, "args": text[middle:], "id": None, "index": index}]

@@ -339,6 +339,12 @@ async def test_a_model_is_told_of_errors_as_the_policy_says(policy: Any, content
     assert (answer.content, answer.status, answer.tool_call_id) == (content, "error", "1")
 
 
+async def test_what_a_policy_returns_is_shown_as_a_result_would_be() -> None:
+    node = ToolNode([fail], handle_tool_errors=lambda error: {"wrong": str(error)})  # type: ignore[arg-type, return-value]  # no text
+    (answer,) = await node.ainvoke(said(call("fail")))
+    assert (answer.content, answer.status) == ('{"wrong":"bad"}', "error")
+
+
 @pytest.mark.parametrize("policy", [False, None, KeyError, (KeyError,), (), only_keys])
 async def test_other_errors_are_raised(policy: Any) -> None:
     with pytest.raises(ValueError, match="bad"):

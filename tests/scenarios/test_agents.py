@@ -283,6 +283,27 @@ def test_beside_a_malformed_call_others_are_made(version: Any) -> None:
     assert answers == {"7": "error", "8": "success"}
 
 
+def test_a_call_without_a_name_is_an_error_for_the_model(version: Any) -> None:
+    nameless: Any = {"name": None, "args": "{}", "id": "7", "error": "it does not name a tool"}
+    answer = answer_to(AIMessage("", invalid_tool_calls=[nameless]), version=version)
+    assert (answer.status, answer.tool_call_id) == ("error", "7")
+    assert "it does not name a tool" in answer.text
+
+
+def test_a_call_without_an_id_gets_one(version: Any) -> None:
+    nameless: Any = {"name": "length_of", "args": {"text": "abc"}}
+    answer = answer_to(AIMessage("", tool_calls=[nameless]), version=version)
+    assert (answer.text, answer.status) == ("3", "success")
+    assert answer.tool_call_id
+
+
+def test_a_call_without_an_id_in_the_history_is_a_dangling_one() -> None:
+    nameless: Any = {"name": "length_of", "args": {"text": "abc"}}
+    agent = create_react_agent(ScriptedModel(["never said"]), [length_of])
+    with pytest.raises(InvalidChatHistoryError, match=r"length_of \(id None\)"):
+        agent.invoke({"messages": [AIMessage("", tool_calls=[nameless])]})
+
+
 def test_two_calls_with_one_id_are_two_calls(version: Any) -> None:
     one: Any = {"name": "length_of", "args": {"text": "a"}, "id": "1"}
     two: Any = {"name": "length_of", "args": {"text": "ab"}, "id": "1"}

@@ -182,6 +182,7 @@ class RunScope:
         "desk",
         "durability",
         "graph",
+        "lend",
         "listeners",
         "loop",
         "outer",
@@ -258,6 +259,8 @@ class RunScope:
         """Who has called a stateful graph last, by namespace; one for all runs that are nested in another."""
         self.previous: Any = None
         """What the run before this one kept for it, if the graph is an entrypoint."""
+        self.lend: Callable[[TaskScope], None] | None = None
+        """Lends a task's config to a library that looks for it elsewhere, before the task's code runs."""
         self.desk: Desk | None = None
         """Set while the run is under way."""
 

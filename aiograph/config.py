@@ -27,6 +27,8 @@ def config_of(scope: _context.TaskScope) -> RunnableConfig:
     run = scope.run
     namespace = scope.namespace
     config = run.config.copy()
+    config.pop("run_id", None)  # they are the run's: what is called with a task's config is another one
+    config.pop("run_name", None)
     config["tags"] = _tags_of(scope)
     config["metadata"] = {
         **(config.get("metadata") or {}),

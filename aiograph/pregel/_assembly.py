@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiograph._cancel import Host
 from aiograph._context import Listener, RunScope, TaskScope, current_task
+from aiograph._lending import lender_for
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
 from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._command import reapply_commands
@@ -55,6 +56,7 @@ def whole_run(
         hear_langchain()
     state, outer = found.state, current_task.get()
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
+    scope.lend = lender_for(request.config)
     scope.previous = state.values.get(PREVIOUS)
     limits = limits_of(request.config, request.recursion_limit)
     journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds

@@ -236,6 +236,8 @@ def _enter(
     if lane.caller is not None:
         scope.noted = lane.caller.noted
     current_task.set(scope)
+    if run.scope.lend is not None:
+        run.scope.lend(scope)
     return scope
 
 

@@ -96,7 +96,7 @@ def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
     return cast(RunnableConfig, merged)
 
 
-_INHERITED = ("tags", "metadata", "recursion_limit", "max_concurrency")
+_INHERITED = ("tags", "metadata", "callbacks", "recursion_limit", "max_concurrency")
 
 
 def inherited_config(outer: RunnableConfig, own: RunnableConfig | None) -> RunnableConfig:

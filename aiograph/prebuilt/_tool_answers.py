@@ -212,7 +212,7 @@ def as_content(value: Any, tool: str) -> Any:
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and value and all(map(_is_part, value)):
+    if isinstance(value, list) and _is_content(value):
         return value
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
@@ -230,8 +230,32 @@ def _by_json(value: Any, tool: str, error: Exception) -> str:
         ) from error
 
 
+_KINDS_OF_PARTS = frozenset(
+    (
+        "text",
+        "image",
+        "image_url",
+        "audio",
+        "input_audio",
+        "video",
+        "file",
+        "document",
+        "json",
+        "search_result",
+    )
+)
+
+
+def _is_content(values: Sequence[Any]) -> bool:
+    """Whether it is parts of content, perhaps with text between. Texts alone are a list like any other."""
+    parts = [value for value in values if not isinstance(value, str)]
+    return bool(parts) and all(map(_is_part, parts))
+
+
 def _is_part(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, Mapping) and isinstance(value.get("type"), str))
+    """Whether it is a part of content: a row of data may have a `"type"`, too."""
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    return isinstance(kind, str) and kind in _KINDS_OF_PARTS
 
 
 def _plain(value: Any) -> Any:

@@ -240,14 +240,23 @@ def check_by_keys(schema: Mapping[str, Any]) -> Check:
     return check
 
 
-def faults_in(error: Exception) -> list[str] | None:
-    """What a check has found wrong, one sentence each; `None` if that is not what an error is about."""
+def faults_in(error: Exception, injected: Container[str] = ()) -> list[str]:
+    """What a check has found wrong with what a model gave, one sentence each; nothing, if that is fine.
+
+    Args:
+        error: What the check raised.
+        injected: Names of parameters that no model gives: what is wrong with them is not for it to mend.
+    """
     if isinstance(error, ArgumentFaults):
         return error.faults
     if type(error).__name__ != "ValidationError" or not hasattr(error, "errors"):
-        return None
+        return []
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
+    return [
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        for each in found
+        if not each["loc"] or each["loc"][0] not in injected
+    ]
 
 
 # -- Pydantic ------------------------------------------------------------------------------------------

@@ -74,8 +74,8 @@ class Tool:
         try:
             keywords = self.keywords(args, runtime)
         except Exception as error:
-            faults = faults_in(error)
-            if faults is None:
+            faults = faults_in(error, self.injected)
+            if not faults:
                 raise
             shown = {name: value for name, value in args.items() if name not in self.injected}
             raise ToolInvocationError(self.name, shown, faults) from error
@@ -92,15 +92,19 @@ class Tool:
             return await self._called(work, give_ups_here())
         give_up = _threads.GiveUp()
         timer = asyncio.get_running_loop().call_later(self.timeout, give_up.trigger)
+        limit = asyncio.timeout(self.timeout)
         try:
-            async with asyncio.timeout(self.timeout) as limit:
-                return await self._called(work, (*give_ups_here(), give_up))
-        except TimeoutError as error:
+            async with limit:
+                result = await self._called(work, (*give_ups_here(), give_up))
+        except Exception as error:
             if not limit.expired():
                 raise
             raise ToolTimeoutError(self.name, self.timeout) from error
         finally:
             timer.cancel()
+        if limit.expired():  # the tool has swallowed its cancellation
+            raise ToolTimeoutError(self.name, self.timeout)
+        return result
 
     async def _called(self, work: Callable[[], Any], give_ups: Sequence[_threads.GiveUp]) -> Any:
         if is_async(self.function):

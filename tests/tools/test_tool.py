@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from aiograph.errors import MissingExtraError
 from aiograph.runtime import Runtime
@@ -370,6 +370,23 @@ def test_a_schema_of_its_own_may_name_injected_fields() -> None:
     assert show.invoke({"a": 1, "state": {}}, runtime=runtime_by_hand(state={"x": 1})) == (1, {"x": 1})
 
 
+def test_what_is_wrong_with_injected_fields_is_not_told_as_if_the_model_had_given_them() -> None:
+    class Given(BaseModel):
+        a: int
+        state: Annotated[dict[str, Any], InjectedState]
+
+    @tool(args_schema=Given)
+    def show(a: int, state: dict[str, Any]) -> Any:
+        """Shows."""
+        return a, state
+
+    with pytest.raises(ValidationError):
+        show.invoke({"a": 1}, runtime=runtime_by_hand(state="no dict"))
+    with pytest.raises(ToolInvocationError) as caught:
+        show.invoke({"a": "x"}, runtime=runtime_by_hand(state="no dict"))
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["a"]
+
+
 # -- being called --------------------------------------------------------------------------------------
 
 
@@ -419,6 +436,34 @@ def test_what_a_partial_passes_is_not_for_models_to_give() -> None:
 
 def test_calling_a_tool_calls_its_function() -> None:
     assert add(1, b=2) == 3
+
+
+async def test_what_a_tool_returns_after_its_time_is_discarded() -> None:
+    @tool(timeout=0.01)
+    async def hang() -> str:
+        """Hangs."""
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "too late"
+        return "never"
+
+    with pytest.raises(ToolTimeoutError):
+        await hang.ainvoke({})
+
+
+async def test_what_a_tool_raises_after_its_time_is_the_cause() -> None:
+    @tool(timeout=0.01)
+    async def hang() -> None:
+        """Hangs."""
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("no good end") from None
+
+    with pytest.raises(ToolTimeoutError) as caught:
+        await hang.ainvoke({})
+    assert repr(caught.value.__cause__) == "ValueError('no good end')"
 
 
 @pytest.mark.parametrize("limit", [0.01, timedelta(milliseconds=10)])

@@ -6,7 +6,7 @@ plain edge says what follows it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aiograph.constants import END, START
 from aiograph.drawing._values import Edge
@@ -70,12 +70,13 @@ def _ways(answers: Iterable[tuple[object, str]]) -> Iterator[tuple[str, str | No
         yield target, None if labels == [target] else ", ".join(labels)
 
 
-def _roamed(spec: GraphSpec, known: Iterable[Edge]) -> Iterator[Edge]:
+def _roamed(spec: GraphSpec, known: Sequence[Edge]) -> Iterator[Edge]:
+    ending = {edge.source for edge in known if edge.target == END}
     reached = {edge.target for edge in known if edge.source != edge.target}
     settled = {edge.source for edge in known if not edge.conditional}
     choosing = {edge.source for edge in known} | {branch.source for branch in spec.branches.values()}
     for source in sorted(roaming(spec.outline)):
         lonely = [name for name in spec.nodes if name not in reached and name != source]
         yield from (Edge(source, name, conditional=True) for name in lonely)
-        if source not in settled and (lonely or source in choosing):
+        if source not in settled | ending and (lonely or source in choosing):
             yield Edge(source, END, conditional=True)

@@ -8,6 +8,7 @@ from aiograph.channels import LastValue, Topic
 from aiograph.constants import TAG_HIDDEN
 from aiograph.drawing import Edge
 from aiograph.graph import END, START, StateGraph
+from aiograph.prebuilt import ToolNode
 from aiograph.pregel import NodeBuilder, Pregel
 from aiograph.types import Command, Send
 from aiograph.warnings import GraphWarning
@@ -135,6 +136,13 @@ def test_a_router_that_does_not_say_where_is_drawn_to_what_nothing_else_leads_to
         "b -> c",
         "c -> __end__",
     ]
+
+
+def test_an_end_that_a_router_tells_of_is_drawn_once() -> None:
+    builder = builder_of("agent").add_node("tools", ToolNode([])).add_edge(START, "agent")
+    builder.add_edge("agent", "tools").add_conditional_edges("tools", lambda state: END, ["agent", END])
+    drawn = edges_of(builder.compile())
+    assert drawn == ["__start__ -> agent", "agent -> tools", "tools .> agent", "tools .> __end__"]
 
 
 def test_a_node_that_may_send_without_saying_where_is_drawn_likewise() -> None:

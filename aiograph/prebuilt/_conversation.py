@@ -15,6 +15,11 @@ _AI = frozenset(("ai", "AIMessageChunk"))
 _KINDS = ("tool_calls", "invalid_tool_calls")
 
 
+def is_of_model(message: Any) -> bool:
+    """Whether a model has said it."""
+    return getattr(message, "type", None) in _AI
+
+
 class Turn(NamedTuple):
     """What the model has said last, and what has come after it."""
 
@@ -30,18 +35,18 @@ class Turn(NamedTuple):
     @property
     def open_calls(self) -> list[Any]:
         """Those that nobody has answered yet."""
-        answered = {message.tool_call_id for message in self.since if message.type == "tool"}
+        answered = {message.tool_call_id for message in self.answers}
         return [call for call in self.calls if call.get("id") not in answered]
 
     @property
     def answers(self) -> list[Any]:
         """The tools' answers."""
-        return [message for message in self.since if message.type == "tool"]
+        return [message for message in self.since if getattr(message, "type", None) == "tool"]
 
 
 def last_turn(messages: Sequence[Any]) -> Turn:
     """The end of a conversation, from what the model has said last."""
-    since = [*takewhile(lambda message: message.type not in _AI, reversed(messages))][::-1]
+    since = [*takewhile(lambda message: not is_of_model(message), reversed(messages))][::-1]
     said = messages[-len(since) - 1] if len(since) < len(messages) else None
     return Turn(said, since)
 
@@ -57,7 +62,7 @@ def dangling_calls(messages: Sequence[Any]) -> list[Any]:
     for message in messages:
         if message.type == "tool":
             waiting.pop(message.tool_call_id, None)
-        elif message.type in _AI:
+        elif is_of_model(message):
             for call in calls_of(message):
                 waiting[call.get("id")] = call
     return [*waiting.values()]
@@ -79,7 +84,7 @@ def spoken(answer: Any) -> Any:
     Raises:
         TypeError: It is something else.
     """
-    if getattr(answer, "type", None) not in _AI:
+    if not is_of_model(answer):
         raise TypeError(f"an agent's model has to answer with a message, as chat models do, not {answer!r}")
     return answer
 

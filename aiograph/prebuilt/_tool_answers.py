@@ -10,12 +10,10 @@ from typing import Any, Literal
 
 import orjson
 
-from aiograph.messages import ToolCall, ToolMessage
+from aiograph.messages import REMOVE_ALL_MESSAGES, ToolCall, ToolMessage
 from aiograph.prebuilt._tool_input import Request, messages_in
 from aiograph.tools import Tool, ToolResultError
 from aiograph.types import Command, Send
-
-_REMOVE_ALL = "__remove_all__"
 
 Output = Any
 """A tool's message, of our library or of LangChain, or a `Command`."""
@@ -144,7 +142,7 @@ def _goes_without(output: Output) -> bool:
     """Whether no answer is needed: the graph is left, or all messages are removed."""
     if isinstance(output, Command):
         return output.graph is not None
-    return getattr(output, "type", None) == "remove" and output.id == _REMOVE_ALL
+    return getattr(output, "type", None) == "remove" and output.id == REMOVE_ALL_MESSAGES
 
 
 def _is_langchains(message: Any) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiograph.messages import ToolCall
+from aiograph.prebuilt._conversation import last_turn
 from aiograph.tools import ToolCallError
 
 WITH_CONTEXT = "tool_call_with_context"
@@ -46,21 +47,21 @@ def read_input(input: Any, messages_key: str) -> Request:
     """
     if isinstance(input, Mapping) and input.get("__type") == WITH_CONTEXT:
         state = input["state"]
-        kin = _last_of_model(messages_in(state, messages_key))
+        kin = last_turn(messages_in(state, messages_key)).said
         call = input["tool_call"]
         good, bad = ([call], []) if isinstance(call["args"], Mapping) else ([], [call])
         return Request(_asked(good, bad, ()), state, False, kin)
     if isinstance(input, list) and input and _is_call(input[-1]):
         return Request(_asked(input, [], ()), input, False, None)
     messages = messages_in(input, messages_key)
-    message = _last_of_model(messages)
+    turn = last_turn(messages)
+    message = turn.said
     if message is None:
         raise ToolCallError(
             f"a tools' node answers the calls of a model's message, but there is none among the "
             f"{len(messages)} messages that it was called with"
         )
-    later = messages[_place(messages, message) + 1 :]
-    answered = frozenset(each.tool_call_id for each in later if getattr(each, "type", None) == "tool")
+    answered = frozenset(answer.tool_call_id for answer in turn.answers)
     calls = _asked(message.tool_calls, getattr(message, "invalid_tool_calls", ()), answered)
     return Request(calls, input, isinstance(input, list), message)
 
@@ -73,21 +74,8 @@ def messages_in(state: Any, messages_key: str) -> Sequence[Any]:
     return found if isinstance(found, list | tuple) else ()
 
 
-def is_of_model(message: Any) -> bool:
-    """Whether a model has said it."""
-    return getattr(message, "type", None) in ("ai", "AIMessageChunk")
-
-
 def _is_call(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("type") == "tool_call"
-
-
-def _last_of_model(messages: Sequence[Any]) -> Any:
-    return next((message for message in reversed(messages) if is_of_model(message)), None)
-
-
-def _place(messages: Sequence[Any], message: Any) -> int:
-    return next(place for place, each in enumerate(messages) if each is message)
 
 
 def _asked(calls: Sequence[Any], invalid: Sequence[Any], answered: frozenset[Any] | tuple[()]) -> list[Asked]:

@@ -19,9 +19,10 @@ from aiograph._context import TaskScope, current_task
 from aiograph.bridge import blocking
 from aiograph.constants import PUSH, RETURN
 from aiograph.messages import ToolCall
+from aiograph.prebuilt._conversation import is_of_model
 from aiograph.prebuilt._tool_answers import Answers, Output, combined
 from aiograph.prebuilt._tool_errors import HandleToolErrors, tell_faults, told_by
-from aiograph.prebuilt._tool_input import Asked, Request, is_of_model, messages_in, read_input
+from aiograph.prebuilt._tool_input import Asked, Request, messages_in, read_input
 from aiograph.pregel._callable import settled
 from aiograph.pregel._plan import Call, PlannedNode
 from aiograph.runtime import Runtime

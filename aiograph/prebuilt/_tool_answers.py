@@ -209,7 +209,7 @@ def as_content(value: Any, tool: str) -> Any:
         ToolResultError: No JSON stands for it.
     """
     if isinstance(value, str):
-        return value
+        return _whole_characters(value)
     if isinstance(value, list) and _is_content(value):
         return value
     try:
@@ -221,7 +221,7 @@ def as_content(value: Any, tool: str) -> Any:
 def _by_json(value: Any, tool: str, error: Exception) -> str:
     """For what orjson refuses and JSON does not, such as integers that are long."""
     try:
-        return json.dumps(value, default=_plain, ensure_ascii=False)
+        return _whole_characters(json.dumps(value, default=_plain, ensure_ascii=False))
     except (TypeError, ValueError, RecursionError):
         raise ToolResultError(
             tool, f"a {type(value).__name__} that no JSON stands for ({error}): return text, or what is plain"
@@ -242,6 +242,16 @@ _KINDS_OF_PARTS = frozenset(
         "search_result",
     )
 )
+
+
+def _whole_characters(text: str) -> str:
+    """Text that can be sent: halves of characters, as names of files may have them, are marked as unknown.
+
+    A provider's client would refuse every later request of the conversation.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_content(values: Sequence[Any]) -> bool:

@@ -75,7 +75,8 @@ def parameters_of(fn: Callable[..., Any], name: str, descriptions: Mapping[str, 
 
     Raises:
         MissingExtraError: The `schema` extra is not installed.
-        TypeError: No JSON describes one of them, or it is no parameter that can be passed by name.
+        TypeError: No JSON describes one of them, or it is no parameter that can be passed by name; or the
+            function is a method that is bound to nothing.
     """
     hints = _hints(fn, name)
     declared = inspect.signature(fn).parameters
@@ -84,6 +85,10 @@ def parameters_of(fn: Callable[..., Any], name: str, descriptions: Mapping[str, 
     # what a partial passes itself is not for a model to replace
     injected |= dict.fromkeys(getattr(fn, "keywords", ()), Injection(None))
     given = [each for name, each in declared.items() if name not in injected and not _is_left_out(each)]
+    if given and given[0].name in ("self", "cls") and given[0].name not in hints:
+        raise TypeError(
+            f"tool {name!r} is a method of nothing: make a tool of the bound one, as tool(thing.{name})"
+        )
     with_default = {name for name, each in declared.items() if each.default is not inspect.Parameter.empty}
     model = _model(name, given, hints, descriptions)
     optional = frozenset(with_default & injected.keys())

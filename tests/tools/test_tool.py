@@ -156,6 +156,17 @@ def test_a_parameter_that_cannot_be_named_is_refused() -> None:
             """Odd."""
 
 
+def test_a_method_has_to_be_bound() -> None:
+    class Shop:
+        def price(self, article: str) -> int:
+            """Tells what an article costs."""
+            return len(article)
+
+    with pytest.raises(TypeError, match=r"tool\(thing.price\)"):
+        tool(Shop.price)
+    assert tool(Shop().price).invoke({"article": "tea"}) == 3
+
+
 @pytest.mark.parametrize("wrong", [3, "text"])
 def test_only_functions_can_be_made_tools(wrong: Any) -> None:
     with pytest.raises(TypeError, match="not of"):

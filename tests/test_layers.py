@@ -25,7 +25,7 @@ ROOMS = {
     "cache.base",
     "backend": "_sql checkpoint.memory checkpoint._relational checkpoint.sqlite checkpoint.postgres "
     "store.memory store.sqlite store.postgres cache.memory cache.sqlite",
-    "face": "runtime config _langchain",
+    "face": "runtime config _langchain _lending",
     "engine": "pregel",
     "builder": "graph func",
     "prebuilt": "prebuilt tools models",

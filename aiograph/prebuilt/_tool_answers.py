@@ -44,6 +44,7 @@ class Answers:
             return self._kindred(result, call)
         if isinstance(result, list) and result and all(map(is_output, result)):
             return [self._kindred(each, call) for each in result]
+        _refuse_foreign_commands(result, tool.name)
         artifact = None
         if tool.response_format == "content_and_artifact":
             if not isinstance(result, tuple) or len(result) != 2:
@@ -136,6 +137,15 @@ def is_output(value: Any) -> bool:
 
 def _answers(message: Any) -> bool:
     return getattr(message, "type", None) == "tool" and hasattr(message, "tool_call_id")
+
+
+def _refuse_foreign_commands(result: Any, tool: str) -> None:
+    """LangGraph's `Command`, say, would be shown to the model as data, and what it commands would be lost."""
+    for each in result if isinstance(result, list) else (result,):
+        if type(each).__name__ == "Command":
+            raise ToolResultError(
+                tool, f"a Command of {type(each).__module__}: import it from aiograph.types"
+            )
 
 
 def _goes_without(output: Output) -> bool:

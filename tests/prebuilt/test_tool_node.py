@@ -205,6 +205,21 @@ async def test_what_is_no_json_is_refused(value: Any) -> None:
         await ToolNode([give]).ainvoke(said(call("give")))
 
 
+@pytest.mark.parametrize("wrap", [lambda command: command, lambda command: [command]])
+async def test_a_command_of_another_library_is_refused(wrap: Any) -> None:
+    @dataclass
+    class Command:
+        update: Any
+
+    @tool
+    async def give() -> Any:
+        """Gives."""
+        return wrap(Command({"messages": []}))
+
+    with pytest.raises(ToolResultError, match=r"import it from aiograph\.types"):
+        await ToolNode([give]).ainvoke(said(call("give")))
+
+
 async def test_what_goes_in_circles_is_refused() -> None:
     circle: list[Any] = []
     circle.append(circle)

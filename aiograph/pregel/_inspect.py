@@ -30,7 +30,7 @@ def snapshot(
         plan: The graph.
         saved: The checkpoint and its pending writes.
         live: Whether tasks that have finished since count as done: their writes show in the values, and
-            they are not among `next`.
+            they are not among `next`. If all have, `next` is what they lead to.
         migrate: What the graph makes of a thread that it has left when it had another shape.
     """
     fit = fitted(plan, saved, migrate)
@@ -47,10 +47,12 @@ def snapshot(
         _apply_finished(plan, state, tasks)
     seen = [_public(task, plan, pending, live=live) for task in tasks]
     parents = saved.metadata.get("parents", {})
-    names = tuple(task.name for task in tasks if not (live and task.writes is not None))
+    to_do = [task for task in tasks if not (live and task.writes is not None)]
+    if tasks and not to_do:  # the run broke off before their superstep was stored
+        to_do = due_tasks(plan, state, 0)
     return StateSnapshot(
         values=read_channels(state.values, plan.state),
-        next=names,
+        next=tuple(task.name for task in to_do),
         config=with_map(saved.config, parents),
         metadata=saved.metadata,
         created_at=saved.checkpoint["ts"],

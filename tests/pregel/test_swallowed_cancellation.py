@@ -45,7 +45,7 @@ async def test_the_run_ends_and_keeps_what_the_node_made_of_it() -> None:
     with pytest.raises(asyncio.CancelledError):
         await run
     assert ran == ["stubborn"]
-    assert (await graph.aget_state(THREAD)).next == ()
+    assert (await graph.aget_state(THREAD)).next == ("after",)
     assert await graph.ainvoke(None, THREAD) == {"value": 1}
     assert ran == ["stubborn", "after"]
 

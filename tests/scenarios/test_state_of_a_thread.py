@@ -8,6 +8,7 @@ import pytest
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import CheckpointQueryError
 from aiograph.graph import START, StateGraph
+from aiograph.testing.faults import FaultySaver, SaverCall
 from aiograph.types import RunnableConfig, Send
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
@@ -43,6 +44,25 @@ async def test_the_state_of_a_finished_thread() -> None:
     assert state.metadata == {"source": "loop", "step": 3, "parents": {}}
     assert state.config["configurable"]["thread_id"] == "1"
     assert state.created_at > "2020"
+
+
+async def third_is_lost(call: SaverCall) -> None:
+    """The checkpoint of the first superstep, after that of the input."""
+    if (call.verb, call.of_verb) == ("acommit", 3):
+        raise ConnectionResetError
+
+
+async def test_a_thread_whose_tasks_are_done_has_not_finished_before_their_superstep_is_stored() -> None:
+    builder = StateGraph(State).add_node("c", logs("c"))
+    for name in "ab":
+        builder.add_node(name, logs(name)).add_edge(START, name)
+    graph = builder.add_edge(["a", "b"], "c").compile(FaultySaver(InMemorySaver(), before=third_is_lost))
+    with pytest.raises(ConnectionResetError):
+        await graph.ainvoke({"n": 1}, THREAD, durability="sync")
+    state = await graph.aget_state(THREAD)
+    assert (state.values["log"], state.next) == (["a", "b"], ("c",))
+    assert [task.result for task in state.tasks] == [{"log": ["a"]}, {"log": ["b"]}]
+    assert (await graph.ainvoke(None, THREAD))["log"] == ["a", "b", "c"]
 
 
 async def test_a_thread_that_does_not_exist_has_an_empty_state() -> None:

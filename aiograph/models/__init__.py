@@ -4,11 +4,12 @@
 - `_base`: a whole model from one method that streams
 - `_chunks`: the pieces of one answer
 - `_choice`: which of its tools a model must call
-- `_structured`: answers that are objects
+- `_structured`: answers that are objects; `_strict`: their schemas as providers want them
 - `_langchain`: LangChain's models as they are
 - `_clients`: the SDKs' clients, one for each event loop
 - `_known`: models by name
-- `openai`, `anthropic`: the adapters; each needs the extra of its name
+- `openai`, `anthropic`: the adapters, each needs the extra of its name; `_anthropic_events`: what the latter
+  hears while an answer comes
 """
 
 from aiograph.models._base import BaseChatModel

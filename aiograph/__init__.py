@@ -15,6 +15,7 @@ The map of the house; imports point only down this list:
 - `runtime`, `config`: what a node can ask for
 - `pregel`: the engine
 - `graph`, `func`: the builders, of graphs and of workflows as functions
+- `tools`, `models`, `prebuilt`: what agents are made of, and agents
 - `testing`, `cli`: contracts to test your own parts with, and the command line
 """
 

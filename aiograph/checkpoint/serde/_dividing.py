@@ -3,17 +3,17 @@
 What equal values become depends on nothing else, and a change shows in few of the cells.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from aiograph.checkpoint.serde._cells import MAX_REPEATED, MAX_VISITS, Cell, packed
-from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
+from aiograph.checkpoint.serde._cutting import BLOCK, cut, nodes_over, segment_length
+from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde._unchanged import Snapshot, snapshot
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.errors import CheckpointSerializationError
-
-T = TypeVar("T")
 
 INLINE = 256
 """Bytes up to which a cell stands where it is needed, instead of being referred to."""
@@ -32,23 +32,6 @@ table is."""
 _ALONE_LIMIT = 65_536
 """Bytes up to which an instance that is written by itself is stored as a list of one: where a reducer adds it
 to a list of large items, it has that cell already."""
-
-_SEGMENT = 256
-"""Bytes that a segment should have at least."""
-
-_BLOCK = 64
-"""Items whose segments have the same length."""
-
-_NEIGHBOURHOOD = 2
-"""A node ends at a child whose rank is the smallest of so many children before and after it: about every
-fifth. Whether it is, nothing further away can change. Of the numbers from 1 to 4, this one and 1 write the
-fewest bytes when one of a thousand children changes, and this one needs half the nodes."""
-
-_LARGEST = b"\xff" * ADDRESS_BYTES
-"""No rank is larger."""
-
-_FANOUT_LIMIT = 64
-"""Children of a node, whatever their addresses are."""
 
 _DEPTH = 16
 """Levels of lists and dicts that are divided; what lies deeper is stored whole."""
@@ -75,6 +58,9 @@ class Root(NamedTuple):
     """Its blocks, so that those that stay as they are need not be divided again."""
     nodes: Mapping[Cell, bytes] = MappingProxyType({})
     """Addresses of the nodes over them, so that those that stay as they are need not be hashed again."""
+    blocks: "Mapping[int, Block]" = MappingProxyType({})
+    """By place, its blocks as they were, so that those that stay as they are need not even be encoded again.
+    They keep their items alive: keep them no longer than a run takes."""
 
 
 class Draft(NamedTuple):
@@ -91,6 +77,15 @@ _BlockKey = tuple[type, int, bytes]
 """Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
 
 
+class Block(NamedTuple):
+    """A block of a long list, with what it takes to see that it stays as it is."""
+
+    snapshot: Snapshot
+    size: int
+    """Bytes of it in one cell."""
+    key: _BlockKey
+
+
 class CellWriter:
     """Turns values into cells.
 
@@ -100,6 +95,7 @@ class CellWriter:
 
     __slots__ = (
         "_address",
+        "_blocks",
         "_divisions",
         "_dumps",
         "_known",
@@ -132,7 +128,7 @@ class CellWriter:
 
     def short(self, value: Any) -> Cell | None:
         """A value in one cell; `None` of a list or dict so long that it is encoded block by block."""
-        if (type(value) is list or type(value) is dict) and len(value) > _BLOCK:
+        if (type(value) is list or type(value) is dict) and len(value) > BLOCK:
             return None
         return self.whole(value)
 
@@ -190,14 +186,14 @@ class CellWriter:
 
     def mapping(self, values: Mapping[Any, Cell]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
-        if len(values) <= _BLOCK:
+        if len(values) <= BLOCK:
             cell = self._map(list(values), list(values.values()))
             if len(cell.data) + len(cell.refs) <= INLINE:
                 return Root(cell)
         return self._tracked(lambda: self._mapping(values))
 
     def _mapping(self, values: Mapping[Any, Cell]) -> Cell:
-        maps = [self._map(block, [values[name] for name in block]) for block in _blocks(list(values), _BLOCK)]
+        maps = [self._map(block, [values[name] for name in block]) for block in cut(list(values), BLOCK)]
         return self._joined("d+", maps or [self._map([], [])])
 
     def _tracked(self, make: Callable[[], Cell], *known: Root | None) -> Root:
@@ -206,8 +202,9 @@ class CellWriter:
         self._known = [root for root in known if root is not None and root.nodes]
         self._divisions: dict[_BlockKey, Division] = {}
         self._nodes: dict[Cell, bytes] = {}
+        self._blocks: dict[int, Block] = {}
         cell = self.placed(make())
-        return Root(cell, frozenset(self._sizes), self._divisions, self._nodes)
+        return Root(cell, frozenset(self._sizes), self._divisions, self._nodes, self._blocks)
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
@@ -253,27 +250,60 @@ class CellWriter:
     def _divided_items(self, given: "_Items", whole: Cell) -> Cell:
         if len(given.items) == 1:
             return self._single(given, given.items[0], whole)
-        blocks = list(_blocks(given.items, _BLOCK))
+        blocks = list(cut(given.items, BLOCK))
         cells = [whole] if len(blocks) == 1 else [self._encoded(given, block) for block in blocks]
         return self._joined_blocks(given, blocks, cells)
 
     def _divided_long(self, value: "list[Any] | dict[Any, Any]") -> Cell:
         """What `_divided` makes of a list or dict of several blocks, which is never encoded in one piece."""
         given = _items(value, _DEPTH)
-        blocks = list(_blocks(given.items, _BLOCK))
+        blocks = list(cut(given.items, BLOCK))
+        same, shots = self._looked_at(blocks) if given.kind is list else ({}, {})
         try:
-            cells = [self._encoded(given, block) for block in blocks]
+            cells = [same.get(place) or self._encoded(given, block) for place, block in enumerate(blocks)]
         except CheckpointSerializationError:
             self.whole(value)  # the error tells the path from the block; this one from the value
             raise
-        if sum(len(cell.data) for cell in cells) <= _ENTRY_LIMIT:
+        if sum(map(_size, cells)) <= _ENTRY_LIMIT:
             return self.whole(value)
-        return self._joined_blocks(given, blocks, cells)
+        joined = self._joined_blocks(given, blocks, cells)
+        self._blocks = {**same, **self._new_blocks(shots, cells)}
+        return joined
 
-    def _joined_blocks(self, given: "_Items", blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
+    def _looked_at(self, blocks: Sequence[list[Any]]) -> tuple[dict[int, Block], dict[int, Snapshot]]:
+        """By place, the blocks of a list that are as they were, and what the others are, if that can be told.
+
+        The next item is appended to the last block: it is not worth to be remembered before it is full.
+        """
+        same, shots = {}, {}
+        for place, items in enumerate(blocks):
+            if len(items) == BLOCK:
+                before = [root.blocks[place] for root in self._known if place in root.blocks]
+                if block := next((each for each in before if each.snapshot.holds(items)), None):
+                    same[place] = block
+                elif shot := snapshot(items):
+                    shots[place] = shot
+        return same, shots
+
+    def _new_blocks(self, shots: Mapping[int, Snapshot], cells: Sequence[Cell | Block]) -> dict[int, Block]:
+        found = {}
+        for place, shot in shots.items():
+            cell = cells[place]
+            assert isinstance(cell, Cell)
+            key = _block_key(list, _DEPTH, cell)
+            if key in self._divisions:
+                found[place] = Block(shot, len(cell.data), key)
+        return found
+
+    def _joined_blocks(
+        self, given: "_Items", blocks: Sequence[list[Any]], cells: Sequence[Cell | Block]
+    ) -> Cell:
         segments: list[bytes] = []
         for block, encoded in zip(blocks, cells, strict=True):
-            length = _segment_length(len(block), len(encoded.data))
+            if isinstance(encoded, Block):
+                segments += self._again(encoded.key)
+                continue
+            length = segment_length(len(block), len(encoded.data))
             if length < len(block) or len(block) == 1:
                 segments += self._division(given, block, encoded, length)
             elif len(block) < len(given.items):
@@ -284,8 +314,17 @@ class CellWriter:
 
     def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
         """The segments of a block: as they were before, if there was such a block."""
-        key = (given.kind, given.depth, sha256(encoded.data).digest())
+        key = _block_key(given.kind, given.depth, encoded)
         division = self._known_division(key) or self._new_division(given, block, length)
+        return self._counted(key, division)
+
+    def _again(self, key: _BlockKey) -> Sequence[bytes]:
+        """The segments of a block that there was before."""
+        division = self._known_division(key)
+        assert division is not None
+        return self._counted(key, division)
+
+    def _counted(self, key: _BlockKey, division: Division) -> Sequence[bytes]:
         self._divisions[key] = division
         self._visits += division.visits
         self._repeated += division.repeated
@@ -302,7 +341,7 @@ class CellWriter:
     def _new_division(self, given: "_Items", block: list[Any], length: int) -> Division:
         outer = self._sizes, self._visits, self._repeated
         self._start()
-        segments = [self._put(self._segment(given, part)) for part in _blocks(block, length)]
+        segments = [self._put(self._segment(given, part)) for part in cut(block, length)]
         division = Division(segments, self._sizes, self._visits, self._repeated)
         self._sizes, self._visits, self._repeated = outer
         return division
@@ -345,7 +384,7 @@ class CellWriter:
         # and with it where the nodes above end, as they are.
         ranks = addresses
         while True:
-            groups = list(_groups(ranks))
+            groups = list(nodes_over(ranks))
             nodes = [Cell(tag, b"", b"".join(addresses[start:end])) for start, end in groups]
             if len(nodes) == 1:
                 return nodes[0]
@@ -386,32 +425,16 @@ def _items(value: "list[Any] | dict[Any, Any]", depth: int) -> _Items:
     return _Items("l+", list, value, depth)
 
 
+def _size(encoded: Cell | Block) -> int:
+    return encoded.size if isinstance(encoded, Block) else len(encoded.data)
+
+
+def _block_key(kind: type, depth: int, encoded: Cell) -> _BlockKey:
+    return (kind, depth, sha256(encoded.data).digest())
+
+
 def _is_item(value: Any, whole: Cell | None) -> bool:
     """Whether a write is likely to become an item of a list: a message is, that a node returns by itself."""
     if whole is None:
         return False
     return type(value).__module__ != "builtins" and len(whole.data) <= _ALONE_LIMIT
-
-
-def _blocks(items: list[T], length: int) -> Iterator[list[T]]:
-    return (items[start : start + length] for start in range(0, len(items), length))
-
-
-def _segment_length(count: int, size: int) -> int:
-    """Items per segment, where `count` of them have `size` bytes; a power of two, as that rarely changes."""
-    wanted = _SEGMENT * count // size
-    return 1 << wanted.bit_length() if wanted else 1
-
-
-def _groups(ranks: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Where each node begins and ends, given the ranks of what they refer to."""
-    start, beyond = 0, [_LARGEST] * _NEIGHBOURHOOD
-    around = [*beyond, *ranks, *beyond]
-    windows = zip(around, around[1:], ranks, around[3:], around[4:], strict=False)
-    for place, (left, before, rank, after, right) in enumerate(windows, 1):
-        ends = before >= rank <= after and left >= rank <= right
-        if (ends or place - start == _FANOUT_LIMIT) and place - start > 1:
-            yield start, place
-            start = place
-    if start < len(ranks):
-        yield start, len(ranks)

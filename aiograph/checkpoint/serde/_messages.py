@@ -47,6 +47,12 @@ def name_of(cls: type) -> str | None:
     return stored if stored in _PLACES else None
 
 
+def is_ours(cls: type) -> bool:
+    """Whether it is a class of aiograph's messages: how an instance is stored follows from its fields."""
+    place = _PLACES.get(name_of(cls) or "")
+    return place is not None and place[0] == _OURS and getattr(import_module(_OURS), place[1]) is cls
+
+
 def recipe_named(name: str) -> Recipe | None:
     """The recipe of the class of messages that is stored under a name; `None` if none is.
 

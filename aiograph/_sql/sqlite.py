@@ -11,14 +11,14 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from aiograph._sql.operation import Operation
-from aiograph._sql.session import Change, Counters, Guard, Query, Row
+from aiograph._sql.session import Change, Counters, Guard, Plan, Query, Row
 from aiograph._sql.sqlite_connection import Address, Settings, Synchronous
-from aiograph._sql.sqlite_owner import Owner, Pause, Stop, fetch_rows, make_changes
+from aiograph._sql.sqlite_owner import Owner, Pause, Stop, fetch_rows, follow_plan, make_changes
 
 __all__ = ["Address", "Settings", "SqliteDatabase", "Synchronous"]
 
@@ -42,6 +42,15 @@ class SqliteDatabase:
     async def fetch(self, query: Query, about: object) -> list[Row]:
         """See `Session`."""
         return await self._ask(Operation(partial(fetch_rows, query, self.counters), about, writes=False))
+
+    async def follow(self, plan: Callable[[], Plan[T]], about: object) -> T:
+        """What a plan amounts to, whose queries see the database as it is at one moment.
+
+        Args:
+            plan: Makes the plan, once more if it has to be repeated. Its queries change nothing.
+            about: Its text tells, in messages, what is being read.
+        """
+        return await self._ask(Operation(partial(follow_plan, plan, self.counters), about, writes=False))
 
     async def write(
         self, changes: Sequence[Change | Guard], about: object, order: tuple[str, ...] = ()

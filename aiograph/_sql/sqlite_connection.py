@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from aiograph._sql.migrate import SQLITE, Component, is_current, migrate
-from aiograph._sql.session import Plan
+from aiograph._sql.session import Plan, Query, Row
 from aiograph.errors import CheckpointStorageError
 
 T = TypeVar("T")
@@ -19,6 +19,9 @@ _SLICE = 0.5
 
 _PAGES_IN_LOG = 4000
 """Pages (of 4 kB) that gather in the log before they are moved, and synced, into the database."""
+
+_CACHE = 16_384
+"""KiB of pages that are kept in memory, at most: a large state that is read again should be among them."""
 
 _HINTS = {
     sqlite3.SQLITE_FULL: "; make room, then resume",
@@ -98,6 +101,7 @@ def _prepare(connection: sqlite3.Connection, settings: Settings) -> None:
             raise
     connection.execute(f"PRAGMA synchronous = {settings.synchronous.upper()}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_IN_LOG}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE}")
     for name, arguments, code in settings.functions:
         connection.create_function(name, arguments, code, deterministic=True)
     if not run_plan(connection, is_current(settings.component, SQLITE)):
@@ -111,7 +115,16 @@ def code_of(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def run_plan(connection: sqlite3.Connection, plan: Plan[T]) -> T:
+def fetched(connection: sqlite3.Connection, query: Query) -> list[Row]:
+    """The rows of a query."""
+    return connection.execute(query.sql, query.parameters).fetchall()
+
+
+def run_plan(
+    connection: sqlite3.Connection,
+    plan: Plan[T],
+    fetch: Callable[[sqlite3.Connection, Query], list[Row]] = fetched,
+) -> T:
     """Carries out a plan on a connection."""
     rows = None
     while True:
@@ -119,7 +132,7 @@ def run_plan(connection: sqlite3.Connection, plan: Plan[T]) -> T:
             query = plan.send(rows)  # type: ignore[arg-type]  # the first one sent has to be None
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        rows = connection.execute(query.sql, query.parameters).fetchall()
+        rows = fetch(connection, query)
 
 
 def described(error: Exception) -> str:

@@ -13,12 +13,24 @@ from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from aiograph._sql.migrate import SchemaError
 from aiograph._sql.operation import Operation, deliver
-from aiograph._sql.session import SHARE, Change, Counters, Guard, Query, Row, size_of
-from aiograph._sql.sqlite_connection import BUSY, RUINED, Address, Settings, code_of, connect, described
+from aiograph._sql.session import SHARE, Change, Counters, Guard, Plan, Query, Row, size_of
+from aiograph._sql.sqlite_connection import (
+    BUSY,
+    RUINED,
+    Address,
+    Settings,
+    code_of,
+    connect,
+    described,
+    fetched,
+    run_plan,
+)
+
+T = TypeVar("T")
 
 _GROUP = 64
 """Operations that share a transaction, at most."""
@@ -231,10 +243,20 @@ class Owner:
 
 def fetch_rows(query: Query, counters: Counters, connection: sqlite3.Connection) -> list[Row]:
     """The rows of one statement."""
-    rows = connection.execute(query.sql, query.parameters).fetchall()
+    rows = fetched(connection, query)
     counters.statements += 1
     counters.rows_read += len(rows)
     return rows
+
+
+def follow_plan(plan: Callable[[], Plan[T]], counters: Counters, connection: sqlite3.Connection) -> T:
+    """What a plan amounts to; its queries see the database as it is at one moment."""
+    connection.execute("BEGIN")
+    try:
+        return run_plan(connection, plan(), lambda _, query: fetch_rows(query, counters, connection))
+    finally:
+        with suppress(sqlite3.Error):  # where SQLite has ended the transaction itself
+            connection.execute("ROLLBACK")
 
 
 def make_changes(

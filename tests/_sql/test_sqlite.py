@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aiograph._sql.migrate import Component
-from aiograph._sql.session import Change, Guard, Query
+from aiograph._sql.session import Change, Guard, Plan, Query
 from aiograph._sql.sqlite import Address, Settings, SqliteDatabase
 from aiograph.errors import CheckpointStorageError
 
@@ -99,6 +99,30 @@ async def test_changes_are_made_together_or_not_at_all(database: SqliteDatabase)
     ) as caught:
         await add(database, "b", "a")
     assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
+    assert await names(database) == ["a"]
+
+
+async def test_the_queries_of_a_plan_see_one_moment(database: SqliteDatabase, path: Path) -> None:
+    await add(database, "a")
+
+    def twice() -> Plan[list[int]]:
+        before = yield Query("SELECT count(*) FROM things")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("INSERT INTO things VALUES ('b')")
+        after = yield Query("SELECT count(*) FROM things")
+        return [before[0][0], after[0][0]]
+
+    assert await database.follow(twice, "counting") == [1, 1]
+    assert await names(database) == ["a", "b"]
+
+
+async def test_a_plan_that_fails_leaves_no_transaction(database: SqliteDatabase) -> None:
+    def broken() -> Plan[None]:
+        yield Query("SELECT * FROM nowhere")
+
+    with pytest.raises(CheckpointStorageError, match=r"looking: cannot read from .* no such table: nowhere"):
+        await database.follow(broken, "looking")
+    await add(database, "a")
     assert await names(database) == ["a"]
 
 

@@ -16,7 +16,10 @@ from aiograph.checkpoint.serde.encoded import read_document, reading
 
 # One statement brings a page of checkpoints with all that belongs to them; the first column tells what a
 # row is.
-_CHECKPOINT, _WRITE, _CELL, _HEAD, _LINEAGE = range(5)
+_CHECKPOINT, _WRITE, CELL, _HEAD, _LINEAGE = range(5)
+
+REFS = 9
+"""The column of addresses."""
 
 _READ = """
 WITH RECURSIVE page AS (
@@ -204,7 +207,7 @@ def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Cel
         sorted_out[row[0]].append(row)
     lineages = {thread_id: lineage for _, thread_id, lineage, *_ in sorted_out[_LINEAGE]}
     page = _Page(serde, seal, lineages, known)
-    for row in sorted_out[_CELL]:
+    for row in sorted_out[CELL]:
         page.cells(row[1]).add(bytes(row[11]), (row[8], bytes(row[9]), bytes(row[10])))
     writes: dict[Key, list[Row]] = defaultdict(list)
     for row in sorted_out[_WRITE]:

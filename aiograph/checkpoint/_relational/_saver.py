@@ -1,10 +1,10 @@
 """The one implementation of all savers that keep checkpoints in tables."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from aiograph._sql.session import Session
+from aiograph._sql.session import Query, Row, Session
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint._relational import _reading as reading
@@ -230,10 +230,9 @@ class SqlSaver(EncodingSaver):
         return None if cells is None else sought._replace(stored=stored._replace(cells=cells))
 
     async def _aread_one(self, place: _Place, known: Cells | None) -> Sought:
-        wants = reading.Wants(cells=known is None, lineage=self._binds)
-        query = reading.read_one(self.dialect, *place, wants)
         about = place_text(*place[:2]) + (f", checkpoint {place[2]!r}" if place[2] else "")
-        rows = await self._session.fetch(query, about)
+        ask = partial(reading.read_one, self.dialect, *place)
+        rows = await self._arows(ask, about, cells=known is None)
         found = reading.found(self._content, self._seal, rows, known)
         return Sought(found.checkpoints[0] if found.checkpoints else None, found.head, found.lineage)
 
@@ -258,10 +257,13 @@ class SqlSaver(EncodingSaver):
             after = page[-1].key
 
     async def _apage(self, listing: Listing, after: Key | None, size: int) -> list[StoredCheckpoint]:
-        wants = reading.Wants(cells=True, lineage=self._binds)
-        query = reading.read_page(self.dialect, listing, after, size, wants)
-        rows = await self._session.fetch(query, f"checkpoints of thread {listing.thread_id!r}")
+        ask = partial(reading.read_page, self.dialect, listing, after, size)
+        rows = await self._arows(ask, f"checkpoints of thread {listing.thread_id!r}", cells=True)
         return reading.found(self._content, self._seal, rows).checkpoints
+
+    async def _arows(self, ask: Callable[[reading.Wants], Query], about: str, *, cells: bool) -> list[Row]:
+        """The rows that a query brings, and if they are wanted, those of the cells that they lead to."""
+        return await self._session.fetch(ask(reading.Wants(cells=cells, lineage=self._binds)), about)
 
     async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         require_limit(limit)

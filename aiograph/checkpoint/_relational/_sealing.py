@@ -49,10 +49,11 @@ class Sealer:
         Raises:
             CheckpointDeserializationError: It is another one, or damaged.
         """
-        cell = self.open(stored)
-        if self._seal.address(*cell) != address:
+        tag, refs, data = stored
+        tag, data = self._seal.open(tag, data, self._bound(refs, ()))
+        if self._seal.address(tag, data, refs) != address:
             raise CheckpointDeserializationError(f"the part {address.hex()} is damaged")
-        return cell
+        return Cell(tag, data, refs)
 
     def _bound(self, refs: bytes, place: tuple[str, ...]) -> bytes:
         if not self.binds:

@@ -26,6 +26,7 @@ Tags and layouts are part of the stored format; they never change their meaning.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
+from struct import Struct
 from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
@@ -70,9 +71,14 @@ Cells = Mapping[bytes, Cell]
 """Cells by address."""
 
 
-def addresses(refs: bytes) -> Iterator[bytes]:
-    """The addresses that a cell refers to."""
-    return (refs[start : start + ADDRESS_BYTES] for start in range(0, len(refs), ADDRESS_BYTES))
+def addresses(refs: bytes) -> list[bytes]:
+    """The addresses that a cell refers to; what is left over of damaged ones counts as one more."""
+    if len(refs) % ADDRESS_BYTES:
+        return [refs[start : start + ADDRESS_BYTES] for start in range(0, len(refs), ADDRESS_BYTES)]
+    return [address for (address,) in _ADDRESS.iter_unpack(refs)]
+
+
+_ADDRESS = Struct(f"{ADDRESS_BYTES}s")
 
 
 def reach(roots: Iterable[Cell], cells: Cells) -> set[bytes]:
@@ -244,7 +250,7 @@ class CellReader:
     def _leaves(self, cell: Cell) -> Iterator[Cell]:
         """The cells below the nodes of a tree, in order."""
         cells, seen, tag = self._cells, self._seen, cell.tag
-        left = [addresses(cell.refs)]
+        left = [iter(addresses(cell.refs))]
         while left:
             for address in left[-1]:
                 if address in seen or address not in cells:
@@ -253,7 +259,7 @@ class CellReader:
                     seen.add(address)
                     below = cells[address]
                 if below.tag == tag:
-                    left.append(addresses(below.refs))
+                    left.append(iter(addresses(below.refs)))
                     break
                 yield below
             else:

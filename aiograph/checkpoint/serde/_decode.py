@@ -1,6 +1,8 @@
 """One decoding. What a blob can make happen is what stands in the tables, and nothing else."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from msgpack import unpackb  # type: ignore[import-untyped]  # has no annotations
@@ -41,16 +43,12 @@ def decode_plain(data: bytes) -> Any:
 
 def joinable(blobs: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Groups of blobs, each small enough to be read without counting what it may cost."""
-    group: list[bytes] = []
-    size = 0
-    for blob in blobs:
-        if size + len(blob) > _JOINED and group:
-            yield group
-            group, size = [], 0
-        group.append(blob)
-        size += len(blob)
-    if group:
-        yield group
+    ends = list(accumulate(map(len, blobs)))
+    start = read = 0
+    while start < len(blobs):
+        end = max(start + 1, bisect_right(ends, read + _JOINED))
+        yield blobs[start:end]
+        start, read = end, ends[end - 1]
 
 
 def joined(blobs: Sequence[bytes]) -> bytes:

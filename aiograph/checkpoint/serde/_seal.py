@@ -6,8 +6,8 @@ in the type tag: `msgpack+zlib`. The plain seal is here; the one that encrypts c
 """
 
 import zlib
-from collections.abc import Sequence
 from hashlib import blake2b
+from struct import Struct
 from typing import Protocol, runtime_checkable
 
 from aiograph.checkpoint.serde.base import MAX_BYTES, SerializerProtocol
@@ -94,7 +94,7 @@ class PlainSeal:
     """Compresses where that pays. Who can write to the storage can forge what it opens."""
 
     def address(self, tag: str, data: bytes, refs: bytes) -> bytes:
-        return digest((tag.encode(), data, refs))
+        return digest(tag.encode(), data, refs)
 
     def close(self, tag: str, data: bytes, bound: bytes) -> tuple[str, bytes]:
         return compressed(tag, data)
@@ -106,13 +106,16 @@ class PlainSeal:
 PLAIN = PlainSeal()
 
 
-def digest(parts: Sequence[bytes], key: bytes = b"") -> bytes:
-    """The address of some parts; with a key, one that says nothing about them to those without the key.
+def digest(tag: bytes, data: bytes, refs: bytes, key: bytes = b"") -> bytes:
+    """The address of some content; with a key, one that says nothing about it to those without the key.
 
-    The lengths go in too, so that no parts have the address of others that only join to the same bytes.
+    The lengths go in too, so that no content has the address of another that only joins to the same bytes.
     """
-    lengths = [len(part).to_bytes(8, "big") for part in parts]
-    return blake2b(b"".join((*lengths, *parts)), digest_size=ADDRESS_BYTES, key=key).digest()
+    lengths = _LENGTHS.pack(len(tag), len(data), len(refs))
+    return blake2b(lengths + tag + data + refs, digest_size=ADDRESS_BYTES, key=key).digest()
+
+
+_LENGTHS = Struct(">3Q")
 
 
 # -- compression

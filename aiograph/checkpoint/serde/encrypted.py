@@ -149,7 +149,7 @@ class _AesSeal:
         self._address_key = _derived(next(iter(keys.values())) if address_key is None else address_key)
 
     def address(self, tag: str, data: bytes, refs: bytes) -> bytes:
-        return digest((tag.encode(), data, refs), self._address_key)
+        return digest(tag.encode(), data, refs, self._address_key)
 
     def close(self, tag: str, data: bytes, bound: bytes) -> tuple[str, bytes]:
         tag, data = compressed(tag, data)

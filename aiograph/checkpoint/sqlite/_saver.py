@@ -1,15 +1,18 @@
 """The one implementation behind `SqliteSaver` and `AsyncSqliteSaver`."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import ClassVar, Self
 
+from aiograph._sql.session import Query, Row
 from aiograph._sql.sqlite import Settings, SqliteDatabase, Synchronous
 from aiograph.checkpoint._relational._dialect import SQLITE, Dialect
 from aiograph.checkpoint._relational._ids import text_of
-from aiograph.checkpoint._relational._reading import is_there
+from aiograph.checkpoint._relational._reading import Wants, is_there
 from aiograph.checkpoint._relational._saver import SqlSaver
+from aiograph.checkpoint._relational._walking import with_cells
 from aiograph.checkpoint.serde._filter import Filter
 from aiograph.checkpoint.serde._metadata import load_metadata
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -51,7 +54,8 @@ class SqliteSaverBase(SqlSaver):
             functions=[("aiograph_matches", 3, matches_json), ("aiograph_id", 1, text_of)],
             synchronous=synchronous,
         )
-        super().__init__(SqliteDatabase(path, settings), serde=serde, cached_threads=cached_threads)
+        self._database = SqliteDatabase(path, settings)
+        super().__init__(self._database, serde=serde, cached_threads=cached_threads)
 
     @classmethod
     @asynccontextmanager
@@ -76,6 +80,12 @@ class SqliteSaverBase(SqlSaver):
                 aiograph did not create, or was written by a newer release.
         """
         await self._session.fetch(is_there(), "setting up")
+
+    async def _arows(self, ask: Callable[[Wants], Query], about: str, *, cells: bool) -> list[Row]:
+        query = ask(Wants(cells=False, lineage=self._binds))
+        if not cells:
+            return await self._database.fetch(query, about)
+        return await self._database.follow(partial(with_cells, query), about)
 
 
 def matches_json(metadata: str, created_at: int, filter: str) -> bool:

@@ -49,7 +49,7 @@ class PoolOptions(NamedTuple):
     max_lifetime: float = 3600.0
     """Seconds after which a connection is replaced."""
     prepare_threshold: int | None = 5
-    """How often a statement is sent before it is prepared, which halves what it costs the server; `None` for
+    """How often a statement is sent before it is prepared, so that it is planned no more; `None` for
     never. Behind a pooler that names processes of its own, as PgBouncer does, nothing is prepared."""
 
 

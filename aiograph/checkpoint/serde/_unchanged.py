@@ -5,7 +5,6 @@ number cannot be. So what is compared is the fields of messages, by identity; an
 of lists and dicts shows in how the packer packs them, which it does without asking anybody.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -23,7 +22,7 @@ _FIXED = frozenset({type(None), bool, int, float, str, bytes})
 _CONTAINERS = frozenset({list, dict})
 _PROVABLE = _FIXED | _CONTAINERS
 
-_MAY_BE_BYTES = re.compile(rb"[\xc4-\xc6]")
+_BYTES_HEADERS = (b"\xc4", b"\xc5", b"\xc6")
 """What begins bytes. The packer does not tell `bytes` from a `bytearray`."""
 
 _Reader = Callable[[Any], Iterable[Any]]
@@ -100,7 +99,7 @@ def _packed(containers: Sequence[Any]) -> bytes | None:
 
 def _has_bytes(containers: Sequence[Any], packed: bytes) -> bool:
     """Whether there are bytes of any kind. What packs like something without them has none either."""
-    if not _MAY_BE_BYTES.search(packed):
+    if not any(header in packed for header in _BYTES_HEADERS):
         return False
     as_text: bytes = msgpack.packb(containers, strict_types=True, use_bin_type=False)
     return as_text != packed

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count
-from typing import TypeAlias
+from typing import LiteralString, TypeAlias
 
-from psycopg import AsyncRawCursor, Error, Pipeline
+from psycopg import AsyncCursor, AsyncRawCursor, Error, Pipeline
 from psycopg.pq import PipelineStatus
 from psycopg.rows import tuple_row
 
@@ -139,11 +139,29 @@ async def is_alive(connection: Connection, patience: float | None) -> bool:
         connection.pgconn.consume_input()
         connection.pgconn.consume_input()
         if patience is not None:
-            timer = asyncio.get_running_loop().call_later(patience, cut, connection)
-            try:
-                await connection.execute("")
-            finally:
-                timer.cancel()
+            await _asked(connection, "", patience)
     except Error:
         return False
     return not connection.closed
+
+
+async def is_direct(connection: Connection, patience: float) -> bool:
+    """Whether a new connection leads to the server itself. A pooler names processes of its own.
+
+    Args:
+        connection: Nobody else uses it.
+        patience: Seconds within which the server has to answer; after that the connection is useless.
+    """
+    try:
+        row = await (await _asked(connection, "SELECT pg_backend_pid()", patience)).fetchone()
+    except Error:
+        return False  # it is lost already, as will be found out by whoever uses it
+    return row is not None and row[0] == connection.info.backend_pid
+
+
+async def _asked(connection: Connection, question: LiteralString, patience: float) -> AsyncCursor[Row]:
+    timer = asyncio.get_running_loop().call_later(patience, cut, connection)
+    try:
+        return await connection.execute(question, prepare=False)
+    finally:
+        timer.cancel()

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection
 
 Connection: TypeAlias = AsyncConnection[Any]
 
@@ -61,15 +61,6 @@ def give_up(connection: Connection) -> None:
     """Has nothing be prepared on a connection any more."""
     connection.prepare_threshold = None
     _by_connection.pop(connection, None)
-
-
-async def is_direct(connection: Connection) -> bool:
-    """Whether a connection leads to the server itself. A pooler names processes of its own."""
-    try:
-        row = await (await connection.execute("SELECT pg_backend_pid()", prepare=False)).fetchone()
-    except Error:
-        return False  # it was lost already, as will be found out by whoever uses it
-    return row is not None and row[0] == connection.info.backend_pid
 
 
 _by_connection: WeakKeyDictionary[Connection, Prepared] = WeakKeyDictionary()

@@ -14,8 +14,8 @@ from psycopg import AsyncConnection, Error
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from aiograph._sql.pipeline import Connection, is_alive
-from aiograph._sql.prepared import give_up, is_direct
+from aiograph._sql.pipeline import Connection, is_alive, is_direct
+from aiograph._sql.prepared import give_up
 from aiograph._sql.session import Counters
 from aiograph._sql.sqlstate import Meaning, NoConnectionError, meaning_of
 
@@ -113,7 +113,8 @@ class PoolSupply:
             async def connect(cls, conninfo: str = "", **options: Any) -> "Reporting":
                 try:
                     connection = await super().connect(conninfo, **options)
-                    if connection.prepare_threshold is not None and not await is_direct(connection):
+                    prepares = connection.prepare_threshold is not None
+                    if prepares and not await is_direct(connection, _ANSWER_SECONDS):
                         give_up(connection)
                 except Error as error:
                     supply.regret(error)

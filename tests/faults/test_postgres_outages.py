@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from aiograph._sql.pipeline import is_direct
 from aiograph._sql.postgres import PostgresDatabase
 from aiograph._sql.session import Change, Query
 from aiograph._sql.supply import PoolOptions
@@ -146,6 +147,17 @@ async def test_all_silent_connections_are_replaced_at_the_price_of_one(postgres_
             await put(database, "x")
         assert time.monotonic() - started < 1.5
         await database.aclose()
+
+
+async def test_a_new_connection_that_falls_silent_is_not_waited_for(postgres_database: str) -> None:
+    async with Proxy(postgres_database).serving() as proxy:
+        connection = await psycopg.AsyncConnection.connect(proxy.conninfo, autocommit=True)
+        assert await is_direct(connection, 5)
+        proxy.lose_connections()
+        started = time.monotonic()
+        assert not await is_direct(connection, 0.2)
+        assert time.monotonic() - started < 2
+        await connection.close()
 
 
 async def test_a_network_that_is_cut_is_an_error_before_long(postgres_database: str) -> None:

@@ -16,7 +16,7 @@ PACKAGE = "aiograph"
 HOME = Path(__file__).parent.parent / PACKAGE
 
 ROOMS = {
-    "leaf": "_lazy constants errors warnings typing types managed _ids _threads _context _cancel "
+    "leaf": "_hints _lazy constants errors warnings typing types managed _ids _threads _context _cancel "
     "_config_types _interrupt stats bridge channels messages drawing",
     "contract": "checkpoint.base checkpoint.serde checkpoint._filter_sql checkpoint._hold "
     "checkpoint._model checkpoint._retention checkpoint._statistics "

@@ -10,9 +10,9 @@ from dataclasses import Field, fields, is_dataclass, make_dataclass
 from dataclasses import field as declared_field
 from importlib import import_module
 from inspect import isroutine
-from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, cast, get_origin, get_type_hints
 
+from aiograph._hints import with_parts
 from aiograph.channels.base import BaseChannel
 from aiograph.errors import MissingExtraError
 from aiograph.managed import ManagedValue
@@ -109,7 +109,7 @@ class _Plain:
             return Annotated[(bare, *kept)] if kept else bare
         if isinstance(cls, type) and (make := self._maker(cls)) is not None:
             return self._made[cls] if cls in self._made else make(cls)
-        return self._generic(hint)
+        return with_parts(hint, self.of)
 
     def _maker(self, cls: type) -> Any:
         if self._is_typed_dict(cls):
@@ -119,15 +119,6 @@ class _Plain:
         if hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__get_pydantic_core_schema__"):
             return None  # Pydantic knows it, or it tells Pydantic what it is
         return self._dataclass if is_dataclass(cls) else None
-
-    def _generic(self, hint: Any) -> Any:
-        args, origin = get_args(hint), get_origin(hint)
-        if not args or origin is Literal:
-            return hint
-        plain = tuple(map(self.of, args))
-        if all(one is other for one, other in zip(plain, args, strict=True)):
-            return hint
-        return Union[plain] if origin in (Union, UnionType) else origin[plain]  # noqa: UP007  # made at run time
 
     def _hints(self, cls: type) -> dict[str, Any]:
         hints = get_type_hints(cls, include_extras=True)

@@ -2,19 +2,9 @@
 
 import sys
 from importlib import import_module
-from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    Required,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Annotated, Any, get_origin, get_type_hints, is_typeddict
+
+from aiograph._hints import with_parts
 
 
 def with_known_dicts(hint: Any) -> Any:
@@ -31,17 +21,9 @@ class _Known:
     def of(self, hint: Any) -> Any:
         if is_typeddict(hint):
             return self._made[hint] if hint in self._made else self._anew(hint)
-        args, origin = get_args(hint), get_origin(hint)
-        if origin is Annotated:
+        if get_origin(hint) is Annotated:
             return Annotated[(self.of(hint.__origin__), *hint.__metadata__)]
-        if origin in (Required, NotRequired):
-            return self.of(args[0])  # the class knows which keys are required
-        if not args or origin is Literal:
-            return hint
-        known = tuple(map(self.of, args))
-        if all(one is other for one, other in zip(known, args, strict=True)):
-            return hint
-        return Union[known] if origin in (Union, UnionType) else origin[known]  # noqa: UP007  # made at run time
+        return with_parts(hint, self.of)
 
     def _anew(self, cls: Any) -> Any:
         made = self._made[cls] = import_module("typing_extensions").TypedDict(cls.__name__, {})

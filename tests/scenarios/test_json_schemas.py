@@ -4,7 +4,7 @@ import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
@@ -61,6 +61,11 @@ class Hurried(BaseModel):
 
 class Node(TypedDict):
     next: "Node | None"
+
+
+class Family(TypedDict, total=False):
+    favourite: NotRequired[Node]
+    all: Required[list[Node]]
 
 
 def compiled(schema: Any, **schemas: Any) -> Any:
@@ -130,6 +135,13 @@ def test_a_value_of_an_unknown_type_may_be_anything() -> None:
 def test_a_schema_that_contains_itself() -> None:
     found = compiled(Node).get_input_jsonschema()
     assert found["$defs"]["Node"]["properties"]["next"]["anyOf"][0] == {"$ref": "#/$defs/Node"}
+
+
+def test_keys_that_say_whether_they_are_required_may_hold_typed_dicts() -> None:
+    found = compiled(Family).get_input_jsonschema()
+    assert found["properties"]["favourite"] == {"$ref": "#/$defs/Node"}
+    assert found["properties"]["all"]["items"] == {"$ref": "#/$defs/Node"}
+    assert found["required"] == ["all"]
 
 
 def test_input_output_and_context_have_schemas_of_their_own() -> None:

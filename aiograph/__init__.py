@@ -19,8 +19,9 @@ The map of the house; imports point only down this list:
 - `testing`, `cli`: contracts to test your own parts with, and the command line
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aiograph._lazy import on_demand
 from aiograph.constants import END, START
 
 if TYPE_CHECKING:
@@ -41,13 +42,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for, so that `import aiograph` stays quick."""
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'aiograph' has no attribute {name!r}")
+__getattr__ = on_demand(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -409,7 +409,6 @@ MemorySaver = InMemorySaver
 """Another name of `InMemorySaver`."""
 
 _rank = attrgetter("rank")
-_last_changed = attrgetter("updated_at", "thread_id")
 
 
 def _outdated(retention: Retention, line: _Line) -> Sequence[str]:

@@ -3,8 +3,9 @@
 `_values` has the messages and `_parts` what they are made of; `_joining` and `_calls` join what comes in
 pieces, `_coerce` and `_dicts` make messages of what stands for them, `_merge` has the rules by which a
 conversation grows, `_openai` and `_anthropic` speak like the interfaces of those names, and `_shape` gives
-messages the contents that OpenAI's has; `_pretty` is for people. `_duck` alone knows that LangChain has
-messages, too, and `_pydantic` what models with messages have to know.
+messages the contents that OpenAI's has; `_pretty` is for people. `_duck` knows LangChain's messages where
+they stand among ours, `_langchain` makes them of ours and back, and `_pydantic` has what models with
+messages have to know.
 """
 
 from aiograph.messages._anthropic import from_anthropic, to_anthropic

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from aiograph._config_types import RunnableConfig
-from aiograph.messages import AIMessageChunk, Message
+from aiograph.messages._langchain import to_langchain
 from aiograph.models._choice import checked_choice, specs_of
 
 
@@ -98,48 +98,4 @@ def _offered(tool: Any) -> Any:
     if isinstance(tool, Mapping) or is_runnable(tool):
         return tool
     (spec,) = specs_of((tool,))
-    if spec.provided is not None:
-        return spec.provided
-    function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
-    return {"type": "function", "function": function}
-
-
-# -- messages ----------------------------------------------------------------------------------------
-
-
-def to_langchain(messages: Any) -> Any:
-    """A conversation in which messages of ours are LangChain's; all else is LangChain's to understand.
-
-    Raises:
-        ImportError: LangChain is not installed.
-    """
-    if not isinstance(messages, list | tuple):
-        return _counterpart(messages) if isinstance(messages, Message) else messages
-    if not any(isinstance(message, Message) for message in messages):
-        return messages
-    return [_counterpart(each) if isinstance(each, Message) else each for each in messages]
-
-
-_OWN_FIELDS: dict[str, tuple[str, ...]] = {
-    "ai": ("tool_calls", "invalid_tool_calls", "usage_metadata"),
-    "tool": ("tool_call_id", "artifact", "status"),
-}
-"""What a kind of message has beyond the fields of all messages."""
-
-
-def _counterpart(message: Message) -> Any:
-    from langchain_core import messages as theirs
-
-    if isinstance(message, AIMessageChunk):
-        message = message.message()
-    classes: dict[str, Any] = {
-        "human": theirs.HumanMessage,
-        "ai": theirs.AIMessage,
-        "system": theirs.SystemMessage,
-        "tool": theirs.ToolMessage,
-    }
-    if message.type not in classes:
-        raise TypeError(f"{message!r} cannot be said to a model")
-    names = ("id", "name", "additional_kwargs", "response_metadata", *_OWN_FIELDS.get(message.type, ()))
-    content = message.content if isinstance(message.content, str) else list(message.content)
-    return classes[message.type](content=content, **{name: getattr(message, name) for name in names})
+    return spec.as_openai_tool()

@@ -1,6 +1,6 @@
 """Models behind the Chat Completions API: OpenAI's, and those of the many servers that speak like it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiograph.errors import MissingExtraError
@@ -84,7 +84,7 @@ class OpenAIChat(SdkChat["AsyncOpenAI"]):
             **self.options,
         }
         if request.tools:
-            params["tools"] = list(map(_tool, request.tools))
+            params["tools"] = [spec.as_openai_tool() for spec in request.tools]
         if request.tools and request.tool_choice is not None:
             params["tool_choice"] = _choice(request.tool_choice)
         if request.response_schema is not None:
@@ -93,13 +93,6 @@ class OpenAIChat(SdkChat["AsyncOpenAI"]):
 
 
 # -- what is sent --------------------------------------------------------------------------------------
-
-
-def _tool(spec: ToolSpec) -> Mapping[str, Any]:
-    if spec.provided is not None:
-        return spec.provided
-    function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
-    return {"type": "function", "function": function}
 
 
 def _choice(choice: str) -> str | dict[str, Any]:

@@ -8,7 +8,8 @@ from aiograph._context import require_task
 from aiograph.bridge import off_loop
 from aiograph.messages import SystemMessage, coerce_messages
 from aiograph.messages._duck import is_message
-from aiograph.models._langchain import is_runnable, to_langchain
+from aiograph.messages._langchain import to_langchain
+from aiograph.models._langchain import is_runnable
 from aiograph.prebuilt._agent_state import messages_in, with_messages
 from aiograph.pregel._callable import bind, settled
 from aiograph.pregel._plan import Call

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
-from importlib import import_module
 from pathlib import PurePath
 from typing import Any, Literal
 
 import orjson
 
 from aiograph.messages import REMOVE_ALL_MESSAGES, ToolCall, ToolMessage
+from aiograph.messages._langchain import as_langchains
 from aiograph.prebuilt._tool_input import Request, messages_in
 from aiograph.tools import Tool, ToolResultError
 from aiograph.types import Command, Send
@@ -119,8 +119,7 @@ class Answers:
         """A tool's message of ours, as one of LangChain's if that is what asked for it."""
         if not isinstance(message, ToolMessage) or not _is_langchains(self._request.kin):
             return message
-        values = {each.name: getattr(message, each.name) for each in fields(message)}
-        return import_module("langchain_core.messages").ToolMessage(**values)
+        return as_langchains(message)
 
 
 def _as_dict(update: Any) -> Any:

@@ -5,7 +5,7 @@ has been answered after that message is left alone; one that cannot be carried o
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +50,9 @@ def read_input(input: Any, messages_key: str) -> Request:
         kin = last_turn(messages_in(state, messages_key)).said
         call = input["tool_call"]
         good, bad = ([call], []) if isinstance(call["args"], Mapping) else ([], [call])
-        return Request(_asked(good, bad, ()), state, False, kin)
+        return Request(_asked(good, bad), state, False, kin)
     if isinstance(input, list) and input and _is_call(input[-1]):
-        return Request(_asked(input, [], ()), input, False, None)
+        return Request(_asked(input), input, False, None)
     messages = messages_in(input, messages_key)
     turn = last_turn(messages)
     message = turn.said
@@ -78,7 +78,9 @@ def _is_call(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("type") == "tool_call"
 
 
-def _asked(calls: Sequence[Any], invalid: Sequence[Any], answered: frozenset[Any] | tuple[()]) -> list[Asked]:
+def _asked(
+    calls: Sequence[Any], invalid: Sequence[Any] = (), answered: Set[Any] = frozenset()
+) -> list[Asked]:
     wanted = [Asked(call) for call in calls] + [Asked(*_refused(call)) for call in invalid or ()]
     if nameless := [each.call["name"] for each in wanted if not each.call.get("id")]:
         raise ToolCallError(f"calls of {nameless} have no id, so that no answer could be told to be theirs")

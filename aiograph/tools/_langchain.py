@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from aiograph.messages import ToolMessage
+from aiograph.messages._langchain import tool_message_of
 from aiograph.tools._arguments import without_properties
 from aiograph.tools._injected import Injection, ToolRuntime, injection_of
 from aiograph.tools._spec import ToolSpec, without_titles
@@ -80,9 +81,6 @@ class _Caller:
 
 # -- results -------------------------------------------------------------------------------------------
 
-_KEPT = ("content", "id", "name", "additional_kwargs", "response_metadata")
-_KEPT_OF_TOOLS = ("tool_call_id", "artifact", "status")
-
 
 def _ours(result: Any) -> Any:
     """A message that a tool of LangChain has made, as one of ours."""
@@ -90,7 +88,7 @@ def _ours(result: Any) -> Any:
         return result.enclosed
     if getattr(result, "type", None) != "tool" or isinstance(result, ToolMessage):
         return result
-    return ToolMessage(**{name: getattr(result, name) for name in (*_KEPT, *_KEPT_OF_TOOLS)})
+    return tool_message_of(result)
 
 
 def _letting_commands_through(tool: Any) -> Any:

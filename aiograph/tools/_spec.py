@@ -16,6 +16,13 @@ class ToolSpec:
     provided: Mapping[str, Any] | None = None
     """For a tool that runs at the model's provider: what it is to be sent, as it is."""
 
+    def as_openai_tool(self) -> Mapping[str, Any]:
+        """The tool as OpenAI's interface, and LangChain's `bind_tools`, take it."""
+        if self.provided is not None:
+            return self.provided
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": function}
+
 
 def spec_of_dict(given: Mapping[str, Any]) -> ToolSpec:
     """What a dict describes: a function in the form of OpenAI or Anthropic, or something a provider knows.

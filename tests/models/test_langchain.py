@@ -22,8 +22,8 @@ from aiograph.messages import (
     SystemMessage,
     ToolMessage,
 )
+from aiograph.messages._langchain import to_langchain
 from aiograph.models import LangChainChat, as_chat_model
-from aiograph.models._langchain import to_langchain
 from aiograph.tools import spec_of
 
 

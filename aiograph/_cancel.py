@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from aiograph._need_loop import task_here
+
 T = TypeVar("T")
 
 
@@ -15,11 +17,13 @@ class Host:
     __slots__ = ("_before", "_task")
 
     def __init__(self) -> None:
-        self._task = asyncio.current_task()
+        self._task = task_here()
         self._before = 0 if self._task is None else self._task.cancelling()
 
     def is_cancelled(self) -> bool:
         """Whether it has been cancelled since, even if that was swallowed."""
+        if self._task is None:  # it has begun without a loop, and has not been in a task before this one
+            self._task = task_here()
         return self._task is not None and self._task.cancelling() > self._before
 
 

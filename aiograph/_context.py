@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from aiograph._config_types import Durability, RunnableConfig
+from aiograph._need_loop import need_loop
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import OutsideRunError
 
@@ -446,6 +447,8 @@ class TaskScope:
 
     async def runs_ended(self) -> None:
         """Waits for runs nested in the attempt that its code has left running."""
+        if self._runs_under_way:
+            await need_loop()
         with _ASKING:
             if not self._runs_under_way:
                 return

@@ -26,7 +26,8 @@ class ThreadStatistics(NamedTuple):
     alive: int
     """Threads that exist, at work or idle."""
     busy: int
-    """Pieces of code that are under way, on a thread of ours or on one that waits in a synchronous call."""
+    """Pieces of code that are under way for a loop, on a thread of ours or on one that waits in a synchronous
+    call; runs that need no loop are not counted."""
     abandoned: int
     """Pieces of code that nobody waits for any more and that have not ended yet."""
 

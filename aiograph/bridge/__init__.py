@@ -16,7 +16,7 @@ still travels with each call, through any number of threads and loops.
 """
 
 from aiograph.bridge._admit import Verb, running_loop
-from aiograph.bridge._call import current_call, off_loop, run
+from aiograph.bridge._call import current_call, off_loop, run, working_loop
 from aiograph.bridge._colours import complete_verb, require_verbs
 from aiograph.bridge._home import HasHome, at_home
 from aiograph.bridge._iterate import BlockingIterator
@@ -40,4 +40,5 @@ __all__ = [
     "run",
     "running_loop",
     "shutdown",
+    "working_loop",
 ]

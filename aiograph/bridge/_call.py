@@ -9,10 +9,12 @@ from contextvars import ContextVar, copy_context
 from enum import Enum
 from typing import Any, TypeVar
 
-from aiograph import _threads
+from aiograph import _context, _threads
+from aiograph._need_loop import is_on_loop, need_loop
 from aiograph.bridge import _admit
 from aiograph.bridge._admit import Verb, admit, blocked_above, blocked_by, running_loop
 from aiograph.bridge._errand import LIVENESS_SECONDS, Errand
+from aiograph.bridge._loop import Loop
 from aiograph.bridge._seat import Seat
 from aiograph.errors import SyncCallError
 
@@ -34,8 +36,10 @@ class Call(Errand[T]):
 
     Args:
         verb: For messages.
-        work: Makes the awaitable, out of this call; called on the loop.
+        work: Makes the awaitable, out of this call; called where the work begins.
         patient: Whether the thread may serve: it must not if it has to leave at some time.
+        begins_here: Whether the work may begin on the thread, without a loop. It does if the thread may
+            serve, and no run or loop is around it.
         is_stream: Whether things can be taken before the end. What is there to be taken goes before jobs.
 
     Raises:
@@ -48,6 +52,7 @@ class Call(Errand[T]):
         work: "Callable[[Call[T]], Awaitable[T]]",
         *,
         patient: bool,
+        begins_here: bool = False,
         is_stream: bool = False,
     ) -> None:
         context = copy_context()
@@ -60,7 +65,9 @@ class Call(Errand[T]):
         self._outer = _living_job()
         self._is_sent = False
         self._inbox: queue.SimpleQueue[_Signal] = queue.SimpleQueue()
-        self._seat = Seat(0 if self._outer is None else self._outer.level + 1, is_open=patient)
+        self._begins_here = begins_here and patient and self._outer is None and _is_outermost()
+        level = 0 if self._outer is None else self._outer.level + 1
+        self._seat = Seat(level, is_open=patient and not self._begins_here)
         self.give_up = _threads.GiveUp()
         """Ends every wait for the synchronous node code of this call."""
 
@@ -90,7 +97,7 @@ class Call(Errand[T]):
             queue.Empty: The deadline (of `time.monotonic`) has passed.
         """
         if not self._is_sent:
-            self._start()
+            self._set_out()
         if self.is_inherited or self.loop.is_closed():
             self.look()
         self._seat.complete()
@@ -101,8 +108,13 @@ class Call(Errand[T]):
             elif signal is not None:
                 return
 
-    def _start(self) -> None:
+    def _set_out(self) -> None:
         self._is_sent = True
+        if self._begins_here:
+            self.begin_here()
+            if self.is_done or self.is_inherited:
+                return
+            self._seat.open()
         outer = self._outer
         if outer is not None:
             # in this order: whoever cancels the node looks for nested calls after having said so
@@ -213,6 +225,11 @@ class Call(Errand[T]):
         self._seat.hand_over()
 
 
+def _is_outermost() -> bool:
+    """Whether no loop runs on this thread, and its code belongs to no run."""
+    return running_loop() is None and _context.current_task.get() is None
+
+
 def _living_job() -> _threads.Job[Any] | None:
     """The job whose code calls. Variables that were copied out of a job may outlive it."""
     job = _threads.current_job.get()
@@ -225,6 +242,21 @@ def current_call() -> Call[Any] | None:
     return call if call is not None and call.loop is running_loop() else None
 
 
+def working_loop() -> Loop:
+    """The loop that the code here works on, or that its work will go to once it needs one.
+
+    Raises:
+        RuntimeError: There is none.
+    """
+    here = running_loop()
+    if here is not None:
+        return here
+    call = _current.get()
+    if call is None:
+        raise RuntimeError("no event loop runs here, and no synchronous call waits for this work")
+    return call.loop
+
+
 async def off_loop(
     fn: Callable[[], T], *, on_caller: bool = False, give_ups: Sequence[_threads.GiveUp] = ()
 ) -> T:
@@ -233,11 +265,16 @@ async def off_loop(
     Args:
         fn: The code; it sees the context variables of this moment.
         on_caller: Whether the thread that waits in a synchronous call may serve. It then does if it is
-            free; else, and otherwise, a thread of its own is found.
+            free, at once if the work has not gone to a loop yet; else, and otherwise, a thread of its own
+            is found.
         give_ups: Each ends the wait early, and so does that of the synchronous call, if there is one.
 
     A cancellation is held back until the code has ended or was given up on.
     """
+    if not is_on_loop():
+        if on_caller:
+            return await _here(fn)
+        await need_loop()
     call = current_call()
     job = _threads.Job(fn, copy_context(), asyncio.get_running_loop())
     if not (on_caller and call is not None and call.try_serve(job)):
@@ -247,7 +284,23 @@ async def off_loop(
     return await job.outcome(give_ups)
 
 
-def run(make: Callable[[], Awaitable[T]], *, verb: str | Verb, timeout: float | None = None) -> T:
+async def _here(fn: Callable[[], T]) -> T:
+    """Runs synchronous code of work that is on no loop yet."""
+    try:
+        return copy_context().run(fn)
+    finally:
+        call = _current.get()
+        if call is not None and call.is_inherited:
+            await need_loop()  # for ever: the code has forked, and it is in the parent that the work goes on
+
+
+def run(
+    make: Callable[[], Awaitable[T]],
+    *,
+    verb: str | Verb,
+    timeout: float | None = None,
+    begins_here: bool = False,
+) -> T:
     """Does asynchronous work from synchronous code and returns its result.
 
     Args:
@@ -255,6 +308,7 @@ def run(make: Callable[[], Awaitable[T]], *, verb: str | Verb, timeout: float | 
         verb: The asynchronous verb, or its name, for messages.
         timeout: Seconds after which the work is cancelled. Its clean-up is waited for; synchronous
             node code is given up on.
+        begins_here: Whether the work may begin on this thread: it awaits `need_loop` before it uses a loop.
 
     Raises:
         SyncCallError: The call would hang.
@@ -262,7 +316,7 @@ def run(make: Callable[[], Awaitable[T]], *, verb: str | Verb, timeout: float | 
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     named = Verb(verb) if isinstance(verb, str) else verb
-    call: Call[T] = Call(named, lambda _: make(), patient=timeout is None)
+    call: Call[T] = Call(named, lambda _: make(), patient=timeout is None, begins_here=begins_here)
     call.finish(deadline)
     return call.outcome()
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import inspect
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from aiograph.bridge._admit import Verb
 from aiograph.bridge._loop import Loop, ended_with_the_interpreter, errands
@@ -39,6 +40,8 @@ class Errand(ABC, Generic[T]):
         self.loop = loop
         self._context: Context | None = context
         self._pid = os.getpid()
+        self._rest: Coroutine[Any, Any, None] | None = None
+        """What is left of work that has begun before it was sent."""
         self._task: asyncio.Task[None] | None = None
         self._is_cancelled = False
         self._pauses = 0
@@ -49,11 +52,23 @@ class Errand(ABC, Generic[T]):
 
     @abstractmethod
     def _make(self) -> Awaitable[T]:
-        """Makes the work; called on the loop."""
+        """Makes the work; called where it begins, which mostly is the loop."""
 
     @abstractmethod
     def _at_end(self) -> None:
         """Called on the loop, once the work is done."""
+
+    # on the thread that will wait
+
+    def begin_here(self) -> None:
+        """Does the work on this very thread, to its end, or until it needs a loop: then it has to be sent."""
+        assert self._context is not None
+        self._rest = self._carry()
+        try:
+            self._context.run(self._rest.send, None)
+        except StopIteration:
+            self._context = self._rest = None
+            self._end(self.error)
 
     # from any thread
 
@@ -120,15 +135,19 @@ class Errand(ABC, Generic[T]):
     # on the loop
 
     def _begin(self) -> None:
-        if self._is_cancelled:
-            return
-        context, self._context = self._context, None
-        self._task = self.loop.create_task(self._carry(), context=context)
+        if not self._is_cancelled:
+            self._start(self._carry() if self._rest is None else self._rest)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        context, self._context, self._rest = self._context, None, None
+        self._task = self.loop.create_task(work, context=context)
         self._task.add_done_callback(self._settle)
         errands.add(self._task)
 
     def _cancel(self, again: bool) -> None:
         self._is_cancelled = True
+        if self._rest is not None and inspect.getcoroutinestate(self._rest) == inspect.CORO_SUSPENDED:
+            self._start(self._rest)  # there may be something to clean up
         if self._task is not None:
             if again or not self._task.cancelling():
                 self._task.cancel()

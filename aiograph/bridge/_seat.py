@@ -46,6 +46,10 @@ class Seat:
 
     # on the thread
 
+    def open(self) -> None:
+        """From now on jobs are taken."""
+        self._is_open = self._level < MAX_LEVEL
+
     def serve(self) -> None:
         """Runs the job that was taken.
 

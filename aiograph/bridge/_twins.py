@@ -42,11 +42,20 @@ class SyncMethod(Protocol[S, P, R]):
     def __get__(self, obj: S, owner: Any = None, /) -> SyncVerb[P, R]: ...
 
 
-def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> SyncMethod[S, P, R]:
+def blocking(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+    *,
+    begins_here: Callable[[S], bool] | None = None,
+) -> SyncMethod[S, P, R]:
     """The synchronous twin of an asynchronous method.
 
     The method is looked up by name at each call, so a subclass that overrides it need not override
     the twin. Of an object whose `needs_no_loop` is true the work never waits, and is done on the spot.
+
+    Args:
+        method: The asynchronous method.
+        begins_here: Says of an object whether the method, if that is not overridden, may begin on the thread
+            that waits for it: it awaits `need_loop` before it uses a loop.
     """
     name = method.__name__
 
@@ -54,7 +63,8 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]) -> Syn
         work = functools.partial(_verb_of(self, method, twin), *args, **kwargs)
         if getattr(self, "needs_no_loop", False):
             return _at_once(work(), name)
-        return run(work, verb=name, timeout=timeout)
+        may_begin = begins_here is not None and getattr(type(self), name) is method and begins_here(self)
+        return run(work, verb=name, timeout=timeout, begins_here=may_begin)
 
     return cast(SyncMethod[S, P, R], _with_timeout(_dress(twin, method, Verb(name))))
 

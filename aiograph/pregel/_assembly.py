@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiograph._cancel import Host
 from aiograph._context import Listener, RunScope, TaskScope, current_task
 from aiograph._lending import lender_for
+from aiograph.bridge import working_loop
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
 from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._command import reapply_commands
@@ -110,7 +110,7 @@ def _scope(
         durability = run.durability if durability is None else durability
         control = run.control if control is None else control
     return RunScope(
-        loop=asyncio.get_running_loop(),
+        loop=working_loop(),
         config=request.config,
         context=context,
         store=store,

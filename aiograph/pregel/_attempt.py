@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aiograph._context import Audience, Pulse, TaskScope, current_task
 from aiograph._interrupt import Interrupted
+from aiograph._need_loop import need_loop
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
 from aiograph.config import metadata_of_messages
@@ -69,6 +70,7 @@ async def _with_retries(run: Run, task: Task, lane: Lane, once: Callable[..., Aw
             pause = delay(policy, number)
             if run.meter is not None:
                 run.meter.retried(task, number, error)
+        await need_loop()
         await asyncio.sleep(pause)
         number += 1
 
@@ -106,6 +108,7 @@ def delay(policy: RetryPolicy, attempt: int) -> float:
 
 async def _once_in_time(run: Run, task: Task, lane: Lane, number: int) -> None:
     assert task.timeout is not None
+    await need_loop()
     give_up = GiveUp()
     waiting = run.scope.pulse if lane.caller is None else lane.caller.pulse
     deadline = Deadline(task.timeout, give_up, waiting)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Any
 
 from aiograph import _context
+from aiograph._need_loop import need_loop
 from aiograph.config import config_of
 from aiograph.pregel._plan import Call
 from aiograph.runtime import runtime_of
@@ -160,4 +161,7 @@ def _check(parameter: inspect.Parameter, name: str, known: Set[str]) -> None:
 
 async def settled(result: Any) -> Any:
     """The value of what a synchronous function returned, which may be awaitable."""
-    return await result if isinstance(result, Awaitable) else result
+    if not isinstance(result, Awaitable):
+        return result
+    await need_loop()
+    return await result

@@ -21,6 +21,7 @@ from aiograph import _threads, constants
 from aiograph._cancel import until_done
 from aiograph._context import TaskScope
 from aiograph._interrupt import Interrupted
+from aiograph._need_loop import need_loop
 from aiograph.bridge import running_loop
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.errors import CallOrderError
@@ -337,6 +338,7 @@ class _Callees:
             CallOrderError: A call was not the one that was made in its place before, whatever came of that.
             Exception: The failure of a task that nobody has waited for; of several, that of the first.
         """
+        await need_loop()
         while self._workers:
             await asyncio.wait(self._workers)
         self._end()
@@ -356,6 +358,7 @@ class _Callees:
         self._caller.has_ended = True
         if isinstance(error, GeneratorExit):
             return  # the loop is gone, and nothing may be awaited any more
+        await need_loop()
         if not self._may_finish(error):
             self._break_off()
         try:

@@ -7,12 +7,14 @@ engine; each synchronous twin is derived from one of them.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
 from aiograph._context import TaskScope, current_task
+from aiograph._need_loop import need_loop
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import BaseCheckpointSaver
@@ -160,6 +162,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         tasks, and leaves nothing behind.
         """
         if stream_mode != "values":
+            await need_loop()
             chunks = self.astream(
                 input,
                 config,
@@ -298,7 +301,18 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     # -- the other colour
 
-    invoke = blocking(ainvoke)
+    def _begins_here(self) -> bool:
+        """Whether a run that is called synchronously may begin without a loop, as it may never need one."""
+        options, saver = self._options, self._options.checkpointer
+        watches = options.watch is not None or options.stats or options.step_timeout is not None
+        if self._plan.needs_loop or watches:
+            return False
+        if not isinstance(saver, BaseCheckpointSaver):
+            return True
+        # Ctrl-C may strike between any two lines on the main thread, and what is kept has to be whole
+        return saver.never_suspends and threading.current_thread() is not threading.main_thread()
+
+    invoke = blocking(ainvoke, begins_here=_begins_here)
     stream = blocking_iter(astream)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from aiograph._cancel import Leaks, until_done
 from aiograph._interrupt import Interrupted
+from aiograph._need_loop import need_loop, task_here
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeCancelledError, NodeError
 from aiograph.pregel._attempt import NO_LANE, Lane, attempt
@@ -77,6 +78,7 @@ async def execute(run: Run, tasks: Sequence[Task]) -> bool:
         if run.step_timeout is not None:
             await _in_time(run, todo, run.step_timeout)
         elif len(todo) > 1:
+            await need_loop()
             await _together(run, todo, _lane(run))
         else:
             if run.slots is not None:
@@ -313,7 +315,7 @@ async def _handle(run: Run, task: Task, lane: Lane) -> None:
 
 
 def _is_cancelled() -> bool:
-    current = asyncio.current_task()
+    current = task_here()
     return current is not None and current.cancelling() > 0
 
 

@@ -138,6 +138,8 @@ class Plan:
     """Finds what may follow what, if the graph is drawn; in a run, channels decide."""
     is_cached: bool = field(init=False)
     """Whether any node has a cache policy."""
+    needs_loop: bool = field(init=False)
+    """Whether any node needs an event loop, whatever it does."""
     subscribers: Mapping[str, tuple[str, ...]] = field(init=False)
     """Channel → nodes that it triggers, by name."""
     readable: frozenset[str] = field(init=False)
@@ -153,6 +155,7 @@ class Plan:
         object.__setattr__(self, "channels", {**self.channels, POSITIONS: DictMerge(dict, POSITIONS)})
         object.__setattr__(self, "state", self.state or self.output)
         object.__setattr__(self, "is_cached", any(node.cache for node in self.nodes.values()))
+        object.__setattr__(self, "needs_loop", any(map(_needs_loop, self.nodes.values())))
         object.__setattr__(self, "subscribers", _subscribers(self.nodes.values()))
         object.__setattr__(self, "readable", _readable(self.channels))
         born = (name for name, channel in self.channels.items() if channel.is_available())
@@ -167,6 +170,15 @@ class Plan:
     @property
     def output_channels(self) -> tuple[str, ...]:
         return (self.output,) if isinstance(self.output, str) else self.output
+
+
+def _needs_loop(node: PlannedNode) -> bool:
+    if node.timeout is not None or node.cache is not None:
+        return True
+    if node.call is not None and (node.call.is_async or node.call.inline):
+        return True
+    handler_does = node.handler is not None and _needs_loop(node.handler)
+    return handler_does or any(route.call.is_async for route in node.routes)
 
 
 def _subscribers(nodes: Any) -> dict[str, tuple[str, ...]]:

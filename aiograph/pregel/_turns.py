@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
 
+from aiograph._need_loop import need_loop
 from aiograph.errors import ConcurrentUpdateError
 
 
@@ -97,6 +98,7 @@ class _Turn(AbstractAsyncContextManager[None]):
         self.key = key
 
     async def __aenter__(self) -> None:
+        await need_loop()
         self.called = asyncio.get_running_loop().create_future()
         self._turns.queue_up(self)
         try:

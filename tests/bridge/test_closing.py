@@ -59,7 +59,12 @@ class Slow:
     quick = blocking(aquick)
 
 
-quick: Graph = chain(lambda state: {"value": "quick"})
+async def say_quick(state: Any) -> dict[str, str]:
+    await asyncio.sleep(0.001)  # so that there is always somebody whom a shutdown hits
+    return {"value": "quick"}
+
+
+quick: Graph = chain(say_quick)
 
 
 def node_that_calls(slow: Slow, graph: Graph) -> Callable[[Any], Any]:

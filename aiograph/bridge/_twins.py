@@ -98,7 +98,7 @@ def _verb_of(this: Any, method: Callable[..., Any], twin: Callable[..., Any]) ->
     verb of this very class: its own may have been made from its twin, and would only come back here.
     """
     if getattr(type(this), twin.__name__, twin) is twin:
-        return cast(Callable[..., Any], getattr(this, method.__name__))
+        return cast("Callable[..., Any]", getattr(this, method.__name__))
     return functools.partial(method, this)
 
 

@@ -51,8 +51,7 @@ def test_no_forged_row_runs_code_or_imports_a_module(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_ends_soon_and_takes_little_memory(name: str) -> None:
     report = in_a_process_of_its_own(name)
-    # a machine that is busy with other tests may take some more than the 2 s it is allowed alone
-    assert report["seconds"] < (8 if "CI" in os.environ else 4)
+    assert report["times"] < 15  # twice the worst of them
     assert report["mib"] < 256
 
 

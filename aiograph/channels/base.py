@@ -49,8 +49,8 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
     Attributes:
         typ: The type of the value, or of one element where the channel collects.
         key: The state key that the channel stands for; messages of errors name it.
-        transient: The value lasts one superstep: a superstep that does not write the channel empties
-            it, by way of `update([])`.
+        transient: The value lasts one superstep: one that does not write the channel empties it, as
+            `update([])` does.
         persistent: The value is stored in checkpoints.
         consumable: `consume` may change the channel. Set for every class that defines `consume`.
         awaits_finish: `finish` may change the channel. Set for every class that defines `finish`.

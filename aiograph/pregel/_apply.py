@@ -7,13 +7,14 @@ as it was.
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
+from itertools import filterfalse
 from typing import Any, NamedTuple
 
 from aiograph._context import NO_NAMES
 from aiograph.constants import TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan
-from aiograph.pregel._state import Channels, RunState
+from aiograph.pregel._state import NONE_TRIED, Channels, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import refusal, tried
 
@@ -36,7 +37,7 @@ class _Refusal(NamedTuple):
 
 def apply_writes(
     plan: Plan, state: RunState, tasks: Sequence[Task], kept: Set[str] = NO_NAMES
-) -> frozenset[str]:
+) -> Sequence[str]:
     """Applies the writes of the finished `tasks`, given in task order, and says which channels changed.
 
     Args:
@@ -55,11 +56,12 @@ def apply_writes(
     if errors:
         raise _conflict([_refused(error, name, tasks) for name, error in errors.items()])
     if is_step:
-        _fade(state, gathered, kept, changed)
-        _mark_seen(state, tasks)
+        _fade(plan, state, gathered, kept, changed)
+        if state.is_versioned:
+            _mark_seen(state, tasks)
     updated = _install(plan, state, changed)
     if state.pending_finish and not kept and not _triggers_any(plan, updated):
-        updated |= _finish(plan, state)
+        updated += _finish(plan, state)
     state.updated = updated
     return updated
 
@@ -118,8 +120,7 @@ def _update(
                 changed[name] = channel
         except Exception as error:
             errors[name] = error
-    if state.tried:
-        state.tried = {}
+    state.tried = NONE_TRIED
     return errors
 
 
@@ -154,50 +155,51 @@ def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
                 seen[trigger] = versions[trigger]
 
 
-def _fade(state: RunState, written: Container[str], kept: Container[str], changed: Channels) -> None:
+def _fade(
+    plan: Plan, state: RunState, written: Container[str], kept: Container[str], changed: Channels
+) -> None:
     """A value that lasts one superstep ends with the first one that does not write it again."""
     for name in state.fading:
         if name not in written and name not in kept:
-            channel = state.channels[name].copy()
-            if channel.update(()):
-                changed[name] = channel
+            changed[name] = plan.channels[name]
 
 
-def _install(plan: Plan, state: RunState, changed: Channels) -> frozenset[str]:
+def _install(plan: Plan, state: RunState, changed: Channels) -> tuple[str, ...]:
     """Puts the changed channels in place under a new version; says which of them hold a value."""
     if not changed:
-        return NO_NAMES
-    state.version = version = state.version + 1
-    versions, values, readable = state.versions, state.values, plan.readable
-    updated = []
+        return ()
+    if state.is_versioned:
+        state.version += 1
+        state.versions.update(dict.fromkeys(changed, state.version))
+    prototypes, values, readable = plan.channels, state.values, plan.readable
+    updated, fading = [], [*filterfalse(changed.__contains__, state.fading)]
     for name, channel in changed.items():
-        versions[name] = version
         if channel.is_available():
             updated.append(name)
             if name in readable:
                 values[name] = channel.get()
         else:
             values.pop(name, None)
-            if channel.is_empty():
+            if channel is prototypes[name] or channel.is_empty():
                 _drop(state, name)
                 continue
         state.channels[name] = channel
         if channel.transient:
-            state.fading.add(name)
+            fading.append(name)
         if channel.awaits_finish:
             state.pending_finish |= {name}
-    return frozenset(updated)
+    state.fading = fading
+    return tuple(updated)
 
 
 def _drop(state: RunState, name: str) -> None:
     """A channel that remembers nothing; it comes to life again when it is written."""
     state.channels.pop(name, None)
-    state.fading.discard(name)
     if name in state.pending_finish:
         state.pending_finish -= {name}
 
 
-def _finish(plan: Plan, state: RunState) -> frozenset[str]:
+def _finish(plan: Plan, state: RunState) -> tuple[str, ...]:
     """Nothing would run any more: channels that waited for that become readable."""
     changed: Channels = {}
     for name in sorted(state.pending_finish):

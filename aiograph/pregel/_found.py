@@ -10,7 +10,7 @@ from aiograph.pregel._migrate import Migrate, fitted
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import open_questions
-from aiograph.pregel._state import RunState, fresh_state, restored_state
+from aiograph.pregel._state import RunState, fresh_state, passing_state, restored_state
 from aiograph.pregel._stateful import look_up
 from aiograph.types import Interrupt
 
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 async def find(plan: Plan, place: Place, migrate: Migrate | None) -> Found:
     if place.saver is None or place.thread_id is None:
-        return Found(None, fresh_state(plan, place.namespace, place.nested), None)
+        return Found(None, passing_state(plan, place.nested), None)
     if place.caller is not None:
         saved, hold, is_resumed = await look_up(place, place.saver, place.caller)
     else:

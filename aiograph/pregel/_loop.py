@@ -159,8 +159,8 @@ def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
     """Whether a run stops before or after these tasks, and has not stopped here already."""
     if not any(_is_among(task, names) for task in tasks):
         return False
-    passed = run.state.seen.get(INTERRUPT, {})
-    if all(passed.get(name) == version for name, version in run.state.versions.items()):
+    passed = run.state.seen.get(INTERRUPT)
+    if passed is not None and passed.items() >= run.state.versions.items():
         return False
     if run.journal is None and run.is_inner:
         # nothing of the run is kept, so the task around it has to know that it has been here

@@ -60,7 +60,7 @@ def _only_hands_on(node: PlannedNode) -> bool:
 
 def _is_new(state: RunState) -> bool:
     """Whether nothing has ever run on the thread, or nothing since it was cleared."""
-    return not state.versions or (not state.seen and state.updated == frozenset())
+    return not state.versions or (not state.seen and state.updated == ())
 
 
 def _require_start(plan: Plan, state: RunState, input: Any) -> None:

@@ -1,6 +1,7 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from aiograph import _ids
@@ -15,7 +16,11 @@ Channels: TypeAlias = dict[str, Channel]
 Tried: TypeAlias = tuple[Channel, Sequence[Any], Channel]
 """A channel, what a task has written to it, and a copy that has taken that."""
 
+NONE_TRIED: Mapping[str, Tried] = MappingProxyType({})
+
 KnownIds: TypeAlias = Mapping[tuple[str, ...], str]
+
+NO_IDS: KnownIds = MappingProxyType({})
 
 
 class Origin:
@@ -30,10 +35,10 @@ class Origin:
     __slots__ = ("_made", "_nested", "known_ids", "namespace")
 
     def __init__(
-        self, namespace: str, nested: NestedRun | None = None, known_ids: "KnownIds | None" = None
+        self, namespace: str, nested: NestedRun | None = None, known_ids: KnownIds | None = None
     ) -> None:
         self.namespace = namespace
-        self.known_ids = known_ids or {}
+        self.known_ids = known_ids or NO_IDS
         self._nested = nested
         self._made: str | None = None
 
@@ -59,6 +64,7 @@ class RunState:
         "channels",
         "checkpoint_id",
         "fading",
+        "is_versioned",
         "origin",
         "pending_finish",
         "seen",
@@ -76,30 +82,34 @@ class RunState:
         values: Values,
         versions: dict[str, int],
         seen: dict[str, dict[str, int]],
-        updated: frozenset[str] | None,
+        updated: Sequence[str] | None,
         step: int,
         checkpoint_id: str | None,
         origin: Origin,
+        *,
+        is_versioned: bool = True,
     ) -> None:
         self.channels = channels
         self.values = values
         """Values of the readable channels; a fresh dict is made of it for each node."""
+        self.is_versioned = is_versioned
+        """Whether anybody wants to know the versions, and who has seen which: whoever stores the state."""
         self.versions = versions
         self.version = max(versions.values()) if versions else 0
         self.seen = seen
         """Per node, the versions of its triggers that it has run for."""
         self.updated = updated
         """What the superstep before changed; `None` when that is not known."""
-        self.fading: set[str] = set()
+        self.fading: list[str] = []
         """Live channels whose value lasts one superstep."""
         self.pending_finish = NO_NAMES
         """Live channels that wait for the end of the run to become readable."""
         for name, channel in channels.items():
             if channel.transient:
-                self.fading.add(name)
+                self.fading.append(name)
             if channel.awaits_finish:
                 self.pending_finish |= {name}
-        self.tried: dict[str, Tried] = {}
+        self.tried = NONE_TRIED
         """Channels as a router of this superstep has been shown them."""
         self.step = step
         """The superstep to come; 0 is the one that takes in the input."""
@@ -112,15 +122,24 @@ class RunState:
         return self.origin.namespace
 
 
-def fresh_state(plan: Plan, namespace: str = "", nested: NestedRun | None = None) -> RunState:
-    """The state of a thread on which nothing has ever run; `nested` is for runs without a saver."""
+def fresh_state(plan: Plan, namespace: str = "") -> RunState:
+    """The state of a thread on which nothing has ever run."""
+    return _blank_state(plan, Origin(namespace), is_versioned=True)
+
+
+def passing_state(plan: Plan, nested: NestedRun | None) -> RunState:
+    """The state of a run of which nothing is kept, and which may be nested in a task."""
+    return _blank_state(plan, Origin("", nested), is_versioned=False)
+
+
+def _blank_state(plan: Plan, origin: Origin, *, is_versioned: bool) -> RunState:
     channels: Channels = {}
     values: Values = {}
     for name in plan.born:
         channels[name] = channel = plan.channels[name].copy()
         if name in plan.readable:
             values[name] = channel.get()
-    return RunState(channels, values, {}, {}, NO_NAMES, -1, None, Origin(namespace, nested))
+    return RunState(channels, values, {}, {}, (), -1, None, origin, is_versioned=is_versioned)
 
 
 def restored_state(
@@ -147,7 +166,7 @@ def restored_state(
         values,
         dict(checkpoint["channel_versions"]),
         {node: dict(seen) for node, seen in checkpoint["versions_seen"].items()},
-        None if updated is None else frozenset(updated),
+        None if updated is None else tuple(updated),
         metadata.get("step", -2) + 1,
         checkpoint["id"],
         Origin(namespace, known_ids=known_ids),

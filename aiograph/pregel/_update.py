@@ -182,5 +182,5 @@ def clear(state: RunState) -> None:
     """
     state.versions = {START: state.version + 1}
     state.channels, state.values, state.seen = {}, {}, {}
-    state.updated = frozenset()
+    state.updated = ()
     state.step += 1

@@ -28,7 +28,7 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: s
         channel = base.copy()
         try:
             if channel.update(written) and not channel.replaces:
-                state.tried[name] = (base, written, channel)
+                state.tried = {**state.tried, name: (base, written, channel)}
         except Exception as error:
             raise refusal(error, name, repr(writer), state.step) from error
         if channel.is_available():

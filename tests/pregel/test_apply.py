@@ -53,10 +53,10 @@ def step(state: RunState, *tasks: Task, **options: Any) -> list[str]:
 def test_one_new_version_for_all_that_a_superstep_changed() -> None:
     state = at_start(PLAN)
     step(state, done(PLAN, state, "caller", ("n", 1), ("x", 1)))
-    assert (state.versions, state.updated) == ({"n": 1, "x": 1}, frozenset({"n", "x"}))
+    assert (state.versions, state.updated) == ({"n": 1, "x": 1}, ("n", "x"))
     step(state, done(PLAN, state, "a", ("n", 2)))
     assert state.versions == {"n": 2, "x": 2}  # x faded
-    assert state.updated == frozenset({"n"})
+    assert state.updated == ("n",)
     assert state.seen == {"a": {"x": 1}}
 
 

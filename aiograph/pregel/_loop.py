@@ -25,7 +25,6 @@ from aiograph.pregel._plan import read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_handlers, restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
-from aiograph.pregel._start import hand_on_input
 from aiograph.pregel._stateful import positions_in
 from aiograph.pregel._tasks import Task, due_tasks
 from aiograph.types import Command, RunnableConfig
@@ -36,7 +35,7 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
 
     Args:
         run: The run; its state has taken in the input.
-        took_input: Whether there was any; a run without goes on from the newest checkpoint.
+        took_input: Whether that is to be kept and shown; if not, the state is where the run goes on.
         pending: Writes of tasks that had finished before, of the superstep that comes first.
 
     However this ends, the journal is closed when it does: what was handed to it is stored.
@@ -44,7 +43,10 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
     stages = STAGES if run.meter is None else run.meter.around(STAGES)
     run.scope.desk = desk = CallDesk(run, pending)
     try:
-        await _begin(run, stages, took_input)
+        if took_input:
+            await _keep_input(run, stages)
+        elif run.emitter is not None:
+            run.emitter.values(run.state)
         await _supersteps(run, stages, pending)
     except GeneratorExit:
         raise  # the loop is gone: nothing can be written any more
@@ -94,14 +96,9 @@ async def _close_after(run: Run, error: BaseException) -> None:
             note(error, f"in addition, the journal could not be closed: {lost!r}")
 
 
-async def _begin(run: Run, stages: Stages, took_input: bool) -> None:
-    if took_input and run.is_unseen:
-        hand_on_input(run.plan, run.state)
-    elif took_input:
-        parent = await stages.keep(run, "input", ())
-        _show_checkpoint(run, "input", parent)
-    elif run.emitter is not None:
-        run.emitter.values(run.state)
+async def _keep_input(run: Run, stages: Stages) -> None:
+    parent = await stages.keep(run, "input", ())
+    _show_checkpoint(run, "input", parent)
 
 
 async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite]) -> None:

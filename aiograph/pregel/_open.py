@@ -20,7 +20,7 @@ from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._request import Request
 from aiograph.pregel._run import NO_STOPS, Run
-from aiograph.pregel._start import take_input
+from aiograph.pregel._start import hand_on_input, take_input
 from aiograph.pregel._tasks import due_nodes, due_tasks
 from aiograph.types import Command
 
@@ -33,6 +33,7 @@ class Opened(NamedTuple):
 
     run: Run
     took_input: bool
+    """Whether the state has just taken in an input, which is to be kept and shown."""
     pending: Sequence[PendingWrite]
 
 
@@ -51,6 +52,9 @@ async def open_run(
     run = whole_run(plan, request, place, found, emitter, _answers(plan, request, place, found), meter)
     if run.cache is None and plan.is_cached:
         warn_of_no_cache(plan)
+    if run.is_unseen and hand_on_input(plan, run.state, request.input):
+        run.last_step = run.state.step + run.recursion_limit - 1
+        return Opened(run, False, ())
     took_input = not found.is_resumed and take_input(plan, run.state, request.input)
     # a superstep that only hands the input on to the state does not count
     run.last_step = run.state.step + run.recursion_limit - (START not in due_nodes(plan, run.state))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.dict_merge import DictMerge
-from aiograph.constants import JOIN_PREFIX, POSITIONS, TAG_HIDDEN, TASKS
+from aiograph.constants import JOIN_PREFIX, POSITIONS, START, TAG_HIDDEN, TASKS
 from aiograph.types import CachePolicy, Command, RetryPolicy, TimeoutPolicy
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class Plan:
     """Channels that hold a value before anybody has written to them."""
     consumable: frozenset[str] = field(init=False)
     """Channels that may change by being told that what they triggered has run."""
+    entry: PlannedNode | None = field(init=False)
+    """The node that does nothing but hand the input to the state, if there is one that does no more."""
     shape: Shape = field(init=False)
     """What threads depend on."""
 
@@ -162,6 +164,7 @@ class Plan:
         object.__setattr__(self, "born", tuple(name for name in born if name != POSITIONS))
         told = (name for name, channel in self.channels.items() if channel.consumable)
         object.__setattr__(self, "consumable", frozenset(told))
+        object.__setattr__(self, "entry", _entry(self))
         from aiograph.pregel._shape import shape_of  # hashes, as building does not
 
         triggers = {name: node.triggers for name, node in self.nodes.items()}
@@ -187,6 +190,15 @@ def _subscribers(nodes: Any) -> dict[str, tuple[str, ...]]:
         for channel in node.triggers:
             index.setdefault(channel, []).append(node.name)
     return {channel: tuple(sorted(names)) for channel, names in index.items()}
+
+
+def _entry(plan: Plan) -> PlannedNode | None:
+    node = plan.nodes.get(START)
+    if node is None or node.call is not None or node.routes or node.triggers != (plan.input,):
+        return None
+    (trigger,) = node.triggers
+    channel, is_alone = plan.channels[trigger], plan.subscribers[trigger] == (START,)
+    return node if is_alone and channel.transient and channel.replaces else None
 
 
 _CONTROL = ("branch:", JOIN_PREFIX)

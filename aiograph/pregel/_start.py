@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from aiograph.constants import START
 from aiograph.errors import EmptyInputError, InvalidUpdateError
 from aiograph.pregel._apply import ConflictingWrites, apply_writes
 from aiograph.pregel._command import by_caller, command_writes, goes_nowhere
-from aiograph.pregel._plan import Plan, PlannedNode, Write
+from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import due_tasks
 from aiograph.types import Command
@@ -37,25 +36,25 @@ def take_input(plan: Plan, state: RunState, input: Any) -> bool:
     return True
 
 
-def hand_on_input(plan: Plan, state: RunState) -> None:
-    """Does the superstep that only hands the input to the state, for a run of which nobody sees it.
+def hand_on_input(plan: Plan, state: RunState, input: Any) -> bool:
+    """Takes in the input and does the superstep that only hands it to the state, both at once.
 
-    Where code of the graph's has a part in that, or something goes wrong, nothing is done: the superstep
-    comes then as any other, and tells.
+    For runs of which nobody keeps or sees how they begin. What is not plain input, and what goes wrong, is
+    left to `take_input` and the superstep, which tell.
+
+    Returns:
+        Whether it is done; if not, the state is as before.
     """
-    tasks = due_tasks(plan, state, 0)
-    if len(tasks) != 1 or not _only_hands_on(tasks[0].node):
-        return
+    entry = plan.entry
+    if entry is None or input is None or isinstance(input, Command):
+        return False
     try:
-        tasks[0].writes = [*tasks[0].node.write(tasks[0].input), *tasks[0].node.after]
-        apply_writes(plan, state, tasks)
+        writes = entry.write(entry.read({**state.values, entry.triggers[0]: input}, 0))
+        apply_writes(plan, state, [by_caller(state, [*writes, *entry.after])])
     except Exception:
-        return  # the state is as before
-    state.step += 1
-
-
-def _only_hands_on(node: PlannedNode) -> bool:
-    return node.name == START and node.call is None and not node.routes
+        return False
+    state.step += 2
+    return True
 
 
 def _is_new(state: RunState) -> bool:

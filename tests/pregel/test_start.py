@@ -88,22 +88,17 @@ def entry(**fields: Any) -> Any:
     return node(START, "in", read=lambda values, remaining: values["in"], after=(("x", None),), **fields)
 
 
-def started(plan: Any, input: Any) -> Any:
-    state = fresh_state(plan)
-    take_input(plan, state, input)
-    hand_on_input(plan, state)
-    return state
-
-
-def test_the_input_is_handed_on_as_by_a_superstep() -> None:
+def test_the_input_is_handed_on_as_by_two_supersteps() -> None:
     plan = plan_of(entry(), node("b", "x"), n=LastValue(int))
-    at_once, by_superstep = started(plan, {"n": 1}), fresh_state(plan)
-    take_input(plan, by_superstep, {"n": 1})
-    apply_writes(plan, by_superstep, [done(plan, by_superstep, START, ("n", 1), ("x", None))])
+    at_once, by_supersteps = fresh_state(plan), fresh_state(plan)
+    assert hand_on_input(plan, at_once, {"n": 1})
+    take_input(plan, by_supersteps, {"n": 1})
+    apply_writes(plan, by_supersteps, [done(plan, by_supersteps, START, ("n", 1), ("x", None))])
     assert at_once.step == 1
-    assert at_once.values == by_superstep.values
-    assert at_once.versions == by_superstep.versions
-    assert (at_once.seen, at_once.updated) == (by_superstep.seen, by_superstep.updated)
+    assert at_once.values == by_supersteps.values
+    assert at_once.channels.keys() == by_supersteps.channels.keys()
+    assert at_once.fading == by_supersteps.fading
+    assert at_once.updated == by_supersteps.updated
 
 
 def refuse(output: Any) -> Any:
@@ -116,11 +111,24 @@ ROUTE = Route(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"write": refuse}, {"routes": (ROUTE,)}, {"write": lambda _: [("n", 1)] * 2}]
+    "fields",
+    [{"write": refuse}, {"routes": (ROUTE,)}, {"write": lambda _: [("n", 1)] * 2}, {"call": ROUTE.call}],
 )
 def test_what_may_go_wrong_or_wait_is_left_to_the_superstep(fields: Any) -> None:
     plan = plan_of(entry(**fields), node("b", "x"), n=LastValue(int))
-    state = started(plan, {"n": 1})
-    assert state.step == 0
-    assert [task.name for task in due_tasks(plan, state, 5)] == [START]
+    state = fresh_state(plan)
+    assert not hand_on_input(plan, state, {"n": 1})
+    assert state.step == -1
+    assert due_tasks(plan, state, 5) == []
     assert "n" not in state.values
+
+
+def test_an_input_that_triggers_others_too_is_left_to_the_superstep() -> None:
+    plan = plan_of(entry(), node("b", "in"), n=LastValue(int))
+    assert not hand_on_input(plan, fresh_state(plan), {"n": 1})
+
+
+@pytest.mark.parametrize("input", [None, Command(update={"n": 1})])
+def test_what_is_no_plain_input_is_not_handed_on(input: Any) -> None:
+    plan = plan_of(entry(), node("b", "x"), n=LastValue(int))
+    assert not hand_on_input(plan, fresh_state(plan), input)

@@ -26,6 +26,7 @@ from aiograph.warnings import CheckpointWarning
 
 if TYPE_CHECKING:
     from aiograph.cache.base import BaseCache
+    from aiograph.pregel._graph import Options
     from aiograph.pregel._meter import Meter
 
 
@@ -33,12 +34,12 @@ def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -
     """What shows a run to its caller, and to those who listen to a run around it; `None` if nobody does."""
     nested = place.nested
     if nested is None:
-        return None if view is None else Emitter(plan, request.output, (view,))
+        return None if view is None else Emitter(plan, request.terms.output, (view,))
     views: list[Listener] = [each.within(nested.place) for each in nested.task.run.listeners]
     if view is not None:
         path = tuple(nested.namespace.split(NAMESPACE_SEPARATOR)) if view.sees_nested_runs else ()
         views.append(view.within(path) if path else view)
-    return Emitter(plan, request.output, views) if views else None
+    return Emitter(plan, request.terms.output, views) if views else None
 
 
 def whole_run(
@@ -58,7 +59,8 @@ def whole_run(
     scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
     scope.lend = lender_for(request.config)
     scope.previous = state.values.get(PREVIOUS)
-    limits = limits_of(request.config, request.recursion_limit)
+    terms, options = request.terms, request.options
+    limits = limits_of(request.config, options.recursion_limit)
     journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds
     if found.saved is not None:
         reapply_commands(plan, state, found.pending)
@@ -70,23 +72,23 @@ def whole_run(
         journal=journal,
         emitter=emitter,
         meter=meter,
-        cache=_task_cache(plan, request, scope.cache),
-        on_error=request.on_error,
-        step_timeout=request.step_timeout,
+        cache=_task_cache(plan, options, scope.cache),
+        on_error=terms.on_error,
+        step_timeout=options.step_timeout,
         max_concurrency=limits.concurrency,
-        output=request.output,
+        output=terms.output,
         recursion_limit=limits.recursion,
         last_step=state.step + limits.recursion - 1,
-        stops=request.stops,
+        stops=terms.stops,
         is_inner=place.is_inner,
     )
 
 
-def _task_cache(plan: Plan, request: Request, cache: BaseCache[Any] | None) -> TaskCache | None:
+def _task_cache(plan: Plan, options: Options, cache: BaseCache[Any] | None) -> TaskCache | None:
     if cache is None or not plan.is_cached:
         return None
-    if cache is not request.cache:
-        cache.allow_types(request.storable)  # it knows those of the graph it was made for
+    if cache is not options.cache:
+        cache.allow_types(options.storable)  # it knows those of the graph it was made for
     return TaskCache(cache, plan)
 
 
@@ -100,9 +102,8 @@ def _scope(
     meter: Meter | None,
 ) -> RunScope:
     run = None if outer is None else outer.run
-    context, store, durability = request.context, request.store, request.durability
-    control = request.control
-    cache = request.cache
+    context, store, cache = request.context, request.options.store, request.options.cache
+    durability, control = request.terms.durability, request.terms.control
     if run is not None:
         context = run.context if context is None else context
         store = run.store if store is None else store
@@ -139,9 +140,10 @@ def _nobody_listens(value: Any) -> None:
 
 def _journal(plan: Plan, request: Request, place: Place, found: Found, scope: RunScope) -> Journal | None:
     if found.storage is None:
-        if request.durability is not None and scope.depth == 0:
+        durability = request.terms.durability
+        if durability is not None and scope.depth == 0:
             warnings.warn(
-                f"durability={request.durability!r} has no effect: graph {plan.name!r} has no checkpointer",
+                f"durability={durability!r} has no effect: graph {plan.name!r} has no checkpointer",
                 CheckpointWarning,
                 stacklevel=2,
             )

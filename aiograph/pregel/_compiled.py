@@ -22,12 +22,13 @@ from aiograph.pregel import _options
 from aiograph.pregel._assembly import emitter_for
 from aiograph.pregel._attempt import CarriedExit
 from aiograph.pregel._builder import planned
+from aiograph.pregel._cache import warn_of_no_cache
 from aiograph.pregel._emit import View
 from aiograph.pregel._execute import Within
 from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
-from aiograph.pregel._observers import measured, watched
-from aiograph.pregel._open import Opened, open_run
+from aiograph.pregel._observers import observed
+from aiograph.pregel._open import open_kept, open_passing
 from aiograph.pregel._place import find_place, forget_the_past, outermost, turn_at
 from aiograph.pregel._request import Request
 from aiograph.pregel._sink import Sink
@@ -181,9 +182,10 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             durability, on_error, on_conflict, interrupt_before, interrupt_after, control
         )
         request = self._request(input, config, choices, context, output_keys)
-        run = self._run_to_end(request, None)
+        outer = current_task.get()
+        run = self._run_to_end(request, None, outer)
         try:
-            if _starts_new_chain():
+            if outer is not None and (outer.run.depth + 1) % TASK_EVERY == 0:
                 return await _as_task(run)
             return await Within(copy_context(), run)
         except CarriedExit as carried:
@@ -262,12 +264,13 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     async def _fill(self, sink: Sink, request: Request, view: View) -> None:
         try:
-            await self._run_to_end(request, view)
+            await self._run_to_end(request, view, current_task.get())
         finally:
             sink.close()
 
-    def _run_to_end(self, request: Request, view: View | None) -> Coroutine[Any, Any, Any]:
-        outer = current_task.get()
+    def _run_to_end(
+        self, request: Request, view: View | None, outer: TaskScope | None
+    ) -> Coroutine[Any, Any, Any]:
         if outer is None:
             return self._run_at_its_place(request, view, outer)
         return self._run_inside(outer, request, view)
@@ -281,20 +284,25 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     async def _run_at_its_place(self, request: Request, view: View | None, outer: TaskScope | None) -> Any:
         try:
-            place = find_place(request.checkpointer, request.config, outer)
+            options = self._options
+            place = find_place(options.checkpointer, request.config, outer)
             if place.namespace and place.nested is None:
                 place = await outermost(place, request.config, self._plan)
             emitter = emitter_for(self._plan, request, place, view)
-            async with turn_at(place, request.on_conflict):
-                options = self._options
-                with watched(options.watch), measured(options.stats, self.name, place, emitter) as meter:
-                    opened: Opened = await open_run(self._plan, request, place, emitter, meter)
+            async with turn_at(place, request.terms.on_conflict):
+                with observed(options, self._plan.name, place, emitter) as meter:
+                    if place.saver is None:
+                        opened = open_passing(self._plan, request, place, emitter, meter)
+                    else:
+                        opened = await open_kept(self._plan, request, place, emitter, meter)
+                    if opened.run.cache is None and self._plan.is_cached:
+                        warn_of_no_cache(self._plan)
                     try:
                         output = await drive(*opened)
                     finally:
                         hand_on(opened.run, place)
-                if self._options.retention is not None:
-                    await forget_the_past(place, self._options.retention)
+                if options.retention is not None:
+                    await forget_the_past(place, options.retention)
                 return output
         except (SystemExit, KeyboardInterrupt) as error:
             raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
@@ -314,11 +322,6 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     invoke = blocking(ainvoke, begins_here=_begins_here)
     stream = blocking_iter(astream)
-
-
-def _starts_new_chain() -> bool:
-    scope = current_task.get()
-    return scope is not None and (scope.run.depth + 1) % TASK_EVERY == 0
 
 
 T = TypeVar("T")

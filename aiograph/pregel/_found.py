@@ -49,9 +49,14 @@ class Found(NamedTuple):
         return open_questions(self.kept, again=self.is_past)
 
 
+def nothing(plan: Plan, place: Place) -> Found:
+    """What there is for a run of which nothing is kept."""
+    return Found(None, passing_state(plan, place.nested), None)
+
+
 async def find(plan: Plan, place: Place, migrate: Migrate | None) -> Found:
     if place.saver is None or place.thread_id is None:
-        return Found(None, passing_state(plan, place.nested), None)
+        return nothing(plan, place)
     if place.caller is not None:
         saved, hold, is_resumed = await look_up(place, place.saver, place.caller)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast
 
 from aiograph._context import current_task
@@ -13,9 +14,9 @@ from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel import _options
 from aiograph.pregel._declared import tell_declared
 from aiograph.pregel._interface import Interface, interface_of, json_schema, model
-from aiograph.pregel._options import Choices
+from aiograph.pregel._options import NO_CHOICES, Choices
 from aiograph.pregel._plan import Plan, PlannedNode
-from aiograph.pregel._request import Request
+from aiograph.pregel._request import Request, Terms
 from aiograph.pregel._run import NO_STOPS, Stops
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
@@ -249,27 +250,27 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         context: Any = None,
         output_keys: str | Sequence[str] | None = None,
     ) -> Request:
+        has_chosen = output_keys is not None or choices != NO_CHOICES
+        terms = self._chosen_terms(choices, output_keys) if has_chosen else self._usual_terms
+        return Request(input, self._config(config), self._context(context), terms, self._options)
+
+    @cached_property
+    def _usual_terms(self) -> Terms:
+        """Those of callers who choose nothing: most do not, so they are ready."""
+        return self._chosen_terms(NO_CHOICES, None)
+
+    def _chosen_terms(self, choices: Choices, output_keys: str | Sequence[str] | None) -> Terms:
         options, plan = self._options, self._plan
         output = plan.output
         if output_keys is not None:
             output = _options.check_output_keys(output_keys, plan.channels)
-        return Request(
-            input=input,
-            config=self._config(config),
-            context=self._context(context),
+        return Terms(
             output=output,
             durability=_options.durability(choices.durability) or options.durability,
             on_error=_options.on_error(choices.on_error) or options.on_error,
             on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
-            recursion_limit=options.recursion_limit,
             stops=self._stops(choices),
             control=_options.control(choices.control),
-            step_timeout=options.step_timeout,
-            store=options.store,
-            checkpointer=options.checkpointer,
-            migrate=options.migrate,
-            cache=options.cache,
-            storable=options.storable,
         )
 
     def _context(self, context: Any) -> Any:

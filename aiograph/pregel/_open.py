@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiograph._context import current_task
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT, START
-from aiograph.pregel._answers import answers_in, is_answer, require_saver
+from aiograph.pregel._answers import answers_in, require_saver
 from aiograph.pregel._assembly import whole_run
-from aiograph.pregel._cache import warn_of_no_cache
 from aiograph.pregel._changes import NO_CHANGES, require_same
 from aiograph.pregel._command import apply_command, command_writes, refuse_address, stored_command
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
-from aiograph.pregel._found import Found, find
+from aiograph.pregel._found import Found, find, nothing
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._request import Request
@@ -37,7 +36,27 @@ class Opened(NamedTuple):
     pending: Sequence[PendingWrite]
 
 
-async def open_run(
+def open_passing(
+    plan: Plan, request: Request, place: Place, emitter: Emitter | None, meter: Meter | None
+) -> Opened:
+    """Makes a run whole of which nothing is kept, and has it take in the input.
+
+    Raises:
+        EmptyInputError: There is no input.
+    """
+    refuse_address(request.input)
+    require_saver(request.input, plan.name)
+    answers = {} if place.nested is None else place.nested.task.answers
+    run = whole_run(plan, request, place, nothing(plan, place), emitter, answers, meter)
+    if run.is_unseen and hand_on_input(plan, run.state, request.input):
+        run.last_step = run.state.step + run.recursion_limit - 1
+        return Opened(run, False, ())
+    take_input(plan, run.state, request.input)
+    run.last_step = _last_step(run)
+    return Opened(run, True, ())
+
+
+async def open_kept(
     plan: Plan, request: Request, place: Place, emitter: Emitter | None, meter: Meter | None
 ) -> Opened:
     """Loads the state that a run starts from, takes in the input, and makes the run whole.
@@ -47,20 +66,19 @@ async def open_run(
         ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
     refuse_address(request.input)
-    found = await find(plan, place, request.migrate)
+    found = await find(plan, place, request.options.migrate)
     _require_fit(plan, request, place, found)
-    run = whole_run(plan, request, place, found, emitter, _answers(plan, request, place, found), meter)
-    if run.cache is None and plan.is_cached:
-        warn_of_no_cache(plan)
-    if run.is_unseen and hand_on_input(plan, run.state, request.input):
-        run.last_step = run.state.step + run.recursion_limit - 1
-        return Opened(run, False, ())
+    run = whole_run(plan, request, place, found, emitter, _answers(request, found), meter)
     took_input = not found.is_resumed and take_input(plan, run.state, request.input)
-    # a superstep that only hands the input on to the state does not count
-    run.last_step = run.state.step + run.recursion_limit - (START not in due_nodes(plan, run.state))
+    run.last_step = _last_step(run)
     if took_input:
         return Opened(run, True, ())
     return Opened(run, False, await _go_on(run, request, place, found))
+
+
+def _last_step(run: Run) -> int:
+    """The last superstep that the limit allows; one that only hands the input to the state does not count."""
+    return run.state.step + run.recursion_limit - (START not in due_nodes(run.plan, run.state))
 
 
 def _require_fit(plan: Plan, request: Request, place: Place, found: Found) -> None:
@@ -69,12 +87,9 @@ def _require_fit(plan: Plan, request: Request, place: Place, found: Found) -> No
         require_same(found.changes, plan, found.state, str(place.thread_id), goes_on=goes_on)
 
 
-def _answers(plan: Plan, request: Request, place: Place, found: Found) -> Mapping[str, Any]:
+def _answers(request: Request, found: Found) -> Mapping[str, Any]:
     """The answers that a run starts with: those in its input, or those that the run around it has had."""
-    if found.storage is None:
-        require_saver(request.input, plan.name)
-    is_kept_by_nobody = place.saver is None and place.is_inner and not is_answer(request.input)
-    if not found.is_resumed and not is_kept_by_nobody:
+    if not found.is_resumed:
         return answers_in(request.input, found.questions)
     outer = current_task.get()
     return {} if outer is None else outer.answers
@@ -91,7 +106,7 @@ async def _go_on(run: Run, request: Request, place: Place, found: Found) -> Sequ
         pending = await _go_back(run, found)  # the copy has what was commanded
     elif commanded:
         pending = [*pending, *_keep_command(run, commanded, pending)]
-    if request.stops is not NO_STOPS:
+    if request.terms.stops is not NO_STOPS:
         run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
     return pending
 
@@ -146,7 +161,7 @@ class Base(NamedTuple):
 
 async def open_update(plan: Plan, place: Place, request: Request) -> Base:
     """The checkpoint that `place` names, ready to be changed."""
-    found = await find(plan, place, request.migrate)
+    found = await find(plan, place, request.options.migrate)
     parent = None if found.saved is None else found.saved.parent_config
     parent_id = None if parent is None else parent["configurable"].get("checkpoint_id")
     return Base(whole_run(plan, request, place, found, None, {}), found.pending, parent_id, found.is_past)

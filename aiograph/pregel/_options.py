@@ -57,6 +57,9 @@ class Choices(NamedTuple):
     control: RunControl | None = None
 
 
+NO_CHOICES = Choices()
+
+
 def default_recursion_limit() -> int:
     """10,000 supersteps, or what the environment variable AIOGRAPH_DEFAULT_RECURSION_LIMIT says.
 
@@ -71,15 +74,11 @@ def limits_of(config: RunnableConfig, recursion_limit: int = DEFAULT_RECURSION_L
     Raises:
         ValueError: One is below 1.
     """
-    recursion = _limit("recursion_limit", config.get("recursion_limit"))
-    concurrency = _limit("max_concurrency", config.get("max_concurrency"))
+    recursion, concurrency = config.get("recursion_limit"), config.get("max_concurrency")
+    for name, limit in (("recursion_limit", recursion), ("max_concurrency", concurrency)):
+        if limit is not None and limit < 1:
+            raise ValueError(f"{name} must be at least 1, not {limit}")
     return Limits(recursion_limit if recursion is None else recursion, concurrency)
-
-
-def _limit(name: str, value: int | None) -> int | None:
-    if value is not None and value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
-    return value
 
 
 def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
@@ -88,12 +87,12 @@ def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
     Raises:
         ValueError: A config has a key that configs do not have.
     """
-    merged: dict[str, Any] = {}
+    merged: Any = {}
     for config in configs:
         for key, value in config.items() if config else ():
             _check_key(key)
             merged[key] = _merge_entry(key, merged.get(key), value)
-    return cast(RunnableConfig, merged)
+    return merged  # type: ignore[no-any-return]  # its keys are those of a config
 
 
 _INHERITED = ("tags", "metadata", "callbacks", "recursion_limit", "max_concurrency")

@@ -56,6 +56,8 @@ def find_place(
         CheckpointQueryError: There is a saver, but the config names no thread; or it is to be that of a
             run around, and there is none.
     """
+    if outer is None and (checkpointer is None or checkpointer is False):
+        return NOWHERE
     saver = _saver(checkpointer, outer)
     if outer is None:
         return NOWHERE if saver is None else _named(saver, config)

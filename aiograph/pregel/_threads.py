@@ -149,7 +149,7 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         spot = trail[-1]
         place = Place(spot.saver, spot.thread_id, spot.namespace, checkpoint_id)
         request = spot.graph._request(None, config, _options.Choices("sync"))
-        async with turn_at(place, request.on_conflict):
+        async with turn_at(place, request.terms.on_conflict):
             base = await open_update(spot.graph.plan, place, request)
             changed = await Within(copy_context(), revise(base, checked))
             await take_back_questions(trail, changed)
@@ -182,7 +182,7 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         spot = trail[-1]
         place = Place(spot.saver, spot.thread_id, spot.namespace, checkpoint_id)
         request = spot.graph._request(None, _options.merge_configs(config, marked), _options.Choices("sync"))
-        async with turn_at(place, request.on_conflict):
+        async with turn_at(place, request.terms.on_conflict):
             base = await open_update(spot.graph.plan, place, request)
             clear(base.run.state)
             return await keep_change(base)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aiograph._context import NO_NAMES
 from aiograph.constants import TASKS
 from aiograph.errors import InvalidUpdateError
-from aiograph.pregel._plan import Plan
+from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import NONE_TRIED, Channels, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import refusal, tried
@@ -49,7 +49,7 @@ def apply_writes(
     Raises:
         ConflictingWrites: Channels refused their values; the state is as before.
     """
-    gathered = _gather(plan, tasks)
+    gathered = _gather(plan, [task.writes for task in tasks])
     is_step = _have_triggers(tasks)
     changed = _consumed(plan, state, tasks) if is_step and plan.consumable else {}
     errors = _update(plan, state, gathered, changed)
@@ -71,12 +71,25 @@ def _triggers_any(plan: Plan, channels: Iterable[str]) -> bool:
     return any(name in plan.subscribers or name == TASKS for name in channels)
 
 
-def _gather(plan: Plan, tasks: Sequence[Task]) -> dict[str, list[Any]]:
-    """What is written to each channel, in task order; what is meant for no channel is left out."""
+def apply_input(plan: Plan, state: RunState, writes: Sequence[Write]) -> bool:
+    """Applies what the input writes, before anything has run.
+
+    Returns:
+        Whether all channels take it; if not, the state is as before.
+    """
+    changed: Channels = {}
+    if _update(plan, state, _gather(plan, (writes,)), changed):
+        return False
+    state.updated = _install(plan, state, changed)
+    return True
+
+
+def _gather(plan: Plan, written: Iterable[Sequence[Write] | None]) -> dict[str, list[Any]]:
+    """What is written to each channel, in this order; what is meant for no channel is left out."""
     channels = plan.channels
     gathered: dict[str, list[Any]] = {}
-    for task in tasks:
-        for name, value in task.writes or ():
+    for writes in written:
+        for name, value in writes or ():
             if name in gathered:
                 gathered[name].append(value)
             elif name in channels:

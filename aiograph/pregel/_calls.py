@@ -85,14 +85,14 @@ class CallDesk:
     def __init__(self, run: Run, pending: Sequence[PendingWrite]) -> None:
         self._run: Run | None = run
         self._step = run.state.step
-        self._known = recalled(pending) if pending else {}
-        """By their ids, calls that were made in that superstep before."""
+        self._known = recalled(pending) if pending else None
+        """By their ids, calls that were made in that superstep before; `None` if there are none."""
         self._declared = declared()
 
     def close(self) -> None:
         """The run is over; it is not kept alive by code that it has left behind."""
         self._run = None
-        self._known = {}
+        self._known = None
 
     def call(self, caller: TaskScope, node: PlannedNode, arg: Any, key: str | None = None) -> TaskFuture[Any]:
         """Has a task begin, from whichever thread, and returns its future at once.
@@ -124,7 +124,7 @@ class CallDesk:
             tell_declared(run.scope.checkpointer)
 
     def _known_at(self, step: int) -> dict[str, Known]:
-        if step != self._step:
+        if step != self._step or self._known is None:
             self._step, self._known = step, {}
         return self._known
 

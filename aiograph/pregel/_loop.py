@@ -42,12 +42,26 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
     """
     stages = STAGES if run.meter is None else run.meter.around(STAGES)
     run.scope.desk = desk = CallDesk(run, pending)
+    plan, state, tasks = run.plan, run.state, []
     try:
         if took_input:
             await _keep_input(run, stages)
         elif run.emitter is not None:
-            run.emitter.values(run.state)
-        await _supersteps(run, stages, pending)
+            run.emitter.values(state)
+        while tasks := stages.plan(plan, state, run.last_step - state.step):
+            if state.step > run.last_step:
+                raise too_many_steps(run)
+            if pending:
+                await _restore(run, tasks, pending)
+                pending = ()
+            if _stops_before(run, tasks):
+                break
+            if run.cache is not None:
+                await _look_up(run, run.cache, tasks)
+            await stages.superstep(run, stages, tasks)
+            _let_go(tasks)
+            if run.is_stopped or (run.stops.after and _stops_at(run, tasks, run.stops.after)):
+                break
     except GeneratorExit:
         raise  # the loop is gone: nothing can be written any more
     except BaseException as error:
@@ -55,13 +69,20 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
         raise
     finally:
         desk.close()
-    await stages.close(run)
+        _let_go(tasks)
+    if run.journal is not None:
+        await stages.close(run)
     return _result(run)
 
 
+def _let_go(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        task.let_go()
+
+
 async def _close(run: Run) -> None:
-    if run.journal is not None:
-        await run.journal.close()
+    assert run.journal is not None
+    await run.journal.close()
 
 
 def _result(run: Run) -> Any:
@@ -101,31 +122,6 @@ async def _keep_input(run: Run, stages: Stages) -> None:
     _show_checkpoint(run, "input", parent)
 
 
-async def _supersteps(run: Run, stages: Stages, pending: Sequence[PendingWrite]) -> None:
-    plan, state, control = run.plan, run.state, run.scope.control
-    before, after = run.stops
-    while tasks := stages.plan(plan, state, run.last_step - state.step):
-        if state.step > run.last_step:
-            raise too_many_steps(run)
-        if pending:
-            await _restore(run, tasks, pending)
-            pending = ()
-        if before and _stops_at(run, tasks, before):
-            return
-        if control is not None and control.drain_requested:
-            run.is_stopped = run.is_drained = True
-            return
-        if run.cache is not None:
-            await _look_up(run, run.cache, tasks)
-        try:
-            await stages.superstep(run, stages, tasks)
-        finally:
-            for task in tasks:
-                task.let_go()
-        if run.is_stopped or (after and _stops_at(run, tasks, after)):
-            return
-
-
 async def _look_up(run: Run, cache: TaskCache, tasks: Sequence[Task]) -> None:
     """Spares tasks that are in the cache. Under a strict journal that is kept before it is shown."""
     hits = await cache.fill(tasks)
@@ -150,6 +146,17 @@ async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWri
         for task in answered:
             run.journal.record_answers(task)
         await run.journal.flush()  # a command that came as input is among what is stored now
+
+
+def _stops_before(run: Run, tasks: Sequence[Task]) -> bool:
+    """Whether a run ends before these tasks, as it was told to, or asked to meanwhile."""
+    if run.stops.before and _stops_at(run, tasks, run.stops.before):
+        return True
+    control = run.scope.control
+    if control is None or not control.drain_requested:
+        return False
+    run.is_stopped = run.is_drained = True
+    return True
 
 
 def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aiograph.errors import EmptyInputError, InvalidUpdateError
-from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._apply import ConflictingWrites, apply_input, apply_writes
 from aiograph.pregel._command import by_caller, command_writes, goes_nowhere
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import RunState
@@ -50,11 +50,12 @@ def hand_on_input(plan: Plan, state: RunState, input: Any) -> bool:
         return False
     try:
         writes = entry.write(entry.read({**state.values, entry.triggers[0]: input}, 0))
-        apply_writes(plan, state, [by_caller(state, [*writes, *entry.after])])
+        is_taken = apply_input(plan, state, [*writes, *entry.after])
     except Exception:
         return False
-    state.step += 2
-    return True
+    if is_taken:
+        state.step += 2
+    return is_taken
 
 
 def _is_new(state: RunState) -> bool:

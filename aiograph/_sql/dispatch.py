@@ -1,9 +1,10 @@
-"""Requests to PostgreSQL in queues, and the workers that carry them out: all on one loop.
+"""Requests to PostgreSQL in queues, and the connections that carry them out: all on one loop.
 
-There is no lock. A worker gets a connection, takes its share of what is queued by then, and carries that out
-as one transaction in one round trip. If the group fails each request is tried alone, so that nobody pays for
-another's fault. What a lost connection has interrupted goes back to the head of its queue. Reads and writes
-queue apart and take turns, so that neither waits for all of the other.
+There is no lock. Who asks while nothing is under way is served at once, by a connection that is at hand. Else
+a connection takes its share of what is queued by then, and carries that out as one transaction in one round
+trip. If the group fails each request is tried alone, so that nobody pays for another's fault. What a lost
+connection has interrupted goes back to the head of its queue. Reads and writes queue apart and take turns, so
+that neither waits for all of the other.
 """
 
 import asyncio
@@ -11,19 +12,19 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
-from psycopg import Error, OperationalError
+from psycopg import Error
 
+from aiograph._sql.line import Answers, Line
 from aiograph._sql.migrate import SchemaError
 from aiograph._sql.operation import Pending
-from aiograph._sql.pipeline import Connection, Statement, run
+from aiograph._sql.pipeline import Connection, Statement
 from aiograph._sql.session import Counters, Row, size_of
 from aiograph._sql.sqlstate import Meaning, ServerSilentError, described, meaning_of
 from aiograph._sql.supply import Supply
-from aiograph._sql.watch import Watch
 
 _GROUP = 32
 """Requests that share a transaction, at most."""
@@ -53,7 +54,7 @@ class Request(Pending[list[Row]]):
         *,
         writes: bool,
         order: tuple[str, ...] = (),
-        errand: Callable[[Connection], Awaitable[None]] | None = None,
+        errand: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         super().__init__(about)
         self.statements = statements
@@ -83,7 +84,7 @@ class Limits(NamedTuple):
 
 
 class Dispatcher:
-    """Two queues and up to as many workers as there are connections."""
+    """Two queues, and as many lines as there is work for, up to the number of connections."""
 
     def __init__(self, supply: Supply, limits: Limits, counters: Counters) -> None:
         self._supply = supply
@@ -91,206 +92,124 @@ class Dispatcher:
         self._counters = counters
         self._reads: Lane = deque()
         self._writes: Lane = deque()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._waiting: set[asyncio.Task[None]] = set()
-        """Workers that wait for a connection; whoever gets one sees to it that the next one waits."""
+        self._last: Lane = self._reads
+        """The queue that was served last."""
+        self._busy: set[Line] = set()
+        self._idle: list[Line] = []
+        self._leaving: set[Line] = set()
+        """Lines whose connections are being given back."""
+        self._seeker: asyncio.Task[None] | None = None
+        """Waits for a connection more."""
+        self._chores: set[asyncio.Task[None]] = set()
+        self._is_due = False
+        """Whether the loop will have what is queued be dealt out."""
+        self._rests = 0
+        """Pauses after failures, which are not over."""
+        self._pause = _FIRST_PAUSE
+        self._tidying: asyncio.TimerHandle | None = None
+        self._stir: asyncio.Future[None] | None = None
+        """Waited for while the rest is carried out; done when something has changed."""
         self._is_silent = False
         """Whether a server has not answered, and none has since."""
 
     def submit(self, request: Request) -> None:
-        """Queues a request, to be taken once the loop has come round: with others, if there are any."""
+        """Has a request carried out: at once if there are no others, else once the loop has come round."""
         (self._writes if request.writes else self._reads).append(request)
-        self._hire()
+        if self._busy or self._is_due:
+            self._deal_soon()
+        else:
+            self._deal()
 
     async def aclose(self) -> None:
         """Waits for what was asked before, and gives up the connections."""
-        while self._workers:
-            await asyncio.wait(self._workers)
+        while self._busy or self._chores or self._seeker is not None or self._has_queued:
+            self._stir = asyncio.get_running_loop().create_future()
+            await self._stir
+        if self._tidying is not None:
+            self._tidying.cancel()
+        await self._wind_up(self._take_leave(math.inf), [])
         await self._supply.aclose()
 
-    # -- workers
-
-    def _hire(self) -> None:
-        """Sees to it that somebody gets a connection for what is queued, as long as there are any."""
-        is_needed = self._has_queued and not self._waiting
-        if is_needed and len(self._workers) < self._supply.size:
-            worker = asyncio.get_running_loop().create_task(self._work())
-            self._workers.add(worker)
-            self._waiting.add(worker)
-            worker.add_done_callback(self._workers.discard)
-            worker.add_done_callback(self._waiting.discard)
+    # -- dealing out
 
     @property
     def _has_queued(self) -> bool:
         return bool(self._reads or self._writes)
 
-    async def _work(self) -> None:
-        try:
-            await self._serve_all()
-        finally:
-            # at once: whoever was just served and asks again finds that there is room for a worker
-            self._workers -= {asyncio.current_task()}
+    def _deal_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._deal)
 
-    async def _serve_all(self) -> None:
-        pause = _FIRST_PAUSE
-        lane = self._reads or self._writes
-        while lane:
-            if await self._serve(lane):
-                pause = _FIRST_PAUSE
-            elif self._has_queued:
-                self._counters.retries += 1
-                with self._waits():
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            lane = self._next(lane)
+    def _deal(self) -> None:
+        """Gives idle lines their share of what is queued; if that does not do, seeks a connection more."""
+        self._is_due = False
+        while self._idle and self._has_queued and not self._rests:
+            line = self._idle.pop()
+            if line.is_lost:
+                self._do(self._wind_up([self._leave(line)], []))
+            else:
+                self._employ(line)
+        if self._has_queued and not self._rests:
+            self._seek()
 
-    def _next(self, last: Lane) -> Lane:
+    def _employ(self, line: Line) -> None:
+        """Gives a line its share of what is queued, if anything is."""
+        while self._has_queued:
+            group = self._share(self._next())
+            if group:
+                self._begin(line, group)
+                return
+        self._idle.append(line)
+        if self._tidying is None:
+            self._tidying = asyncio.get_running_loop().call_later(self._supply.term, self._tidy)
+
+    def _next(self) -> Lane:
         """The other queue than the last time, unless that is empty."""
-        other = self._writes if last is self._reads else self._reads
-        return other or last
+        other = self._writes if self._last is self._reads else self._reads
+        self._last = other or self._last
+        return self._last
 
-    async def _serve(self, lane: Lane) -> bool:
-        """Carries out a group; whether its connection has not failed it."""
-        connection = await self._connection()
-        if connection is None:
-            return True
-        group = self._share(lane)
-        self._hire()
-        error = await self._carry_out(connection, group)
-        if group and not self._has_queued:
-            await self._dismiss()
-        if error is not None:
-            return self._settle(group, error)
-        for request in group:
-            request.finish()
-        return True
-
-    async def _carry_out(self, connection: Connection, group: Group) -> Exception | None:
-        """Carries out a group and gives back the connection; what has undone it, if anything has."""
-        try:
-            await self._run(connection, group)
-        except Exception as error:
-            return error
-        except BaseException:
-            # the loop is being shut down: those who wait on it are cancelled too, but not those elsewhere
-            self._end(group, OperationalError("the event loop has ended"))
-            raise
-        finally:
-            await self._supply.give_back(connection)
-        return None
-
-    async def _dismiss(self) -> None:
-        """Ends the wait for connections that nobody needs any more, so that no task outlives its cause."""
-        waiting = set(self._waiting)
-        for worker in waiting:
-            worker.cancel()
-        if waiting:
-            await asyncio.wait(waiting)
-
-    def _share(self, lane: Lane) -> Group:
-        """This worker's share of a queue, in the order that all keep to who lock rows."""
-        idle = self._supply.size - len(self._workers)
-        size = min(_GROUP, max(_FEW, math.ceil(len(lane) / (1 + idle))))
-        group: Group = []
-        while lane and len(group) < size and not (group and (lane[0].is_alone or group[0].is_alone)):
-            request = lane.popleft()
-            if request.claim():
-                group.append(request)
-        return sorted(group, key=_order)
-
-    def _settle(self, group: Group, error: Exception) -> bool:
-        """Decides what becomes of a group that has failed; whether the connection was good for it."""
-        meaning = meaning_of(error)
-        if meaning is Meaning.FINAL and len(group) == 1:
-            self._end(group, error)
-            return True
-        now = time.monotonic()
-        for request in reversed(group):
-            request.losses += meaning is Meaning.LOST
-            # what has cost two connections may be what costs them
-            request.is_alone |= meaning is Meaning.FINAL or request.losses > 1
-            if meaning is not Meaning.FINAL and self._is_too_late(request, now):
-                self._end([request], error)
-            else:
-                request.unclaim()
-                (self._writes if request.writes else self._reads).appendleft(request)
-        return meaning is Meaning.FINAL
-
-    def _is_too_late(self, request: Request, now: float) -> bool:
-        return request.is_abandoned or now >= request.asked_at + self._limits.patience
-
-    def _end(self, group: Group, error: Exception) -> None:
-        for request in group:
-            request.error = self._fault(request, error)
-            request.finish()
-
-    # -- connections
-
-    async def _connection(self) -> Connection | None:
-        """A connection; `None` if there is none yet, and those who have waited too long were told."""
-        try:
-            with self._waits():
-                return await self._supply.take(_GRACE if self._is_silent else _LOOK_UP)
-        except Exception as error:
-            self._refuse(error)
-            return None
-
-    @contextmanager
-    def _waits(self) -> Generator[None, None, None]:
-        worker = asyncio.current_task()
-        assert worker is not None  # only workers come here
-        self._waiting.add(worker)
-        try:
-            yield
-        finally:
-            self._waiting.discard(worker)
-
-    def _refuse(self, error: Exception) -> None:
-        """Ends requests that have waited long enough for a connection, or all if there will not be one."""
-        is_hopeless = self._is_silent or meaning_of(error) is Meaning.FINAL
-        now = time.monotonic()
-        for lane in (self._reads, self._writes):
-            waiting = [request for request in lane if not request.is_claimed]
-            lane.clear()
-            for request in waiting:
-                if not (is_hopeless or self._is_too_late(request, now)):
-                    lane.append(request)
-                elif request.claim():
-                    self._end([request], error)
-
-    # -- groups
-
-    async def _run(self, connection: Connection, group: Group) -> None:
-        """Carries out a group; if it does not raise, reads have their rows."""
-        if not group:
+    def _begin(self, line: Line, group: Group) -> None:
+        self._busy.add(line)
+        tell = partial(self._conclude, line, group)
+        errand = group[0].errand
+        if errand is not None:
+            line.run_errand(errand(line.connection), tell)
             return
-        started = time.monotonic()
-        try:
-            if group[0].errand is not None:
-                await group[0].errand(connection)
-            else:
-                await self._run_watched(connection, group)
-        finally:
-            self._counters.seconds += time.monotonic() - started
-
-    async def _run_watched(self, connection: Connection, group: Group) -> None:
         statements = [statement for request in group for statement in request.statements]
         deadline = max(request.asked_at for request in group) + self._limits.patience
-        watch = Watch(connection, statements, self._limits.silence, deadline)
-        try:
-            answers = await run(connection, statements)
-        except Error as error:
-            if watch.verdict is None:
-                raise
-            if isinstance(watch.verdict, ServerSilentError):
-                self._is_silent = True
-                self._supply.doubt()
-            raise watch.verdict from error
-        finally:
-            await watch.aclose()
+        line.carry_out(statements, deadline, tell)
+
+    def _conclude(self, line: Line, group: Group, answers: Answers, error: Exception | None) -> None:
+        """Takes in what came of a group. Those who wait for it are told when nothing is left behind by it."""
+        now = time.monotonic()
+        self._busy.discard(line)
+        self._counters.seconds += now - line.began_at
+        if error is None:
+            self._take_in(group, answers)
+        is_good = error is None or self._settle(group, error)
+        ended = [request for request in group if request.is_claimed]
+        leaving: list[Line] = []
+        if not is_good or line.is_lost or now >= line.taken_at + self._supply.term:
+            leaving.append(self._leave(line))
+        else:
+            self._employ(line)
+        if not is_good and self._has_queued:
+            self._rest()
+        if leaving or (self._seeker is not None and not self._has_queued):
+            self._do(self._wind_up(leaving, ended))
+        else:
+            _finish(ended)
+            self._notice()
+
+    def _take_in(self, group: Group, answers: Answers) -> None:
         self._is_silent = False
+        self._pause = _FIRST_PAUSE
+        if group[0].errand is not None:
+            return
         self._counters.transactions += 1
-        self._counters.statements += len(statements)
+        self._counters.statements += len(answers)
         rest = iter(answers)
         for request in group:
             own = [next(rest) for _ in request.statements]
@@ -305,6 +224,149 @@ class Dispatcher:
             self._counters.rows_written += len(statement.rows)
             self._counters.bytes_written += size_of(statement.rows)
 
+    def _rest(self) -> None:
+        """Has idle lines wait before they try again what has failed."""
+        self._counters.retries += 1
+        self._rests += 1
+        pause = self._pause * random.uniform(0.5, 1.0)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        asyncio.get_running_loop().call_later(pause, self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._rests -= 1
+        self._deal()
+        self._notice()
+
+    def _share(self, lane: Lane) -> Group:
+        """A line's share of a queue, in the order that all keep to who lock rows."""
+        others = self._supply.size - len(self._busy) - 1
+        size = min(_GROUP, max(_FEW, math.ceil(len(lane) / (1 + others))))
+        group: Group = []
+        while lane and len(group) < size and not (group and (lane[0].is_alone or group[0].is_alone)):
+            request = lane.popleft()
+            if request.claim():
+                group.append(request)
+        return sorted(group, key=_order)
+
+    def _settle(self, group: Group, error: Exception) -> bool:
+        """Decides what becomes of a group that has failed; whether the connection was good for it.
+
+        Those that are tried again are not claimed any more.
+        """
+        if isinstance(error, ServerSilentError):
+            self._is_silent = True
+            self._supply.doubt()
+            self._do(self._wind_up(self._take_leave(math.inf), []))
+        meaning = meaning_of(error)
+        if meaning is Meaning.FINAL and len(group) == 1:
+            self._fail(group, error)
+            return True
+        now = time.monotonic()
+        for request in reversed(group):
+            request.losses += meaning is Meaning.LOST
+            # what has cost two connections may be what costs them
+            request.is_alone |= meaning is Meaning.FINAL or request.losses > 1
+            if meaning is not Meaning.FINAL and self._is_too_late(request, now):
+                self._fail([request], error)
+            else:
+                request.unclaim()
+                (self._writes if request.writes else self._reads).appendleft(request)
+        return meaning is Meaning.FINAL
+
+    def _is_too_late(self, request: Request, now: float) -> bool:
+        return request.is_abandoned or now >= request.asked_at + self._limits.patience
+
+    def _fail(self, group: Group, error: Exception) -> None:
+        for request in group:
+            request.error = self._fault(request, error)
+
+    # -- connections
+
+    def _seek(self) -> None:
+        """Sees to it that somebody waits for a connection more, as long as there may be more."""
+        if self._seeker is None and self._out < self._supply.size:
+            self._seeker = asyncio.get_running_loop().create_task(self._find())
+            self._seeker.add_done_callback(self._found)
+
+    @property
+    def _out(self) -> int:
+        return len(self._busy) + len(self._idle) + len(self._leaving)
+
+    async def _find(self) -> None:
+        while self._has_queued and self._out < self._supply.size:
+            try:
+                connection = await self._supply.take(_GRACE if self._is_silent else _LOOK_UP)
+            except Exception as error:
+                self._refuse(error)
+            else:
+                self._employ(Line(connection, self._limits.silence, is_shared=self._supply.is_shared))
+
+    def _found(self, seeker: "asyncio.Task[None]") -> None:
+        self._seeker = None
+        self._deal()
+        self._notice()
+
+    def _refuse(self, error: Exception) -> None:
+        """Ends requests that have waited long enough for a connection, or all if there will not be one."""
+        is_hopeless = self._is_silent or meaning_of(error) is Meaning.FINAL
+        now = time.monotonic()
+        for lane in (self._reads, self._writes):
+            waiting = [request for request in lane if not request.is_claimed]
+            lane.clear()
+            for request in waiting:
+                if not (is_hopeless or self._is_too_late(request, now)):
+                    lane.append(request)
+                elif request.claim():
+                    self._fail([request], error)
+                    request.finish()
+
+    def _tidy(self) -> None:
+        """Gives back idle connections whose term is over."""
+        self._tidying = None
+        leaving = self._take_leave(time.monotonic() - self._supply.term)
+        if leaving:
+            self._do(self._wind_up(leaving, []))
+        if self._idle:
+            self._tidying = asyncio.get_running_loop().call_later(self._supply.term, self._tidy)
+
+    def _take_leave(self, latest: float) -> list[Line]:
+        """Idle lines that were taken by then; they are no more."""
+        leaving = [self._leave(line) for line in self._idle if line.taken_at <= latest]
+        self._idle = [line for line in self._idle if line not in self._leaving]
+        return leaving
+
+    def _leave(self, line: Line) -> Line:
+        line.hang_up()
+        self._leaving.add(line)
+        return line
+
+    async def _wind_up(self, leaving: Sequence[Line], ended: Group) -> None:
+        """Gives back connections, and the search for more if nobody needs them, before some are told."""
+        if self._seeker is not None and not self._has_queued:
+            self._seeker.cancel()
+            await asyncio.wait([self._seeker])
+        try:
+            for line in leaving:
+                await self._supply.give_back(line.connection)
+                self._leaving.discard(line)
+        finally:
+            self._leaving.difference_update(leaving)
+            _finish(ended)
+        self._deal()
+
+    def _do(self, chore: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._chores.discard(task)
+        self._notice()
+
+    def _notice(self) -> None:
+        if self._stir is not None and not self._stir.done():
+            self._stir.set_result(None)
+
     def _fault(self, request: Request, error: Exception) -> Exception:
         """The error that the caller sees; one that is not the database's fault stays as it is."""
         if not isinstance(error, Error | SchemaError | UnicodeError | OverflowError):
@@ -317,3 +379,8 @@ class Dispatcher:
 
 def _order(request: Request) -> tuple[str, ...]:
     return request.order
+
+
+def _finish(group: Group) -> None:
+    for request in group:
+        request.finish()

@@ -5,7 +5,6 @@ most of what a small transaction costs the client. Values are converted by psyco
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from psycopg import Error, OperationalError
@@ -43,12 +42,26 @@ class Undone(Exception):
         super().__init__(statement, error)
 
 
-class _Message(NamedTuple):
+class Message(NamedTuple):
     """Something that is sent, and answered by one result."""
 
-    send: Callable[[], None]
     statement: Statement
-    prepares: Kind | None = None
+    kind: Kind
+    name: bytes | None
+    """Of the prepared statement that it is about."""
+    values: Sequence[Any]
+    formats: Sequence[Format] | None
+    prepares: bool = False
+    """Whether it has the server prepare the statement, which sends no values."""
+
+    def send(self, pgconn: PGconn) -> None:
+        """Puts it into what is sent next."""
+        if self.prepares:
+            pgconn.send_prepare(self.kind.name, *self.kind)
+        elif self.name is not None:
+            pgconn.send_query_prepared(self.name, self.values, self.formats, Format.BINARY)
+        else:
+            pgconn.send_query_params(self.kind.sql, self.values, self.kind.types, self.formats, Format.BINARY)
 
 
 async def exchange(connection: Connection, statements: Sequence[Statement]) -> list[list[Row]]:
@@ -65,53 +78,79 @@ async def exchange(connection: Connection, statements: Sequence[Statement]) -> l
         Undone: The server has undone the transaction.
         Exception: A value cannot be sent, and nothing was; or the connection is gone.
     """
-    messages = _Composer(connection).messages(statements)
-    results = await connection.wait(_carried_out(connection.pgconn, messages))
-    _look_through(connection, messages, results)
-    answers = (result for message, result in zip(messages, results, strict=True) if not message.prepares)
-    loader = new_transformer.from_context(connection)
-    return [[row for _ in each.rows for row in _rows(loader, each, next(answers))] for each in statements]
+    talk = Talk(connection)
+    messages = talk.messages(statements)
+    return talk.answers(statements, messages, await connection.wait(carried_out(connection.pgconn, messages)))
 
 
-def _rows(loader: Transformer, statement: Statement, result: PGresult) -> Sequence[Row]:
-    if statement.refusal is not None or not result.ntuples:
-        return ()
-    loader.set_pgresult(result)
-    return loader.load_rows(0, result.ntuples, tuple)
+class Talk:
+    """Makes messages of statements, and rows of what a connection answers.
 
-
-class _Composer:
-    """Makes messages of statements. All values are converted before anything is sent."""
+    How values of a type are converted is found out once.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._pgconn = connection.pgconn
-        self._threshold = connection.prepare_threshold
+        self._connection = connection
         self._prepared = prepared_on(connection)
-        self._names = self._prepared.names.copy()
-        self._dumper = new_transformer.from_context(connection)
+        self._transformer: Transformer = new_transformer.from_context(connection)
 
-    def messages(self, statements: Sequence[Statement]) -> list[_Message]:
-        return [message for each in statements for row in each.rows for message in self._of(each, row)]
+    def messages(self, statements: Sequence[Statement]) -> list[Message]:
+        """What to send. All values are converted by then."""
+        messages: list[Message] = []
+        new: set[Kind] = set()
+        for statement in statements:
+            for row in statement.rows:
+                message = self._message(statement, row)
+                messages += (message,) if message.name is not None else self._unprepared(message, new)
+        return messages
 
-    def _of(self, statement: Statement, row: Sequence[Any]) -> Iterator[_Message]:
-        values = self._dumper.dump_sequence(row, [PyFormat.AUTO] * len(row))
-        kind, formats = Kind(statement.sql, self._dumper.types or ()), self._dumper.formats
-        name = self._names.get(kind)
-        if name is None and self._threshold is not None and self._prepared.is_due(kind, self._threshold):
-            name = self._names[kind] = kind.name
-            yield _Message(partial(self._pgconn.send_prepare, name, *kind), statement, kind)
-        if name is None:
-            send = partial(self._pgconn.send_query_params, statement.sql, values, kind.types)
-        else:
-            send = partial(self._pgconn.send_query_prepared, name, values)
-        yield _Message(partial(send, param_formats=formats, result_format=Format.BINARY), statement)
+    def _unprepared(self, message: Message, new: set[Kind]) -> Iterator[Message]:
+        """The message, after one that prepares its statement if that is due; those are added to `new`."""
+        kind, threshold = message.kind, self._connection.prepare_threshold
+        if kind not in new and threshold is not None and self._prepared.is_due(kind, threshold):
+            new.add(kind)
+            yield message._replace(prepares=True)
+        yield message._replace(name=kind.name) if kind in new else message
+
+    def _message(self, statement: Statement, row: Sequence[Any]) -> Message:
+        transformer = self._transformer
+        values = transformer.dump_sequence(row, [PyFormat.AUTO] * len(row))
+        kind = Kind(statement.sql, transformer.types or ())
+        return Message(statement, kind, self._prepared.names.get(kind), values, transformer.formats)
+
+    def answers(
+        self, statements: Sequence[Statement], messages: Sequence[Message], results: Sequence[PGresult]
+    ) -> list[list[Row]]:
+        """By statement, its rows.
+
+        Raises:
+            Undone: The server has undone the transaction.
+        """
+        self._look_through(messages, results)
+        answers = (result for message, result in zip(messages, results, strict=True) if not message.prepares)
+        return [[row for _ in each.rows for row in self._rows(each, next(answers))] for each in statements]
+
+    def _look_through(self, messages: Sequence[Message], results: Sequence[PGresult]) -> None:
+        """Notes what is prepared now, and raises what has undone the rest."""
+        for message, result in zip(messages, results, strict=True):
+            if result.status not in _DONE:
+                error = error_from_result(result, self._connection.info.encoding)
+                raise Undone(message.statement, error)
+            if message.prepares:
+                self._prepared.note(message.kind)
+
+    def _rows(self, statement: Statement, result: PGresult) -> Sequence[Row]:
+        if statement.refusal is not None or not result.ntuples:
+            return ()
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
 
 
-def _carried_out(pgconn: PGconn, messages: Sequence[_Message]) -> PQGen[list[PGresult]]:
+def carried_out(pgconn: PGconn, messages: Sequence[Message]) -> PQGen[list[PGresult]]:
     """Sends everything and takes in everything; says what it waits for."""
     pgconn.enter_pipeline_mode()
     for message in messages:
-        message.send()
+        message.send(pgconn)
     pgconn.pipeline_sync()
     while pgconn.flush():
         if (yield Wait.RW) & Ready.R:
@@ -132,13 +171,3 @@ def _next_result(pgconn: PGconn) -> PQGen[PGresult]:
         if result is not None:
             return result
     raise OperationalError("the connection was closed in the middle of an answer")
-
-
-def _look_through(connection: Connection, messages: Sequence[_Message], results: Sequence[PGresult]) -> None:
-    """Notes what is prepared now, and raises what has undone the rest."""
-    prepared = prepared_on(connection)
-    for message, result in zip(messages, results, strict=True):
-        if result.status not in _DONE:
-            raise Undone(message.statement, error_from_result(result, connection.info.encoding))
-        if message.prepares is not None:
-            prepared.note(message.prepares)

@@ -66,16 +66,21 @@ async def run(connection: Connection, statements: Sequence[Statement]) -> list[l
     try:
         return await _carry_out(connection, statements)
     except Undone as undone:
-        error = undone.error
-        if error.sqlstate == DIVISION_BY_ZERO and undone.statement.refusal is not None:
-            raise undone.statement.refusal() from None
-        if error.sqlstate in LOST_PREPARED:
-            give_up(connection)
-        raise error from None
+        raise verdict_on(connection, undone) from None
+
+
+def verdict_on(connection: Connection, undone: Undone) -> Exception:
+    """What has undone a transaction, as `run` raises it."""
+    error = undone.error
+    if error.sqlstate == DIVISION_BY_ZERO and undone.statement.refusal is not None:
+        return undone.statement.refusal()
+    if error.sqlstate in LOST_PREPARED:
+        give_up(connection)
+    return error
 
 
 async def _carry_out(connection: Connection, statements: Sequence[Statement]) -> list[list[Row]]:
-    if not connection.autocommit or not Pipeline.is_supported() or _is_in_pipeline(connection):
+    if not can_pipeline(connection):
         async with connection.transaction():
             return [await _execute(connection, statement) for statement in statements]
     try:
@@ -84,9 +89,19 @@ async def _carry_out(connection: Connection, statements: Sequence[Statement]) ->
     except Undone:
         raise
     except BaseException:
-        if _is_in_pipeline(connection):
-            cut(connection)  # nobody knows how far it has come
+        cut_if_stuck(connection)
         raise
+
+
+def can_pipeline(connection: Connection) -> bool:
+    """Whether statements can be one transaction without `BEGIN` and `COMMIT`."""
+    return connection.autocommit and Pipeline.is_supported() and not _is_in_pipeline(connection)
+
+
+def cut_if_stuck(connection: Connection) -> None:
+    """Makes a connection useless that was left in the middle of an exchange: nobody knows how far it is."""
+    if _is_in_pipeline(connection):
+        cut(connection)
 
 
 def _is_in_pipeline(connection: Connection) -> bool:

@@ -117,6 +117,8 @@ class PostgresDatabase:
 
     def _settle(self) -> None:
         """Makes a loop the home, unless one is already."""
+        if self._home is not None:
+            return
         with self._lock:
             if self._home is None:
                 self._home = _fit_loop()
@@ -127,6 +129,9 @@ class PostgresDatabase:
         return await request.outcome()
 
     def _open(self, about: object) -> Dispatcher:
+        dispatcher = self._dispatcher
+        if dispatcher is not None:
+            return dispatcher
         with self._lock:
             if self._gone is not None:
                 raise self._settings.fault(f"{about}: cannot use {self.name}: {self._gone}")

@@ -48,6 +48,11 @@ class Prepared:
         self.names[kind] = kind.name
         del self._uses[kind]
 
+    def forget(self) -> None:
+        """Takes it that nothing is prepared."""
+        self.names.clear()
+        self._uses.clear()
+
 
 def prepared_on(connection: Connection) -> Prepared:
     """What a connection has prepared."""
@@ -60,7 +65,7 @@ def prepared_on(connection: Connection) -> Prepared:
 def give_up(connection: Connection) -> None:
     """Has nothing be prepared on a connection any more."""
     connection.prepare_threshold = None
-    _by_connection.pop(connection, None)
+    prepared_on(connection).forget()
 
 
 _by_connection: WeakKeyDictionary[Connection, Prepared] = WeakKeyDictionary()

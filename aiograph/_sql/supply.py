@@ -28,6 +28,9 @@ _LONG = 10.0
 _ANSWER_SECONDS = 2
 """How long that may take."""
 
+_TERM = 2.0
+"""Seconds after which our own pool gets a connection back, to see whether it is too old, or one too many."""
+
 _DETECTION = {
     "connect_timeout": 4,
     "keepalives": 1,
@@ -58,6 +61,10 @@ class Supply(Protocol):
 
     size: int
     """How many may be out at a time."""
+    term: float
+    """Seconds for which one may be kept out, with nothing to do as well."""
+    is_shared: bool
+    """Whether its owner may use a connection while it is out."""
     name: str
     """For messages; holds no password."""
 
@@ -88,11 +95,15 @@ class Supply(Protocol):
 class PoolSupply:
     """Connections of a pool."""
 
+    is_shared = False
+
     def __init__(
         self, pool: AsyncConnectionPool[Any], name: str, counters: Counters, *, is_owned: bool
     ) -> None:
         self.name = name
         self.size = pool.max_size
+        # a caller's pool has others to serve
+        self.term = _TERM if is_owned else 0.0
         self._pool = pool
         self._counters = counters
         self._is_owned = is_owned
@@ -213,6 +224,8 @@ class ConnectionSupply:
     """One connection that a caller has made, and will close."""
 
     size = 1
+    term = 0.0
+    is_shared = True
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.name = name

@@ -42,32 +42,68 @@ class Activity(NamedTuple):
 
 
 class Watch:
-    """Looks after a connection from now on, until it is closed; `verdict` tells why it has intervened."""
+    """Looks after a connection while something is under way on it.
 
-    def __init__(
-        self, connection: Connection, statements: Sequence[Statement], silence: float, deadline: float
-    ) -> None:
+    One timer does for whatever comes one after the other: it is set anew when it has run down.
+
+    Args:
+        connection: What statements are sent on.
+        silence: Seconds after which the server is asked what it does; and again after as many more.
+    """
+
+    def __init__(self, connection: Connection, silence: float) -> None:
+        self.verdict: Error | None = None
+        """Why it has intervened, if it has; of what was begun last."""
+        self._connection = connection
+        self._silence = silence
+        self._statements: Sequence[Statement] = ()
+        """What the server is busy with; nothing while the connection is idle."""
+        self._asks_at = 0.0
+        self._deadline = 0.0
+        self._inquiry: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, statements: Sequence[Statement], deadline: float) -> None:
         """Begins to watch.
 
         Args:
-            connection: What the statements are sent on.
             statements: What the server is going to be busy with.
-            silence: Seconds after which it is asked about that; and again after as many more.
             deadline: On the monotonic clock: from then on, locks are not waited for.
         """
-        self.verdict: Error | None = None
-        self._connection = connection
+        self.verdict = None
         self._statements = statements
-        self._silence = silence
         self._deadline = deadline
-        self._inquiry: asyncio.Task[None] | None = None
-        self._timer = self._set_timer()
+        self._asks_at = time.monotonic() + self._silence
+        if self._timer is None:
+            self._set_timer(self._silence)
 
-    def _set_timer(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(self._silence, self._begin_inquiry)
+    def end(self) -> asyncio.Task[None] | None:
+        """Ends the watch, until it begins again; an inquiry that is under way is over before long."""
+        self._statements = ()
+        inquiry, self._inquiry = self._inquiry, None
+        if inquiry is None or inquiry.done():
+            return None
+        inquiry.cancel()
+        return inquiry
 
-    def _begin_inquiry(self) -> None:
-        self._inquiry = asyncio.get_running_loop().create_task(self._inquire())
+    def close(self) -> None:
+        """Ends it for good."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        left = self._asks_at - time.monotonic()
+        self._timer = None
+        if not self._statements:
+            return
+        if left > 0:
+            self._set_timer(left)
+        else:
+            self._inquiry = asyncio.get_running_loop().create_task(self._inquire())
 
     async def _inquire(self) -> None:
         deadline = time.monotonic() + _QUESTION_SECONDS
@@ -84,7 +120,8 @@ class Watch:
             self.verdict = ServerSilentError(f"no answer within {self._silence} s")
             cut(self._connection)
         else:
-            self._timer = self._set_timer()
+            self._asks_at = time.monotonic() + self._silence
+            self._set_timer(self._silence)
 
     async def _ask(self, other: Connection) -> Activity | None:
         """What the server does, after it was told to give up what has waited for a lock for too long."""
@@ -103,14 +140,6 @@ class Watch:
         except Error:
             return None
         return activity
-
-    async def aclose(self) -> None:
-        """Ends the watch."""
-        self._timer.cancel()
-        if self._inquiry is not None:
-            self._inquiry.cancel()
-            await asyncio.wait([self._inquiry])
-            self._timer.cancel()
 
 
 async def _connect_beside(connection: Connection) -> Connection | None:

@@ -71,15 +71,17 @@ class Counters:
 
 def size_of(rows: Iterable[Sequence[Any]]) -> int:
     """Bytes in rows of parameters, about."""
-    return sum(
-        len(value) if isinstance(value, bytes | str) else _SIZES.get(type(value), 8)
-        for row in rows
-        for value in row
-        if value is not None
-    )
+    size = 0
+    for row in rows:
+        for value in row:
+            if isinstance(value, _SIZED):
+                size += len(value)
+            elif value is not None:
+                size += 16 if type(value) is UUID else 8
+    return size
 
 
-_SIZES = {UUID: 16}
+_SIZED = (bytes, str)
 
 
 class Session(Protocol):

@@ -205,7 +205,7 @@ async def test_a_deadlock_is_tried_again(database: PostgresDatabase) -> None:
 
 async def test_all_connections_are_used(database: PostgresDatabase) -> None:
     busy: list[int] = []
-    query = Query("SELECT pg_backend_pid(), clock_timestamp(), pg_sleep(0.005), clock_timestamp()")
+    query = Query("SELECT pg_backend_pid(), clock_timestamp(), pg_sleep(0.02), clock_timestamp()")
     rows = [
         row
         for rows in await asyncio.gather(*(database.fetch(query, "sleep") for _ in range(200)))

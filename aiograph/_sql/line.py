@@ -147,10 +147,9 @@ class Line:
 
     def _broken_off(self, error: Exception) -> None:
         self._steps = None
-        if self.connection.closed:
-            self.is_lost = True
+        self.is_lost = self.connection.closed or cut_if_stuck(self.connection)
+        if self.is_lost:
             self._stop_listening()
-        cut_if_stuck(self.connection)
         self._over([], error)
 
     # -- in a task

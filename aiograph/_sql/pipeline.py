@@ -98,10 +98,12 @@ def can_pipeline(connection: Connection) -> bool:
     return connection.autocommit and Pipeline.is_supported() and not _is_in_pipeline(connection)
 
 
-def cut_if_stuck(connection: Connection) -> None:
-    """Makes a connection useless that was left in the middle of an exchange: nobody knows how far it is."""
-    if _is_in_pipeline(connection):
+def cut_if_stuck(connection: Connection) -> bool:
+    """Makes a connection useless if it was left in the middle of an exchange: nobody knows how far it is."""
+    is_stuck = _is_in_pipeline(connection)
+    if is_stuck:
         cut(connection)
+    return is_stuck
 
 
 def _is_in_pipeline(connection: Connection) -> bool:

@@ -45,7 +45,7 @@ async def tasks_made_by(work: Coroutine[Any, Any, None]) -> int:
         made.append(coroutine)
         return asyncio.Task(coroutine, loop=loop, **options)
 
-    loop.set_task_factory(factory)  # type: ignore[arg-type]  # a task is the future that is wanted
+    loop.set_task_factory(factory)
     try:
         await work
     finally:
@@ -106,10 +106,11 @@ async def test_a_callers_connection_may_be_used_by_the_caller_meanwhile(postgres
     async with await psycopg.AsyncConnection.connect(postgres_database, autocommit=True) as connection:
         database = PostgresDatabase(connection, SETTINGS)
         await database.migrate()
-        cursor, *_ = await asyncio.gather(
-            connection.execute("SELECT pg_sleep(0.01), 1"), *(add(database, name) for name in "abc")
-        )
-        assert (await cursor.fetchall())[0][1] == 1
+        async with asyncio.TaskGroup() as together:
+            theirs = together.create_task(connection.execute("SELECT 1 FROM pg_sleep(0.01)"))
+            for name in "abc":
+                together.create_task(add(database, name))
+        assert await theirs.result().fetchall() == [(1,)]
         assert len(await database.fetch(Query("SELECT 1 FROM things"), "rows")) == 3
         await database.aclose()
 

@@ -31,6 +31,7 @@ def told(sql: str, text: str) -> str:
     return _PARAMETER.sub(lambda found: text.format(found[1]), sql)
 
 
+@lru_cache(maxsize=1024)
 def text_of(name: str | bytes | None) -> str | None:
     """The SQL function that undoes `as_bytes`; no id stays none."""
     return str(UUID(bytes=name)) if isinstance(name, bytes) else name

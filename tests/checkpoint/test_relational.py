@@ -196,6 +196,39 @@ async def test_a_fork_writes_no_value_again(saver: SqlSaver, ask: Ask) -> None:
     assert forked["channel_values"] == checkpoint["channel_values"]
 
 
+class Counted(TypedDict):
+    how_far_the_run_has_come: int
+
+
+async def goes_on(state: Counted) -> Counted:
+    return {"how_far_the_run_has_come": state["how_far_the_run_has_come"] + 1}
+
+
+async def test_names_that_change_with_each_superstep_take_no_rows_of_their_own(
+    saver: SqlSaver, ask: Ask
+) -> None:
+    builder = StateGraph(Counted).add_sequence([(name, goes_on) for name in ("first", "second", "third")])
+    graph = builder.add_edge(START, "first").add_edge("third", END).compile(checkpointer=saver)
+    for turn in range(1, 4):
+        state = await graph.ainvoke({"how_far_the_run_has_come": turn}, THREAD)
+        assert state == {"how_far_the_run_has_come": turn + 3}
+        # in the second turn all names have been seen, and from then on they are the same
+        assert count(ask, "checkpoint_blobs") == (0 if turn == 1 else 1)
+    assert [found async for found in graph.aget_state_history(THREAD)][-1].next == ("__start__",)
+
+
+async def test_names_that_come_again_are_stored_once(saver: SqlSaver, ask: Ask) -> None:
+    def is_over(state: Counted) -> str:
+        return END if state["how_far_the_run_has_come"] > 5 else "only"
+
+    builder = StateGraph(Counted).add_node("only", goes_on).add_edge(START, "only")
+    graph = builder.add_conditional_edges("only", is_over).compile(checkpointer=saver)
+    await graph.ainvoke({"how_far_the_run_has_come": 0}, THREAD)
+    assert count(ask, "checkpoint_blobs") == 1
+    lengths = [length for (length,) in ask("SELECT length(checkpoint) FROM checkpoints")]
+    assert max(lengths) - min(lengths) > len("how_far_the_run_has_come")
+
+
 async def test_a_run_sends_what_has_changed(saver: SqlSaver) -> None:
     _, hold = await saver.ahold(THREAD)
     config, costs = THREAD, []

@@ -3,7 +3,7 @@
 What equal values become depends on nothing else, and a change shows in few of the cells.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -217,6 +217,13 @@ class CellWriter:
         if len(cell.data) > _SHARED_FROM:
             cell = Cell("@", b"", self._put(cell))
         return Root(cell, frozenset(self._sizes).union(*(part.reach for part in parts)))
+
+    def shared_if_known(self, parts: Sequence[Root], known: Set[bytes]) -> Root:
+        """The same list, in a cell of its own only if that is stored already, or too long to stand inline."""
+        cell = self.record([part.cell for part in parts])
+        if len(cell.data) + len(cell.refs) > INLINE or self._address(*cell) in known:
+            return self.shared(parts)
+        return Root(cell, frozenset().union(*(part.reach for part in parts)))
 
     def placed(self, cell: Cell) -> Cell:
         """The cell itself if it is small, else one that refers to it."""

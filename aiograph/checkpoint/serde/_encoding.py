@@ -3,7 +3,7 @@
 Each value is encoded once, when it changes. `Memory` is what this takes from one superstep to the next.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from aiograph.checkpoint.serde._stored import EncodedWrite, EncodedWrites, Skele
 from aiograph.checkpoint.serde.base import UnstorableValueError
 from aiograph.errors import CheckpointSerializationError
 
+_NOTHING: frozenset[bytes] = frozenset()
+
 
 class Labels(NamedTuple):
     """The names that checkpoints of one graph have in common."""
@@ -30,6 +32,7 @@ class Labels(NamedTuple):
     root: Root
     places: Mapping[str, int]
     """By channel, where it stands among them."""
+    have_come_again: bool = False
 
 
 class Memory:
@@ -134,9 +137,6 @@ class Values(NamedTuple):
         return frozenset().union(*(root.reach for root in self.roots.values())) if self.roots else _NOTHING
 
 
-_NOTHING: frozenset[bytes] = frozenset()
-
-
 def encode_values(
     writer: CellWriter, given: Mapping[str, Any], changed: Iterable[str], memory: Memory
 ) -> Values:
@@ -205,13 +205,28 @@ def skeleton_of(checkpoint: Checkpoint) -> Skeleton:
     )
 
 
-def label(writer: CellWriter, skeleton: Skeleton, before: Labels | None = None) -> Labels:
-    """The names in a checkpoint; those of the last one, whose cells are stored, if they are the same."""
+def label(
+    writer: CellWriter, skeleton: Skeleton, before: Labels | None = None, known: Set[bytes] = _NOTHING
+) -> Labels:
+    """The names in a checkpoint; those of the last one, if they are the same.
+
+    Names that have just changed may well change again, as in the first supersteps of a sequence: unless they
+    are long, they stand in the checkpoint. Those that come again have a cell of their own.
+
+    Args:
+        writer: Makes the cells.
+        skeleton: Has the names.
+        before: The names in the last checkpoint, if that is known.
+        known: Addresses of cells that are stored.
+    """
     channels, nodes = list(skeleton.channel_versions), list(skeleton.versions_seen)
-    if before is not None and before.channels == channels and before.nodes == nodes:
+    come_again = before is not None and before.channels == channels and before.nodes == nodes
+    if before is not None and come_again and before.have_come_again:
         return before
-    root = writer.shared([writer.root(channels), writer.root(nodes)])
-    return Labels(channels, nodes, root, dict(zip(channels, range(len(channels)), strict=True)))
+    parts = [writer.root(channels), writer.root(nodes)]
+    root = writer.shared(parts) if come_again else writer.shared_if_known(parts, known)
+    places = dict(zip(channels, range(len(channels)), strict=True))
+    return Labels(channels, nodes, root, places, come_again)
 
 
 def write_document(

@@ -198,7 +198,7 @@ class EncodingSaver(BaseCheckpointSaver):
         skeleton = skeleton_of(checkpoint)
         moment = created_at(checkpoint)
         if self.wants_document:
-            labels = label(writer, skeleton, before.labels)
+            labels = label(writer, skeleton, before.labels, before.known)
             document, more, *_ = write_document(writer, skeleton, moment, values.cells, labels)
             reached |= more
         memory = Memory(key.checkpoint_id, values.cells, reached, before.lineage, values.roots, labels)

@@ -22,7 +22,7 @@ def as_uuid(name: str) -> str | UUID:
 @lru_cache(maxsize=1024)
 def as_bytes(name: str) -> str | bytes:
     """What is bound for an id, where a database knows none."""
-    return UUID(name).bytes if _UUID.fullmatch(name) else name
+    return bytes.fromhex(name.replace("-", "")) if _UUID.fullmatch(name) else name
 
 
 @lru_cache(maxsize=256)
@@ -34,4 +34,7 @@ def told(sql: str, text: str) -> str:
 @lru_cache(maxsize=1024)
 def text_of(name: str | bytes | None) -> str | None:
     """The SQL function that undoes `as_bytes`; no id stays none."""
-    return str(UUID(bytes=name)) if isinstance(name, bytes) else name
+    if not isinstance(name, bytes):
+        return name
+    digits = name.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

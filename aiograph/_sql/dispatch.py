@@ -342,10 +342,10 @@ class Dispatcher:
 
     async def _wind_up(self, leaving: Sequence[Line], ended: Group) -> None:
         """Gives back connections, and the search for more if nobody needs them, before some are told."""
-        if self._seeker is not None and not self._has_queued:
-            self._seeker.cancel()
-            await asyncio.wait([self._seeker])
         try:
+            if self._seeker is not None and not self._has_queued:
+                self._seeker.cancel()
+                await asyncio.wait([self._seeker])
             for line in leaving:
                 await self._supply.give_back(line.connection)
                 self._leaving.discard(line)

@@ -178,6 +178,7 @@ class Line:
             inquiry.add_done_callback(lambda _: self._over(answers, error))
             return
         tell, self._tell = self._tell, _tell_nobody
+        self._statements = self._messages = ()
         verdict = self._watch.verdict
         if verdict is not None and isinstance(error, Error):
             verdict.__cause__ = error

@@ -7,11 +7,11 @@ from aiograph.checkpoint.serde._seal import ADDRESS_BYTES
 
 T = TypeVar("T")
 
-_SEGMENT = 256
-"""Bytes that a segment should have at least."""
+SEGMENT = 512
+"""Bytes that a segment may have, unless it is a single item."""
 
 BLOCK = 64
-"""Items whose segments have the same length."""
+"""Items that are cut into segments by themselves, whatever stands before and behind them."""
 
 _NEIGHBOURHOOD = 2
 """A node ends at a child whose rank is the smallest of so many children before and after it: about every
@@ -30,10 +30,15 @@ def cut(items: list[T], length: int) -> Iterator[list[T]]:
     return (items[start : start + length] for start in range(0, len(items), length))
 
 
-def segment_length(count: int, size: int) -> int:
-    """Items per segment, where `count` of them have `size` bytes; a power of two, as that rarely changes."""
-    wanted = _SEGMENT * count // size
-    return 1 << wanted.bit_length() if wanted else 1
+def next_length(count: int, size: int) -> int:
+    """Items that the next segment may have, where `count` of them had `size` bytes: a power of two."""
+    fitting = min(SEGMENT * count // size, BLOCK)
+    return 1 << fitting.bit_length() - 1 if fitting else 1
+
+
+def shorter_length(count: int) -> int:
+    """Items that a segment may have, where `count` of them were too many."""
+    return 1 << (count - 1).bit_length() - 1
 
 
 def nodes_over(ranks: Sequence[bytes]) -> Iterator[tuple[int, int]]:

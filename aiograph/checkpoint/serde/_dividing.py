@@ -8,10 +8,20 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from aiograph.checkpoint.serde._blocks import (
+    NOTHING_CLOSED,
+    Block,
+    BlockKey,
+    Closed,
+    Division,
+    Known,
+    Seen,
+    look_at,
+)
 from aiograph.checkpoint.serde._cells import MAX_REPEATED, MAX_VISITS, Cell, packed
-from aiograph.checkpoint.serde._cutting import BLOCK, cut, nodes_over, segment_length
+from aiograph.checkpoint.serde._cutting import BLOCK, SEGMENT, cut, next_length, nodes_over, shorter_length
 from aiograph.checkpoint.serde._seal import Seal
-from aiograph.checkpoint.serde._unchanged import Snapshot, snapshot
+from aiograph.checkpoint.serde._unchanged import Snapshot
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.errors import CheckpointSerializationError
 
@@ -37,30 +47,22 @@ _DEPTH = 16
 """Levels of lists and dicts that are divided; what lies deeper is stored whole."""
 
 
-class Division(NamedTuple):
-    """What has become of a block of items that took several cells."""
-
-    segments: Sequence[bytes]
-    """Addresses of the cells that hold the items."""
-    sizes: Mapping[bytes, int]
-    """By address, the bytes of data in these cells and in all that they lead to."""
-    visits: int
-    repeated: int
-
-
 class Root(NamedTuple):
     """An encoded value."""
 
     cell: Cell
     reach: frozenset[bytes] = frozenset()
     """Addresses of all cells it leads to."""
-    divisions: "Mapping[_BlockKey, Division]" = MappingProxyType({})
-    """Its blocks, so that those that stay as they are need not be divided again."""
+    divisions: Mapping[BlockKey, Division] = MappingProxyType({})
+    """Blocks that are known by what they are encoded to, so that those that stay as they are need not be cut
+    again."""
     nodes: Mapping[Cell, bytes] = MappingProxyType({})
     """Addresses of the nodes over them, so that those that stay as they are need not be hashed again."""
-    blocks: "Mapping[int, Block]" = MappingProxyType({})
-    """By place, its blocks as they were, so that those that stay as they are need not even be encoded again.
-    They keep their items alive: keep them no longer than a run takes."""
+    blocks: Mapping[int, Block] = MappingProxyType({})
+    """Of a list, by place, the blocks."""
+    snapshots: Mapping[int, Snapshot] = MappingProxyType({})
+    """What is in them, so that what stays as it is need not even be encoded again. These keep their items
+    alive: keep them no longer than a run takes."""
 
 
 class Draft(NamedTuple):
@@ -71,19 +73,6 @@ class Draft(NamedTuple):
     root: Root
     cells: Mapping[bytes, Cell]
     """What was found on the way."""
-
-
-_BlockKey = tuple[type, int, bytes]
-"""Whether the items are those of a list or of a dict, how deep they lie, and a digest of what they are."""
-
-
-class Block(NamedTuple):
-    """A block of a long list, with what it takes to see that it stays as it is."""
-
-    snapshot: Snapshot
-    size: int
-    """Bytes of it in one cell."""
-    key: _BlockKey
 
 
 class CellWriter:
@@ -102,6 +91,7 @@ class CellWriter:
         "_nodes",
         "_repeated",
         "_sizes",
+        "_snapshots",
         "_visits",
         "found",
     )
@@ -115,16 +105,29 @@ class CellWriter:
         self._sizes: dict[bytes, int] = {}
         self._visits = self._repeated = 0
 
-    def root(self, value: Any, before: Root | None = None) -> Root:
-        """A value, with the cells it leads to added to `found`; see `divided`.
+    def root(self, value: Any, before: Root | None = None, draft: Draft | None = None) -> Root:
+        """A value, with the cells it leads to added to `found`.
+
+        Args:
+            value: The value.
+            before: An earlier value whose cells are stored; a block of items that both have is neither
+                divided nor added to `found` again, nor is a node over them.
+            draft: The same value, perhaps: then it is divided already.
 
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        whole = self.short(value)
+        seen = _grown(value, before)
+        whole = None if seen else self.short(value)
         if whole is not None and len(whole.data) <= INLINE:
             return Root(whole)
-        return self.divided(value, whole, before)
+        if draft is None:
+            draft = self._draft(value, whole, before, seen=seen)
+        elif whole is None or draft.whole != whole:
+            self.found.update(draft.cells)
+            draft = self._draft(value, whole, before, draft.root, seen=seen)
+        self.found.update(draft.cells)
+        return draft.root
 
     def short(self, value: Any) -> Cell | None:
         """A value in one cell; `None` of a list or dict so long that it is encoded block by block."""
@@ -133,7 +136,7 @@ class CellWriter:
         return self.whole(value)
 
     def whole(self, value: Any) -> Cell:
-        """A value in one cell. Above `INLINE`, that is not what is stored of it, but what `divided` needs.
+        """A value in one cell. Above `INLINE`, that is not what is stored of it.
 
         Raises:
             CheckpointSerializationError: The value cannot be stored.
@@ -141,43 +144,25 @@ class CellWriter:
         tag, data = self._dumps(value)
         return Cell(tag, data)
 
-    def divided(
-        self, value: Any, whole: Cell | None, before: Root | None = None, draft: Draft | None = None
-    ) -> Root:
-        """A value that is too large to stand inline, with the cells it leads to added to `found`.
-
-        Args:
-            value: The value.
-            whole: What `short` says of it.
-            before: An earlier value whose cells are stored; a block of items that both have is neither
-                divided nor added to `found` again, nor is a node over them.
-            draft: The same value, perhaps: then it is divided already.
-
-        Raises:
-            CheckpointSerializationError: The value cannot be stored.
-        """
-        if draft is None:
-            draft = self._draft(value, whole, before)
-        elif whole is None or draft.whole != whole:
-            self.found.update(draft.cells)
-            draft = self._draft(value, whole, before, draft.root)
-        self.found.update(draft.cells)
-        return draft.root
-
     def draft(self, value: Any, whole: Cell | None, before: Root | None = None) -> Draft:
-        """What `divided` does, for a value that is likely to come again: what a task writes."""
+        """What `root` does, for a value that is likely to come again: what a task writes."""
         draft = self._draft(value, whole, before, is_item=_is_item(value, whole))
         self.found.update(draft.cells)
         return draft
 
-    def _draft(self, value: Any, whole: Cell | None, *known: Root | None, is_item: bool = False) -> Draft:
+    def _draft(
+        self,
+        value: Any,
+        whole: Cell | None,
+        *known: Root | None,
+        seen: Sequence[Seen] = (),
+        is_item: bool = False,
+    ) -> Draft:
         others, self.found = self.found, {}
         if is_item:
             root = self._tracked(lambda: self._only_item(value))
-        elif whole is None:
-            root = self._tracked(lambda: self._divided_long(value), *known)
         else:
-            root = self._tracked(lambda: self._divided(value, whole, _ENTRY_LIMIT, _DEPTH), *known)
+            root = self._tracked(lambda: self._divided_value(value, whole, seen), *known)
         if self._visits > MAX_VISITS or self._repeated > MAX_REPEATED:
             self.found = {}
             root = self._tracked(lambda: whole or self.whole(value))
@@ -199,12 +184,14 @@ class CellWriter:
     def _tracked(self, make: Callable[[], Cell], *known: Root | None) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
         self._start()
-        self._known = [root for root in known if root is not None and root.nodes]
-        self._divisions: dict[_BlockKey, Division] = {}
+        self._known = [root for root in known if root is not None]
+        self._divisions: dict[BlockKey, Division] = {}
         self._nodes: dict[Cell, bytes] = {}
         self._blocks: dict[int, Block] = {}
+        self._snapshots: dict[int, Snapshot] = {}
         cell = self.placed(make())
-        return Root(cell, frozenset(self._sizes), self._divisions, self._nodes, self._blocks)
+        reach = frozenset(self._sizes)
+        return Root(cell, reach, self._divisions, self._nodes, self._blocks, self._snapshots)
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
@@ -246,8 +233,18 @@ class CellWriter:
 
     # -- dividing
 
+    def _divided_value(self, value: Any, whole: Cell | None, seen: Sequence[Seen]) -> Cell:
+        """A value in several cells where that pays; `whole` is it in one, if it is not too long."""
+        if whole is not None and (type(value) is not list or len(whole.data) <= _ENTRY_LIMIT):
+            return self._divided(value, whole, _ENTRY_LIMIT, _DEPTH)
+        divide = self._divided_list if type(value) is list else self._divided_long_dict
+        try:
+            return divide(value, seen)
+        except CheckpointSerializationError:
+            self.whole(value)  # the error tells the path from some part; this one from the value
+            raise
+
     def _divided(self, value: Any, whole: Cell, limit: int, depth: int) -> Cell:
-        """A value in several cells where that pays; `whole` is it in one."""
         if len(whole.data) <= limit or depth == 0:
             return whole
         if type(value) is list or type(value) is dict:
@@ -261,101 +258,122 @@ class CellWriter:
         cells = [whole] if len(blocks) == 1 else [self._encoded(given, block) for block in blocks]
         return self._joined_blocks(given, blocks, cells)
 
-    def _divided_long(self, value: "list[Any] | dict[Any, Any]") -> Cell:
-        """What `_divided` makes of a list or dict of several blocks, which is never encoded in one piece."""
+    def _divided_long_dict(self, value: dict[Any, Any], _: Sequence[Seen]) -> Cell:
+        """What `_divided` makes of a dict of several blocks, which is never encoded in one piece."""
         given = _items(value, _DEPTH)
         blocks = list(cut(given.items, BLOCK))
-        same, shots = self._looked_at(blocks) if given.kind is list else ({}, {})
-        try:
-            cells = [same.get(place) or self._encoded(given, block) for place, block in enumerate(blocks)]
-        except CheckpointSerializationError:
-            self.whole(value)  # the error tells the path from the block; this one from the value
-            raise
-        if sum(map(_size, cells)) <= _ENTRY_LIMIT:
+        cells = [self._encoded(given, block) for block in blocks]
+        if sum(len(cell.data) for cell in cells) <= _ENTRY_LIMIT:
             return self.whole(value)
-        joined = self._joined_blocks(given, blocks, cells)
-        self._blocks = {**same, **self._new_blocks(shots, cells)}
-        return joined
+        return self._joined_blocks(given, blocks, cells)
 
-    def _looked_at(self, blocks: Sequence[list[Any]]) -> tuple[dict[int, Block], dict[int, Snapshot]]:
-        """By place, the blocks of a list that are as they were, and what the others are, if that can be told.
-
-        The next item is appended to the last block: it is not worth to be remembered before it is full.
-        """
-        same, shots = {}, {}
-        for place, items in enumerate(blocks):
-            if len(items) == BLOCK:
-                before = [root.blocks[place] for root in self._known if place in root.blocks]
-                if block := next((each for each in before if each.snapshot.holds(items)), None):
-                    same[place] = block
-                elif shot := snapshot(items):
-                    shots[place] = shot
-        return same, shots
-
-    def _new_blocks(self, shots: Mapping[int, Snapshot], cells: Sequence[Cell | Block]) -> dict[int, Block]:
-        found = {}
-        for place, shot in shots.items():
-            cell = cells[place]
-            assert isinstance(cell, Cell)
-            key = _block_key(list, _DEPTH, cell)
-            if key in self._divisions:
-                found[place] = Block(shot, len(cell.data), key)
-        return found
-
-    def _joined_blocks(
-        self, given: "_Items", blocks: Sequence[list[Any]], cells: Sequence[Cell | Block]
-    ) -> Cell:
+    def _joined_blocks(self, given: "_Items", blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
         segments: list[bytes] = []
         for block, encoded in zip(blocks, cells, strict=True):
-            if isinstance(encoded, Block):
-                segments += self._again(encoded.key)
-                continue
-            length = segment_length(len(block), len(encoded.data))
-            if length < len(block) or len(block) == 1:
-                segments += self._division(given, block, encoded, length)
-            elif len(block) < len(given.items):
-                segments.append(self._put(encoded))
-            else:
-                return encoded
+            _, division = self._recognized(given, block, encoded)
+            segments += self._counted(division).segments
         return self._tree(given.tag, segments)
 
-    def _division(self, given: "_Items", block: list[Any], encoded: Cell, length: int) -> Sequence[bytes]:
-        """The segments of a block: as they were before, if there was such a block."""
-        key = _block_key(given.kind, given.depth, encoded)
-        division = self._known_division(key) or self._new_division(given, block, length)
-        return self._counted(key, division)
+    # -- lists that go on from earlier ones
 
-    def _again(self, key: _BlockKey) -> Sequence[bytes]:
-        """The segments of a block that there was before."""
-        division = self._known_division(key)
-        assert division is not None
-        return self._counted(key, division)
+    def _divided_list(self, value: list[Any], seen: Sequence[Seen]) -> Cell:
+        given = _items(value, _DEPTH)
+        if len(value) == 1:
+            return self._single(given, value[0], self.whole(value))
+        seen = seen or look_at(value, [Known(root.blocks, root.snapshots) for root in self._known])
+        divisions = [self._block(given, place, each) for place, each in enumerate(seen)]
+        segments = [address for division in divisions for address in division.segments]
+        if len(segments) == len(seen) and sum(self._sizes.values()) <= _ENTRY_LIMIT:
+            return self._alone(value)
+        return self._tree(given.tag, segments)
 
-    def _counted(self, key: _BlockKey, division: Division) -> Sequence[bytes]:
+    def _alone(self, value: list[Any]) -> Cell:
+        """A value in one cell after all."""
+        self._start()
+        self.found.clear()
+        self._blocks.clear()
+        self._snapshots.clear()
+        return self.whole(value)
+
+    def _block(self, given: "_Items", place: int, seen: Seen) -> Division:
+        """What becomes of a block of a list, which is remembered."""
+        block = self._new_block(given, seen) if not seen.is_same or seen.before is None else seen.before
+        self._blocks[place] = block
+        if seen.snapshot is not None:
+            self._snapshots[place] = seen.snapshot
+        if block.key is not None:
+            self._divisions[block.key] = block.division
+        return self._counted(block.division)
+
+    def _new_block(self, given: "_Items", seen: Seen) -> Block:
+        is_long = len(seen.items) == BLOCK
+        if seen.snapshot is not None and (seen.before is not None or not is_long):
+            return Block(*self._cut(given, seen.items, seen.before.closed if seen.before else NOTHING_CLOSED))
+        key, division = self._recognized(given, seen.items, self._encoded(given, seen.items))
+        return Block(division, NOTHING_CLOSED, key)
+
+    # -- blocks
+
+    def _recognized(self, given: "_Items", block: list[Any], encoded: Cell) -> tuple[BlockKey, Division]:
+        """A block by what it is encoded to: as it was cut before, if there was such a block."""
+        key = (given.kind, given.depth, sha256(encoded.data).digest())
+        division = self._known_division(key) or self._cut(given, block)[0]
         self._divisions[key] = division
-        self._visits += division.visits
-        self._repeated += division.repeated
-        self._repeated += sum(division.sizes[each] for each in division.sizes.keys() & self._sizes.keys())
-        self._sizes.update(division.sizes)
-        return division.segments
+        return key, division
 
-    def _known_division(self, key: _BlockKey) -> Division | None:
+    def _known_division(self, key: BlockKey) -> Division | None:
         for root in self._known:
             if key in root.divisions:
                 return root.divisions[key]
         return None
 
-    def _new_division(self, given: "_Items", block: list[Any], length: int) -> Division:
-        outer = self._sizes, self._visits, self._repeated
-        self._start()
-        segments = [self._put(self._segment(given, part)) for part in cut(block, length)]
-        division = Division(segments, self._sizes, self._visits, self._repeated)
-        self._sizes, self._visits, self._repeated = outer
+    def _counted(self, division: Division) -> Division:
+        self._visits += division.visits
+        self._repeated += division.repeated
+        self._repeated += sum(division.sizes[each] for each in division.sizes.keys() & self._sizes.keys())
+        self._sizes.update(division.sizes)
         return division
 
-    def _segment(self, given: "_Items", part: list[Any]) -> Cell:
-        whole = self._encoded(given, part)
-        return self._single(given, part[0], whole) if len(part) == 1 else whole
+    def _cut(
+        self, given: "_Items", block: list[Any], closed: Closed = NOTHING_CLOSED
+    ) -> tuple[Division, Closed]:
+        """The segments of a block, and those of them that stay as they are when it becomes longer.
+
+        Each has as many items as the one before lets expect to fit. So where one ends, nothing tells but the
+        items up to there and the next few, and what was cut up to there may be handed in as `closed`.
+        """
+        outer = self._sizes, self._visits, self._repeated
+        before, place, length = closed
+        segments = [*before.segments]
+        self._sizes, self._visits, self._repeated = {**before.sizes}, before.visits, before.repeated
+        is_open = False
+        while place < len(block):
+            part, whole, length = self._next_part(given, block, place, length)
+            is_open = len(part) < length
+            if is_open:
+                closed = Closed(self._so_far(segments), place, length)
+            segments.append(self._put(whole if len(part) > 1 else self._single(given, part[0], whole)))
+            place += len(part)
+            length = next_length(len(part), len(whole.data))
+        division = self._so_far(segments)
+        self._sizes, self._visits, self._repeated = outer
+        return division, closed if is_open else Closed(division, place, length)
+
+    def _so_far(self, segments: Sequence[bytes]) -> Division:
+        return Division(tuple(segments), {**self._sizes}, self._visits, self._repeated)
+
+    def _next_part(
+        self, given: "_Items", block: list[Any], start: int, length: int
+    ) -> tuple[list[Any], Cell, int]:
+        """The items of the next segment, these in one cell, and how many there might have been."""
+        if length == 0:
+            length = next_length(1, len(self._encoded(given, block[start : start + 1]).data))
+        while True:
+            part = block[start : start + length]
+            whole = self._encoded(given, part)
+            if len(part) == 1 or len(whole.data) <= SEGMENT:
+                return part, whole, length
+            length = shorter_length(len(part))
 
     def _single(self, given: "_Items", item: Any, whole: Cell) -> Cell:
         """A segment of one item, which may be worth dividing; `whole` is the segment in one."""
@@ -432,12 +450,15 @@ def _items(value: "list[Any] | dict[Any, Any]", depth: int) -> _Items:
     return _Items("l+", list, value, depth)
 
 
-def _size(encoded: Cell | Block) -> int:
-    return encoded.size if isinstance(encoded, Block) else len(encoded.data)
+def _grown(value: Any, before: Root | None) -> Sequence[Seen]:
+    """The block of a list that goes on from one of a block that was divided; nothing of any other value.
 
-
-def _block_key(kind: type, depth: int, encoded: Cell) -> _BlockKey:
-    return (kind, depth, sha256(encoded.data).digest())
+    So it is divided, too, which of as few items only their size would tell.
+    """
+    if type(value) is not list or len(value) > BLOCK or before is None or len(before.blocks) != 1:
+        return ()
+    seen = look_at(value, [Known(before.blocks, before.snapshots)])
+    return seen if seen and seen[0].before is not None else ()
 
 
 def _is_item(value: Any, whole: Cell | None) -> bool:

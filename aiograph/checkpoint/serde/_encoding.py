@@ -96,7 +96,7 @@ def _written(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Ce
     if whole is not None and len(whole.data) <= INLINE:
         return whole
     draft = writer.draft(value, whole, memory.roots.get(channel))
-    if draft.root.divisions:
+    if draft.root.divisions or draft.root.blocks:
         memory.drafts[channel] = draft
     return draft.root.cell
 
@@ -158,15 +158,14 @@ def encode_values(
 
 def _encode_value(writer: CellWriter, value: Any, name: str, values: Values, memory: Memory) -> None:
     try:
-        cell = writer.short(value)
-        if cell is None or len(cell.data) > INLINE:
-            root = writer.divided(value, cell, memory.roots.get(name), memory.drafts.get(name))
-            values.roots[name], cell = root, root.cell
-        elif name in values.roots:
-            del values.roots[name]
+        root = writer.root(value, memory.roots.get(name), memory.drafts.get(name))
     except CheckpointSerializationError as error:
         raise _within(error, name) from error.__cause__
-    values.cells[name] = cell
+    values.cells[name] = root.cell
+    if root.reach:
+        values.roots[name] = root
+    else:
+        values.roots.pop(name, None)
 
 
 def _drop(values: Values, name: str) -> None:

@@ -217,6 +217,11 @@ def _flag_recipe(cls: Any) -> Recipe:
 # -- Pydantic models
 
 
+def model_attributes(cls: Any) -> Sequence[str]:
+    """All there is to an instance of a Pydantic model."""
+    return (*cls.model_fields, "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
+
+
 def _is_pydantic_model(cls: type) -> bool:
     pydantic = sys.modules.get("pydantic")  # where it is not imported, no class can be a model
     return pydantic is not None and issubclass(cls, pydantic.BaseModel)

@@ -29,7 +29,11 @@ class Memos:
 
     def note(self, line: tuple[str, str], checkpoint_id: str, values: Mapping[str, Root]) -> None:
         """Remembers the values of a checkpoint that were worth dividing, if any were."""
-        roots = {name: root._replace(blocks={}) for name, root in values.items() if root.divisions}
+        roots = {
+            name: root._replace(snapshots={})
+            for name, root in values.items()
+            if root.divisions or root.blocks
+        }
         if not roots:
             return
         with self._lock:

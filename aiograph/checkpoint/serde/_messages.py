@@ -4,13 +4,13 @@ Ours are stored under names that moving them does not change, and without the fi
 what a conversation has is short.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from operator import attrgetter
 from typing import Any
 
-from aiograph.checkpoint.serde._kinds import Recipe, recipe_for
+from aiograph.checkpoint.serde._kinds import Recipe, model_attributes, recipe_for
 
 _OURS = "aiograph.messages"
 _THEIRS: Mapping[str, str] = {
@@ -47,10 +47,13 @@ def name_of(cls: type) -> str | None:
     return stored if stored in _PLACES else None
 
 
-def is_ours(cls: type) -> bool:
-    """Whether it is a class of aiograph's messages: how an instance is stored follows from its fields."""
-    place = _PLACES.get(name_of(cls) or "")
-    return place is not None and place[0] == _OURS and getattr(import_module(_OURS), place[1]) is cls
+def attributes_of(cls: Any) -> Sequence[str] | None:
+    """The attributes that tell how an instance of a class of messages is stored; `None` for other classes."""
+    name = name_of(cls)
+    recipe = None if name is None else recipe_named(name)
+    if recipe is None or recipe.type is not cls:
+        return None
+    return tuple(field.name for field in fields(cls)) if recipe.kind == "message" else model_attributes(cls)
 
 
 def recipe_named(name: str) -> Recipe | None:

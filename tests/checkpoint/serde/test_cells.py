@@ -232,7 +232,7 @@ def test_a_message_that_is_written_by_itself_costs_nothing_more_in_a_list() -> N
     whole = writer.whole(messages[-1])
     write = writer.draft(messages[-1], whole)
     assert decode(write.root.cell, writer.found) == messages[-1]
-    assert decode(writer.divided(messages[-1], whole, draft=write).cell, writer.found) == messages[-1]
+    assert decode(writer.root(messages[-1], draft=write).cell, writer.found) == messages[-1]
     assert writer.found.keys() <= encode(messages).found.keys()
 
 

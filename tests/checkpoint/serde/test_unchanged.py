@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core import messages as langchain
 
 from aiograph.checkpoint.serde._cells import CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter, Root
@@ -39,17 +40,40 @@ def conversation(length: int) -> list[Any]:
         call,
         lambda number: ToolMessage(f"{number}", tool_call_id=f"c{number}"),
         lambda number: {"role": "user", "content": [{"type": "text", "text": f"{number}"}]},
+        lambda number: langchain.AIMessage(f"answer {number}", id=f"l{number}"),
     ]
-    return [makers[number % 4](number) for number in range(length)]
+    return [makers[number % 5](number) for number in range(length)]
 
 
-def test_what_has_not_changed_is_not_encoded_again() -> None:
-    serde, items = CountingSerializer(), conversation(641)
+@pytest.mark.parametrize("length", [10, 40, 641, 660])
+def test_what_has_not_changed_is_not_encoded_again(length: int) -> None:
+    serde, items = CountingSerializer(), conversation(length)
     before = CellWriter(serde, PLAIN).root(items)
     serde.dumps = 0
-    after = CellWriter(serde, PLAIN).root([*items, call(641)], before)
-    assert serde.dumps == 1  # the last block, which is one segment
-    assert after[:2] == fresh([*items, call(641)])[:2]
+    after = CellWriter(serde, PLAIN).root([*items, call(length)], before)
+    assert serde.dumps <= 2  # the last segment, with what was added
+    assert after[:2] == fresh([*items, call(length)])[:2]
+
+
+def test_what_has_not_changed_of_langchains_messages_is_not_encoded_again() -> None:
+    serde = CountingSerializer()
+    items: list[Any] = [langchain.HumanMessage(f"question {number}" + "x" * 100) for number in range(100)]
+    before = CellWriter(serde, PLAIN).root(items)
+    serde.dumps = 0
+    assert CellWriter(serde, PLAIN).root(items, before)[:2] == before[:2]
+    assert serde.dumps == 0
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(st.sampled_from([1, 50, 200, 600, 5000]), min_size=1, max_size=30), max_size=8))
+def test_lists_that_grow_are_stored_as_if_nothing_were_remembered(sizes: list[list[int]]) -> None:
+    items: list[Any] = []
+    root, writer = None, CellWriter(JsonPlusSerializer(), PLAIN)
+    for more in sizes:
+        items = [*items, *({"role": "user", "content": "x" * size} for size in more)]
+        root = writer.root(items, root)
+        assert root[:2] == fresh(items)[:2]
+        assert CellReader(JsonPlusSerializer(), writer.found).value(root.cell) == items
 
 
 def give_a_text(items: list[Any]) -> None:
@@ -80,6 +104,10 @@ def swap_two_keys(items: list[Any]) -> None:
     items[3]["role"] = items[3].pop("role")
 
 
+def set_a_field_to_what_it_is(items: list[Any]) -> None:
+    items[4].name = None  # which a model notes
+
+
 def move_an_item(items: list[Any]) -> None:
     items.insert(0, items.pop(2))
 
@@ -92,6 +120,7 @@ CHANGES = [
     change_a_part_of_the_content,
     change_the_class,
     swap_two_keys,
+    set_a_field_to_what_it_is,
     move_an_item,
 ]
 
@@ -126,12 +155,18 @@ def test_what_is_equal_and_of_another_type_is_a_change() -> None:
         AIMessage("", additional_kwargs={"half": "\ud800"}),
         AIMessage("", additional_kwargs={"large": 2**70}),
         ToolMessage("", tool_call_id="1", artifact={1, 2}),
+        AIMessage("", additional_kwargs={"tags": {1}}),
+        langchain.AIMessage("", additional_kwargs={"tags": {1}}),
         (1, 2),
         object(),
     ],
 )
 def test_what_cannot_be_told_for_sure_has_no_snapshot(item: Any) -> None:
     assert snapshot([item]) is None
+
+
+def test_letters_that_look_like_bytes_are_none() -> None:
+    assert snapshot([{"content": "gdzie jest łódź?"}, HumanMessage([{"type": "text", "text": "ąę"}])])
 
 
 def test_a_message_that_lacks_a_field_has_no_snapshot_and_is_like_no_other() -> None:
@@ -164,10 +199,10 @@ def test_conversations_that_change_in_place_are_stored_as_if_nothing_were_rememb
     writer = CellWriter(JsonPlusSerializer(), PLAIN)
     root = writer.root(items)
     for change, more in edits:
-        part = items[(place := len(items) // 8 * 4) : place + 4]
-        if [type(item) for item in part] == [type(item) for item in conversation(4)]:
+        part = items[(place := len(items) // 10 * 5) : place + 5]
+        if [type(item) for item in part] == [type(item) for item in conversation(5)]:
             change(part)
-            items[place : place + 4] = part
+            items[place : place + 5] = part
         items = [*items, *conversation(more)]
         root = writer.root(items, root)
         assert root[:2] == fresh(items)[:2]

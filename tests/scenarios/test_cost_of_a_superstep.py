@@ -1,4 +1,4 @@
-"""What a superstep writes of a large state of which little changes: bytes bound to statements that write."""
+"""What a superstep writes of a large state of which little changes, and what it encodes again: little too."""
 
 from pathlib import Path
 from random import Random
@@ -10,8 +10,10 @@ import pytest
 from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
+from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from aiograph.graph import END, START, StateGraph
+from aiograph.graph import END, START, MessagesState, StateGraph
+from aiograph.messages import AIMessage, HumanMessage
 
 pytestmark = pytest.mark.anyio
 
@@ -86,3 +88,30 @@ class TestASuperstepWritesWhatHasChanged:
         async with AsyncPostgresSaver.from_conn_string(postgres_database) as saver:
             await saver.asetup()
             assert await bytes_per_superstep(schema, saver) <= BYTES
+
+
+class CountingSerializer(JsonPlusSerializer):
+    """Counts the bytes that it makes."""
+
+    encoded = 0
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        tag, data = super().dumps_typed(obj)
+        self.encoded += len(data)
+        return tag, data
+
+
+async def reply(state: MessagesState) -> Any:
+    return {"messages": [AIMessage("answer " * 100)]}
+
+
+async def test_a_turn_of_a_long_conversation_encodes_what_it_adds() -> None:
+    serde = CountingSerializer()
+    builder: StateGraph[Any] = StateGraph(MessagesState).add_node("reply", reply).add_edge(START, "reply")
+    graph = builder.compile(checkpointer=InMemorySaver(serde=serde))
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    await graph.ainvoke({"messages": [HumanMessage("question " * 100) for _ in range(300)]}, thread)
+    for _ in range(3):
+        serde.encoded = 0
+        await graph.ainvoke({"messages": [HumanMessage("question " * 100)]}, thread)
+        assert serde.encoded < 15_000

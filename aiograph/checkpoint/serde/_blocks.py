@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from aiograph.checkpoint.serde._cutting import BLOCK, cut
+from aiograph.checkpoint.serde._cells import Cell
+from aiograph.checkpoint.serde._cutting import BLOCK, Level, cut
 from aiograph.checkpoint.serde._unchanged import Snapshot, snapshot
 
 BlockKey = tuple[type, int, bytes]
@@ -48,6 +49,43 @@ class Block(NamedTuple):
     """What it is known by as well, if it is."""
 
 
+class Root(NamedTuple):
+    """An encoded value."""
+
+    cell: Cell
+    reach: frozenset[bytes] = frozenset()
+    """Addresses of all cells it leads to."""
+    divisions: Mapping[BlockKey, Division] = MappingProxyType({})
+    """Blocks that are known by what they are encoded to, so that those that stay as they are need not be cut
+    again."""
+    nodes: Mapping[Cell, bytes] = MappingProxyType({})
+    """Addresses of the nodes over them, so that those that stay as they are need not be hashed again."""
+    levels: Sequence[Level] = ()
+    """Of a list, where the nodes end, so that what stands before a change is not even looked at."""
+    blocks: Mapping[int, Block] = MappingProxyType({})
+    """Of a list, by place, the blocks."""
+    snapshots: Mapping[int, Snapshot] = MappingProxyType({})
+    """What is in them, so that what stays as it is need not even be encoded again. These keep their items
+    alive: keep them no longer than a run takes."""
+
+    def seen(self, value: Any) -> "Root":
+        """The same, of a value that has just been read back, so that nobody can have changed it yet."""
+        if type(value) is not list:
+            return self
+        shots = ((place, snapshot(value[place * BLOCK : (place + 1) * BLOCK])) for place in self.blocks)
+        return self._replace(snapshots={place: shot for place, shot in shots if shot is not None})
+
+
+class Draft(NamedTuple):
+    """An encoded value, with what it takes to see that the next one is the same."""
+
+    whole: Cell | None
+    """It in one cell, if it is not too long for that: keep it no longer than it is likely to come again."""
+    root: Root
+    cells: Mapping[bytes, Cell]
+    """What was found on the way."""
+
+
 class Seen(NamedTuple):
     """A block of a list as it is now."""
 
@@ -60,15 +98,7 @@ class Seen(NamedTuple):
     """Whether it had all of the items."""
 
 
-class Known(NamedTuple):
-    """The blocks of an earlier list, by place."""
-
-    blocks: Mapping[int, Block]
-    snapshots: Mapping[int, Snapshot]
-    """What their items were, as far as that can be told for sure."""
-
-
-def look_at(items: list[Any], known: Sequence[Known]) -> list[Seen]:
+def look_at(items: list[Any], known: Sequence[Root]) -> list[Seen]:
     """The blocks of a list, compared with those of earlier ones."""
     return [
         _seen(
@@ -89,7 +119,12 @@ def _seen(items: list[Any], known: Iterable[tuple[Snapshot, Block]]) -> Seen:
     return Seen(items, snapshot(items))
 
 
-def snapshots_of(items: list[Any], blocks: Mapping[int, Block]) -> dict[int, Snapshot]:
-    """What the items of some blocks are, by place, where nobody can have changed them yet."""
-    shots = ((place, snapshot(items[place * BLOCK : (place + 1) * BLOCK])) for place in blocks)
-    return {place: shot for place, shot in shots if shot is not None}
+def grown(value: Any, before: Root | None) -> Sequence[Seen]:
+    """The block of a list that goes on from one of a block that was divided; nothing of any other value.
+
+    So it is divided, too, which of as few items only their size would tell.
+    """
+    if type(value) is not list or len(value) > BLOCK or before is None or len(before.blocks) != 1:
+        return ()
+    seen = look_at(value, [before])
+    return seen if seen and seen[0].before is not None else ()

@@ -1,8 +1,10 @@
 """Where lists and dicts are cut: into blocks, segments, and the nodes of the trees over them."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from aiograph.checkpoint.serde._cells import Cell
 from aiograph.checkpoint.serde._seal import ADDRESS_BYTES
 
 T = TypeVar("T")
@@ -25,6 +27,23 @@ _FANOUT_LIMIT = 64
 """Children of a node, whatever their addresses are."""
 
 
+class Items(NamedTuple):
+    """What a list or a dict consists of."""
+
+    tag: str
+    """That of a tree over parts of it."""
+    kind: type
+    items: list[Any]
+    depth: int
+    """Levels that may be divided, this one included."""
+
+
+def items_of(value: "list[Any] | dict[Any, Any]", depth: int) -> Items:
+    if isinstance(value, dict):
+        return Items("d+", dict, list(value.items()), depth)
+    return Items("l+", list, value, depth)
+
+
 def cut(items: list[T], length: int) -> Iterator[list[T]]:
     """Parts of the same length, but for the last one."""
     return (items[start : start + length] for start in range(0, len(items), length))
@@ -41,15 +60,54 @@ def shorter_length(count: int) -> int:
     return 1 << (count - 1).bit_length() - 1
 
 
-def nodes_over(ranks: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Where each node begins and ends, given the ranks of what they refer to."""
-    start, beyond = 0, [_LARGEST] * _NEIGHBOURHOOD
-    around = [*beyond, *ranks, *beyond]
-    windows = zip(around, around[1:], ranks, around[3:], around[4:], strict=False)
-    for place, (left, before, rank, after, right) in enumerate(windows, 1):
-        ends = before >= rank <= after and left >= rank <= right
+def ends_of_nodes(ranks: Sequence[bytes], start: int = 0) -> Iterator[int]:
+    """Where each node ends, given the ranks of what they refer to, from a place on where one begins."""
+    beyond = [_LARGEST] * _NEIGHBOURHOOD
+    left = [*beyond, *ranks[max(0, start - _NEIGHBOURHOOD) : start]][-_NEIGHBOURHOOD:]
+    around = [*left, *ranks[start:], *beyond]
+    windows = zip(around, around[1:], around[2:], around[3:], around[4:], strict=False)
+    for place, (first, before, rank, after, last) in enumerate(windows, start + 1):
+        ends = before >= rank <= after and first >= rank <= last
         if (ends or place - start == _FANOUT_LIMIT) and place - start > 1:
-            yield start, place
+            yield place
             start = place
     if start < len(ranks):
-        yield start, len(ranks)
+        yield len(ranks)
+
+
+class Level(NamedTuple):
+    """The nodes of one level of a tree."""
+
+    children: Sequence[bytes]
+    """Addresses of what they refer to."""
+    ends: list[int]
+    """Where each ends among these."""
+    nodes: list[Cell]
+    addresses: list[bytes]
+    """Those of the nodes."""
+
+    @property
+    def end(self) -> int:
+        """Where the last node ends."""
+        return self.ends[-1] if self.ends else 0
+
+    def until(self, children: Sequence[bytes]) -> "Level":
+        """The first nodes, as far as they are the same over other children."""
+        # whether a node ends at a place, so many children behind it have a say in
+        same = bisect_right(self.ends, _common_length(self.children, children) - _NEIGHBOURHOOD)
+        return Level((), self.ends[:same], self.nodes[:same], self.addresses[:same])
+
+
+NO_LEVEL = Level((), [], [], [])
+
+
+def _common_length(one: Sequence[bytes], other: Sequence[bytes]) -> int:
+    """How many addresses are the same at the beginning of both."""
+    known, most = 0, min(len(one), len(other))
+    while known < most:
+        place = (known + most + 1) // 2
+        if one[known:place] == other[known:place]:
+            known = place
+        else:
+            most = place - 1
+    return known

@@ -5,8 +5,8 @@ What equal values become depends on nothing else, and a change shows in few of t
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from hashlib import sha256
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 from aiograph.checkpoint.serde._blocks import (
     NOTHING_CLOSED,
@@ -14,13 +14,26 @@ from aiograph.checkpoint.serde._blocks import (
     BlockKey,
     Closed,
     Division,
-    Known,
+    Draft,
+    Root,
     Seen,
+    grown,
     look_at,
 )
 from aiograph.checkpoint.serde._cells import MAX_REPEATED, MAX_VISITS, Cell, packed
-from aiograph.checkpoint.serde._cutting import BLOCK, SEGMENT, cut, next_length, nodes_over, shorter_length
-from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde._cutting import (
+    BLOCK,
+    NO_LEVEL,
+    SEGMENT,
+    Items,
+    Level,
+    cut,
+    ends_of_nodes,
+    items_of,
+    next_length,
+    shorter_length,
+)
+from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
 from aiograph.checkpoint.serde._unchanged import Snapshot
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.errors import CheckpointSerializationError
@@ -47,34 +60,6 @@ _DEPTH = 16
 """Levels of lists and dicts that are divided; what lies deeper is stored whole."""
 
 
-class Root(NamedTuple):
-    """An encoded value."""
-
-    cell: Cell
-    reach: frozenset[bytes] = frozenset()
-    """Addresses of all cells it leads to."""
-    divisions: Mapping[BlockKey, Division] = MappingProxyType({})
-    """Blocks that are known by what they are encoded to, so that those that stay as they are need not be cut
-    again."""
-    nodes: Mapping[Cell, bytes] = MappingProxyType({})
-    """Addresses of the nodes over them, so that those that stay as they are need not be hashed again."""
-    blocks: Mapping[int, Block] = MappingProxyType({})
-    """Of a list, by place, the blocks."""
-    snapshots: Mapping[int, Snapshot] = MappingProxyType({})
-    """What is in them, so that what stays as it is need not even be encoded again. These keep their items
-    alive: keep them no longer than a run takes."""
-
-
-class Draft(NamedTuple):
-    """An encoded value, with what it takes to see that the next one is the same."""
-
-    whole: Cell | None
-    """What `short` says of it, which is large: keep it no longer than it is likely to come again."""
-    root: Root
-    cells: Mapping[bytes, Cell]
-    """What was found on the way."""
-
-
 class CellWriter:
     """Turns values into cells.
 
@@ -88,6 +73,7 @@ class CellWriter:
         "_divisions",
         "_dumps",
         "_known",
+        "_levels",
         "_nodes",
         "_repeated",
         "_sizes",
@@ -117,7 +103,7 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        seen = _grown(value, before)
+        seen = grown(value, before)
         whole = None if seen else self.short(value)
         if whole is not None and len(whole.data) <= INLINE:
             return Root(whole)
@@ -187,11 +173,12 @@ class CellWriter:
         self._known = [root for root in known if root is not None]
         self._divisions: dict[BlockKey, Division] = {}
         self._nodes: dict[Cell, bytes] = {}
+        self._levels: Sequence[Level] = ()
         self._blocks: dict[int, Block] = {}
         self._snapshots: dict[int, Snapshot] = {}
         cell = self.placed(make())
         reach = frozenset(self._sizes)
-        return Root(cell, reach, self._divisions, self._nodes, self._blocks, self._snapshots)
+        return Root(cell, reach, self._divisions, self._nodes, self._levels, self._blocks, self._snapshots)
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
@@ -248,10 +235,10 @@ class CellWriter:
         if len(whole.data) <= limit or depth == 0:
             return whole
         if type(value) is list or type(value) is dict:
-            return self._divided_items(_items(value, depth), whole)
+            return self._divided_items(items_of(value, depth), whole)
         return whole
 
-    def _divided_items(self, given: "_Items", whole: Cell) -> Cell:
+    def _divided_items(self, given: Items, whole: Cell) -> Cell:
         if len(given.items) == 1:
             return self._single(given, given.items[0], whole)
         blocks = list(cut(given.items, BLOCK))
@@ -260,14 +247,14 @@ class CellWriter:
 
     def _divided_long_dict(self, value: dict[Any, Any], _: Sequence[Seen]) -> Cell:
         """What `_divided` makes of a dict of several blocks, which is never encoded in one piece."""
-        given = _items(value, _DEPTH)
+        given = items_of(value, _DEPTH)
         blocks = list(cut(given.items, BLOCK))
         cells = [self._encoded(given, block) for block in blocks]
         if sum(len(cell.data) for cell in cells) <= _ENTRY_LIMIT:
             return self.whole(value)
         return self._joined_blocks(given, blocks, cells)
 
-    def _joined_blocks(self, given: "_Items", blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
+    def _joined_blocks(self, given: Items, blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
         segments: list[bytes] = []
         for block, encoded in zip(blocks, cells, strict=True):
             _, division = self._recognized(given, block, encoded)
@@ -277,15 +264,17 @@ class CellWriter:
     # -- lists that go on from earlier ones
 
     def _divided_list(self, value: list[Any], seen: Sequence[Seen]) -> Cell:
-        given = _items(value, _DEPTH)
+        given = items_of(value, _DEPTH)
         if len(value) == 1:
             return self._single(given, value[0], self.whole(value))
-        seen = seen or look_at(value, [Known(root.blocks, root.snapshots) for root in self._known])
+        seen = seen or look_at(value, self._known)
         divisions = [self._block(given, place, each) for place, each in enumerate(seen)]
         segments = [address for division in divisions for address in division.segments]
         if len(segments) == len(seen) and sum(self._sizes.values()) <= _ENTRY_LIMIT:
             return self._alone(value)
-        return self._tree(given.tag, segments)
+        before = next((root.levels for root in self._known if root.levels), ())
+        cell, self._levels = self._tree_after(before, given.tag, segments)
+        return cell
 
     def _alone(self, value: list[Any]) -> Cell:
         """A value in one cell after all."""
@@ -295,7 +284,7 @@ class CellWriter:
         self._snapshots.clear()
         return self.whole(value)
 
-    def _block(self, given: "_Items", place: int, seen: Seen) -> Division:
+    def _block(self, given: Items, place: int, seen: Seen) -> Division:
         """What becomes of a block of a list, which is remembered."""
         block = self._new_block(given, seen) if not seen.is_same or seen.before is None else seen.before
         self._blocks[place] = block
@@ -305,7 +294,7 @@ class CellWriter:
             self._divisions[block.key] = block.division
         return self._counted(block.division)
 
-    def _new_block(self, given: "_Items", seen: Seen) -> Block:
+    def _new_block(self, given: Items, seen: Seen) -> Block:
         is_long = len(seen.items) == BLOCK
         if seen.snapshot is not None and (seen.before is not None or not is_long):
             return Block(*self._cut(given, seen.items, seen.before.closed if seen.before else NOTHING_CLOSED))
@@ -314,7 +303,7 @@ class CellWriter:
 
     # -- blocks
 
-    def _recognized(self, given: "_Items", block: list[Any], encoded: Cell) -> tuple[BlockKey, Division]:
+    def _recognized(self, given: Items, block: list[Any], encoded: Cell) -> tuple[BlockKey, Division]:
         """A block by what it is encoded to: as it was cut before, if there was such a block."""
         key = (given.kind, given.depth, sha256(encoded.data).digest())
         division = self._known_division(key) or self._cut(given, block)[0]
@@ -335,7 +324,7 @@ class CellWriter:
         return division
 
     def _cut(
-        self, given: "_Items", block: list[Any], closed: Closed = NOTHING_CLOSED
+        self, given: Items, block: list[Any], closed: Closed = NOTHING_CLOSED
     ) -> tuple[Division, Closed]:
         """The segments of a block, and those of them that stay as they are when it becomes longer.
 
@@ -363,7 +352,7 @@ class CellWriter:
         return Division(tuple(segments), {**self._sizes}, self._visits, self._repeated)
 
     def _next_part(
-        self, given: "_Items", block: list[Any], start: int, length: int
+        self, given: Items, block: list[Any], start: int, length: int
     ) -> tuple[list[Any], Cell, int]:
         """The items of the next segment, these in one cell, and how many there might have been."""
         if length == 0:
@@ -375,7 +364,7 @@ class CellWriter:
                 return part, whole, length
             length = shorter_length(len(part))
 
-    def _single(self, given: "_Items", item: Any, whole: Cell) -> Cell:
+    def _single(self, given: Items, item: Any, whole: Cell) -> Cell:
         """A segment of one item, which may be worth dividing; `whole` is the segment in one."""
         if given.kind is list:
             inner = self._divided(item, whole, _ITEM_LIMIT, given.depth - 1)
@@ -390,7 +379,7 @@ class CellWriter:
         alone = self.whole(value)
         return self._map([key], [self.placed(self._divided(value, alone, limit, depth))])
 
-    def _encoded(self, given: "_Items", part: list[Any]) -> Cell:
+    def _encoded(self, given: Items, part: list[Any]) -> Cell:
         return self.whole(part if given.kind is list else dict(part))
 
     def _map(self, keys: Sequence[Any], values: Sequence[Cell]) -> Cell:
@@ -405,19 +394,41 @@ class CellWriter:
 
     def _tree(self, tag: str, addresses: Sequence[bytes]) -> Cell:
         """The root of the tree over two or more cells, given by their addresses."""
+        return self._tree_after((), tag, addresses)[0]
+
+    def _tree_after(
+        self, before: Sequence[Level], tag: str, addresses: Sequence[bytes]
+    ) -> tuple[Cell, Sequence[Level]]:
+        """The same with its levels, where those of an earlier tree are known."""
         # A child's rank is the address of the last cell below it that is no node. So most changes leave it,
         # and with it where the nodes above end, as they are.
-        ranks = addresses
+        ranks, levels = addresses, list[Level]()
         while True:
-            groups = list(nodes_over(ranks))
-            nodes = [Cell(tag, b"", b"".join(addresses[start:end])) for start, end in groups]
-            if len(nodes) == 1:
-                return nodes[0]
-            addresses = [
-                addresses[start] if end - start == 1 else self._put_node(node)
-                for (start, end), node in zip(groups, nodes, strict=True)
+            kept = before[len(levels)].until(addresses) if len(levels) < len(before) else NO_LEVEL
+            ends = [*kept.ends, *ends_of_nodes(ranks, kept.end)]
+            if len(ends) == 1:
+                return Cell(tag, b"", b"".join(addresses)), levels
+            nodes = [*kept.nodes]
+            nodes += [
+                Cell(tag, b"", b"".join(addresses[start:end]))
+                for start, end in pairwise([kept.end, *ends[len(nodes) :]])
             ]
-            ranks = [ranks[end - 1] for _, end in groups]
+            addresses, children = self._put_nodes(nodes, kept), addresses
+            levels.append(Level(children, ends, nodes, addresses))
+            ranks = [ranks[end - 1] for end in ends]
+
+    def _put_nodes(self, nodes: Sequence[Cell], kept: Level) -> list[bytes]:
+        """The addresses of nodes; a single child goes without one."""
+        self._visits += len(kept.nodes)
+        self._sizes.update(dict.fromkeys(kept.addresses, 0))
+        self._nodes.update(zip(kept.nodes, kept.addresses, strict=True))
+        return [
+            *kept.addresses,
+            *(
+                node.refs if len(node.refs) == ADDRESS_BYTES else self._put_node(node)
+                for node in nodes[len(kept.nodes) :]
+            ),
+        ]
 
     def _put_node(self, node: Cell) -> bytes:
         """The address of a node: as it was before, if there was such a node."""
@@ -431,34 +442,6 @@ class CellWriter:
             address = self._put(node)
         self._nodes[node] = address
         return address
-
-
-class _Items(NamedTuple):
-    """What a list or a dict consists of."""
-
-    tag: str
-    """That of a tree over parts of it."""
-    kind: type
-    items: list[Any]
-    depth: int
-    """Levels that may be divided, this one included."""
-
-
-def _items(value: "list[Any] | dict[Any, Any]", depth: int) -> _Items:
-    if isinstance(value, dict):
-        return _Items("d+", dict, list(value.items()), depth)
-    return _Items("l+", list, value, depth)
-
-
-def _grown(value: Any, before: Root | None) -> Sequence[Seen]:
-    """The block of a list that goes on from one of a block that was divided; nothing of any other value.
-
-    So it is divided, too, which of as few items only their size would tell.
-    """
-    if type(value) is not list or len(value) > BLOCK or before is None or len(before.blocks) != 1:
-        return ()
-    seen = look_at(value, [Known(before.blocks, before.snapshots)])
-    return seen if seen and seen[0].before is not None else ()
 
 
 def _is_item(value: Any, whole: Cell | None) -> bool:

@@ -14,8 +14,9 @@ from aiograph.checkpoint.base import (
     checked_name,
     write_position,
 )
+from aiograph.checkpoint.serde._blocks import Draft, Root
 from aiograph.checkpoint.serde._cells import Cell, Cells
-from aiograph.checkpoint.serde._dividing import INLINE, CellWriter, Draft, Root
+from aiograph.checkpoint.serde._dividing import INLINE, CellWriter
 from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._stored import EncodedWrite, EncodedWrites, Skeleton
 from aiograph.checkpoint.serde.base import UnstorableValueError

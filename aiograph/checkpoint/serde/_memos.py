@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell
-from aiograph.checkpoint.serde._dividing import Root
 
 _LINES = 128
 """Namespaces of threads that are remembered; for each item of a list, some hundred bytes."""

@@ -25,8 +25,9 @@ from aiograph.checkpoint.base import (
     copy_checkpoint,
     thread_of,
 )
+from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader
-from aiograph.checkpoint.serde._dividing import CellWriter, Root
+from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._encoding import (
     Memory,
     created_at,
@@ -83,11 +84,12 @@ class Decoded(NamedTuple):
 def _remembered(stored: StoredCheckpoint, decoded: Decoded, memos: Memos, lineage: str | None) -> Memory:
     """What there is to remember of what was read."""
     line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
-    roots = {
-        name: memos.root(line, checkpoint_id, name, cell) or Root(cell, decoded.reach[name])
-        for name, cell in stored.values.items()
-        if cell.refs
-    }
+    values = decoded.found.checkpoint["channel_values"]
+    roots = {}
+    for name, cell in stored.values.items():
+        if cell.refs:
+            root = memos.root(line, checkpoint_id, name, cell)
+            roots[name] = Root(cell, decoded.reach[name]) if root is None else root.seen(values[name])
     return Memory(checkpoint_id, stored.values, decoded.known, lineage, roots)
 
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiograph.checkpoint.serde import _cells, _dividing
+from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader, reach
-from aiograph.checkpoint.serde._dividing import CellWriter, Root
+from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import Key
 from aiograph.checkpoint.serde.encoded import reading

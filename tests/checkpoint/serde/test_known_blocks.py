@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import CellReader
-from aiograph.checkpoint.serde._dividing import CellWriter, Root
+from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core import messages as langchain
 
+from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import CellReader
-from aiograph.checkpoint.serde._dividing import CellWriter, Root
+from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._unchanged import snapshot
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer

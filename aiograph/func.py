@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from types import MethodType
 from typing import (
@@ -63,7 +63,16 @@ from aiograph.pregel._future import TaskFuture
 from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._plan import PlannedNode, Write
-from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
+from aiograph.types import (
+    CachePolicy,
+    Durability,
+    OnConflict,
+    OnError,
+    RetryPolicies,
+    RetryPolicy,
+    Timeout,
+    TimeoutPolicy,
+)
 from aiograph.typing import ContextT
 
 if TYPE_CHECKING:
@@ -76,8 +85,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 InputT = TypeVar("InputT")
-
-Policies = RetryPolicy | Sequence[RetryPolicy]
 
 
 # -- tasks ---------------------------------------------------------------------------------------------
@@ -173,7 +180,7 @@ def task(func: Callable[P, R], /) -> TaskFunction[P, R]: ...
 def task(
     *,
     name: str | None = None,
-    retry_policy: Policies | None = None,
+    retry_policy: RetryPolicies | None = None,
     timeout: Timeout | None = None,
     cache_policy: CachePolicy | None = None,
 ) -> TaskDecorator: ...
@@ -184,7 +191,7 @@ def task(
     /,
     *,
     name: str | None = None,
-    retry_policy: Policies | None = None,
+    retry_policy: RetryPolicies | None = None,
     timeout: Timeout | None = None,
     cache_policy: CachePolicy | None = None,
 ) -> Any:
@@ -223,7 +230,7 @@ def task(
         >>> workflow.invoke(3)
         14
     """
-    policies = _policies(retry_policy)
+    policies = RetryPolicy.all_of(retry_policy)
     limit = TimeoutPolicy.of(timeout, "the timeout of a task")
 
     def decorate(func: Any) -> TaskFunction[Any, Any]:
@@ -280,7 +287,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         *,
         store: BaseStore | None = None,
         context_schema: type[ContextT] | None = None,
-        retry_policy: Policies | None = None,
+        retry_policy: RetryPolicies | None = None,
         timeout: Timeout | None = None,
         name: str | None = None,
         durability: Durability | None = None,
@@ -293,7 +300,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
             raise TypeError("write @entrypoint() with parentheses, even if there is nothing in them")
         self._checkpointer = _options.checkpointer(checkpointer)
         self._name = name
-        self._retry = _policies(retry_policy)
+        self._retry = RetryPolicy.all_of(retry_policy)
         self._timeout = TimeoutPolicy.of(timeout, "the timeout of an entrypoint")
         self._cache_policy = cache_policy
         contexts = context_maker(context_schema)
@@ -428,9 +435,3 @@ def _hints(func: Callable[..., Any]) -> Mapping[str, Any]:
         return get_type_hints(func, include_extras=True)
     except Exception:  # whatever evaluating a string can raise; what cannot be read tells nothing
         return {}
-
-
-def _policies(policy: Policies | None) -> tuple[RetryPolicy, ...]:
-    if policy is None:
-        return ()
-    return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)

@@ -19,6 +19,7 @@ __all__ = [
     "OnError",
     "Overwrite",
     "PregelTask",
+    "RetryPolicies",
     "RetryPolicy",
     "RunnableConfig",
     "Send",
@@ -74,6 +75,17 @@ class RetryPolicy:
             raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
         if min(self.initial_interval, self.backoff_factor, self.max_interval) < 0:
             raise ValueError("the intervals and the factor of a RetryPolicy must not be negative")
+
+    @staticmethod
+    def all_of(policies: "RetryPolicies | None") -> "tuple[RetryPolicy, ...]":
+        """One policy, several or none, as a tuple."""
+        if policies is None:
+            return ()
+        return (policies,) if isinstance(policies, RetryPolicy) else tuple(policies)
+
+
+RetryPolicies: TypeAlias = RetryPolicy | Sequence[RetryPolicy]
+"""Of several, the first one that matches an error applies."""
 
 
 _PERMANENT = (

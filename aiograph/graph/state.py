@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from aiograph._lazy import on_demand
 from aiograph.constants import (
@@ -19,13 +19,23 @@ from aiograph.constants import (
     START,
 )
 from aiograph.errors import GraphValidationError
+from aiograph.graph._accepted import NodeAction, NodeOptions, Router, answers_to, handler, named, plan_of
 from aiograph.graph._analysis import analyse
 from aiograph.graph._schema import read_schema, types_in
-from aiograph.graph._signature import annotations_of, answers_of, input_schema_of, outline_of
-from aiograph.graph._spec import BranchSpec, GraphSpec, HandlerSpec, NodeDefaults, NodeSpec
-from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
-from aiograph.pregel._plan import Call, Plan
-from aiograph.types import CachePolicy, Durability, OnConflict, OnError, RetryPolicy, Timeout, TimeoutPolicy
+from aiograph.graph._signature import annotations_of, input_schema_of, outline_of
+from aiograph.graph._spec import BranchSpec, GraphSpec, NodeDefaults, NodeSpec
+from aiograph.pregel._callable import bind
+from aiograph.pregel._plan import Call
+from aiograph.types import (
+    CachePolicy,
+    Durability,
+    OnConflict,
+    OnError,
+    RetryPolicies,
+    RetryPolicy,
+    Timeout,
+    TimeoutPolicy,
+)
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 from aiograph.warnings import GraphWarning
 
@@ -34,7 +44,6 @@ if TYPE_CHECKING:
     from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
     from aiograph.graph._compile import Schemas
     from aiograph.graph._compiled import CompiledStateGraph
-    from aiograph.pregel import Pregel
     from aiograph.pregel._migrate import Migrate
     from aiograph.pregel._options import Names
     from aiograph.stats import Collector
@@ -44,35 +53,7 @@ __all__ = ["CompiledStateGraph", "StateGraph"]
 
 __getattr__ = on_demand(__name__, {"CompiledStateGraph": "aiograph.graph._compiled"})
 
-S = TypeVar("S", contravariant=True)
 NodeInputT = TypeVar("NodeInputT")
-
-
-class _Runnable(Protocol[S]):
-    """An object that can stand for a node: a compiled graph, or any other with `ainvoke`."""
-
-    def ainvoke(self, input: S, /) -> Awaitable[Any]: ...
-
-
-class _SyncRunnable(Protocol[S]):
-    """An object that can stand for a node, of the synchronous kind."""
-
-    def invoke(self, input: S, /) -> Any: ...
-
-
-# the first form says nothing more than the second, but is what mypy can infer lambdas from
-_Function = Callable[[S], Any] | Callable[Concatenate[S, ...], Any]
-
-NodeAction: TypeAlias = "_Function[S] | _Runnable[S] | _SyncRunnable[S] | Pregel[Any, Any, Any, Any]"
-"""What can be a node: it takes the state first, and by name what else it wants of a run.
-
-Any compiled graph can: it need not have all keys of the graph around it.
-"""
-
-Router = _Function[S]
-"""Looks at the state and answers with a name, a key of the path map, a `Send`, or a list of them."""
-
-Policies = RetryPolicy | Sequence[RetryPolicy]
 
 
 class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
@@ -134,17 +115,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         node: str,
         action: NodeAction[StateT],
         *,
-        defer: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-        tags: Sequence[str] = (),
         input_schema: None = None,
-        retry_policy: Policies | None = None,
-        destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: Timeout | None = None,
-        error_handler: Any = None,
-        cache_policy: CachePolicy | None = None,
-        priority: int = 0,
-        inline: bool = False,
+        **options: Unpack[NodeOptions],
     ) -> Self: ...
 
     @overload
@@ -153,17 +125,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         node: str,
         action: NodeAction[NodeInputT],
         *,
-        defer: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-        tags: Sequence[str] = (),
         input_schema: type[NodeInputT],
-        retry_policy: Policies | None = None,
-        destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: Timeout | None = None,
-        error_handler: Any = None,
-        cache_policy: CachePolicy | None = None,
-        priority: int = 0,
-        inline: bool = False,
+        **options: Unpack[NodeOptions],
     ) -> Self: ...
 
     @overload
@@ -171,17 +134,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self,
         node: NodeAction[StateT],
         *,
-        defer: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-        tags: Sequence[str] = (),
         input_schema: None = None,
-        retry_policy: Policies | None = None,
-        destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: Timeout | None = None,
-        error_handler: Any = None,
-        cache_policy: CachePolicy | None = None,
-        priority: int = 0,
-        inline: bool = False,
+        **options: Unpack[NodeOptions],
     ) -> Self: ...
 
     @overload
@@ -189,17 +143,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self,
         node: NodeAction[NodeInputT],
         *,
-        defer: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-        tags: Sequence[str] = (),
         input_schema: type[NodeInputT],
-        retry_policy: Policies | None = None,
-        destinations: Mapping[str, str] | Sequence[str] | None = None,
-        timeout: Timeout | None = None,
-        error_handler: Any = None,
-        cache_policy: CachePolicy | None = None,
-        priority: int = 0,
-        inline: bool = False,
+        **options: Unpack[NodeOptions],
     ) -> Self: ...
 
     def add_node(
@@ -211,7 +156,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         metadata: Mapping[str, Any] | None = None,
         tags: Sequence[str] = (),
         input_schema: Any = None,
-        retry_policy: Policies | None = None,
+        retry_policy: RetryPolicies | None = None,
         destinations: Mapping[str, str] | Sequence[str] | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
@@ -249,7 +194,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
                 callable requires what cannot be passed.
             TypeError: It cannot be called.
         """
-        name, action = _named(node, action)
+        name, action = named(node, action)
         self._check_name(name, self._spec.nodes)
         annotations = annotations_of(action)
         inferred = input_schema_of(annotations) if input_schema is None else input_schema
@@ -262,11 +207,11 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             input_schema=inferred,
             outline=outline_of(action, annotations, destinations),
             way_labels=dict(destinations) if isinstance(destinations, Mapping) else {},
-            retry=None if retry_policy is None else _policies(retry_policy),
+            retry=None if retry_policy is None else RetryPolicy.all_of(retry_policy),
             timeout=TimeoutPolicy.of(timeout, f"the timeout of node {name!r}"),
-            handler=_handler(error_handler, f"{ERROR_HANDLER_PREFIX}{name}"),
+            handler=handler(error_handler, f"{ERROR_HANDLER_PREFIX}{name}"),
             cache=cache_policy,
-            graph=_plan_of(action),
+            graph=plan_of(action),
             priority=priority,
             defer=defer,
             tags=tuple(tags),
@@ -295,7 +240,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         """
         if not nodes:
             raise ValueError("add_sequence() needs at least one node")
-        pairs = [node if isinstance(node, tuple) else _named(node, None) for node in nodes]
+        pairs = [node if isinstance(node, tuple) else named(node, None) for node in nodes]
         taken = {*self._spec.nodes}
         for name, _ in pairs:
             self._check_name(name, taken)
@@ -309,7 +254,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     def set_node_defaults(
         self,
         *,
-        retry_policy: Policies | None = None,
+        retry_policy: RetryPolicies | None = None,
         timeout: Timeout | None = None,
         error_handler: Any = None,
         cache_policy: CachePolicy | None = None,
@@ -326,9 +271,9 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             ValueError: The timeout is no time, or the handler requires what cannot be passed.
         """
         self._spec.defaults = NodeDefaults(
-            retry=() if retry_policy is None else _policies(retry_policy),
+            retry=RetryPolicy.all_of(retry_policy),
             timeout=TimeoutPolicy.of(timeout),
-            handler=_handler(error_handler, DEFAULT_ERROR_HANDLER),
+            handler=handler(error_handler, DEFAULT_ERROR_HANDLER),
             cache=cache_policy,
         )
         return self
@@ -383,7 +328,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         name, call, schema = self._route(path)
         if (source, name) in self._spec.branches:
             raise ValueError(f"node {source!r} has a conditional edge {name!r} already: use another function")
-        answers = _answers(path, path_map)
+        answers = answers_to(path, path_map)
         self._spec.branches[source, name] = BranchSpec(
             name=name,
             source=source,
@@ -460,7 +405,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         name: str | None = None,
         strict: bool = False,
         step_timeout: float | None = None,
-        retry_policy: Policies | None = None,
+        retry_policy: RetryPolicies | None = None,
         on_error: OnError = "cancel",
         on_conflict: OnConflict = "raise",
         durability: Durability | None = None,
@@ -515,7 +460,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         schemas = self._schemas(strict)
         spec = self._spec
         if retry_policy is not None and not spec.defaults.retry:
-            spec = replace(spec, defaults=spec.defaults._replace(retry=_policies(retry_policy)))
+            spec = replace(spec, defaults=spec.defaults._replace(retry=RetryPolicy.all_of(retry_policy)))
         contexts = context_maker(spec.context_schema)
         options = Options(
             cache=_options.cache(cache),
@@ -539,45 +484,6 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             options.cache.allow_types(options.storable)
         graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
         return graph.with_checkpointer(checkpointer)
-
-
-def _named(node: Any, action: Any) -> tuple[str, Any]:
-    if isinstance(node, str):
-        if action is None:
-            raise TypeError(f"node {node!r} has no action: pass a function or an object with `ainvoke`")
-        return node, action
-    if action is not None:
-        raise TypeError(f"a node's name must be a string, not {node!r}")
-    name = getattr(node, "name", None) or getattr(node, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        raise ValueError(f"{node!r} has no name of its own: use add_node('name', ...)")
-    return name, node
-
-
-def _plan_of(action: Any) -> Plan | None:
-    plan = getattr(action, "plan", None)
-    return plan if isinstance(plan, Plan) else None
-
-
-def _handler(action: Any, name: str) -> HandlerSpec | None:
-    if action is None:
-        return None
-    call = bind(action, name, injected=INJECTED_IN_HANDLERS)
-    return HandlerSpec(name=name, call=call, outline=outline_of(action, annotations_of(action)))
-
-
-def _policies(policy: Policies) -> tuple[RetryPolicy, ...]:
-    return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
-
-
-def _answers(path: Any, path_map: Mapping[Any, str] | Sequence[str] | None) -> dict[Any, str] | None:
-    if isinstance(path_map, Mapping):
-        return dict(path_map)
-    if path_map is not None:
-        return {name: name for name in path_map}
-    if isinstance(path, str) or (answers := answers_of(path)) is None:
-        return None
-    return {answer: answer for answer in answers}
 
 
 def _as_mapping(state: Any) -> Mapping[str, Any]:

@@ -235,7 +235,7 @@ def write_document(
     """A checkpoint as one cell.
 
     Channels are told by their places among the versions, and its time only if it does not follow from
-    `created_at`. The names of channels and nodes stand by themselves, as they stay the same.
+    `created_at`. The names of channels and nodes stand by themselves once they stay the same.
     """
     ts, place_of, updated = _untold(skeleton.ts, created_at), labels.places.get, skeleton.updated_channels
     seen = [

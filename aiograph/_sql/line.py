@@ -76,6 +76,7 @@ class Line:
             self._listen()
             self._wait_for(self._steps.send(None))  # type: ignore[arg-type]  # the first one sent has to be None
         except Exception as error:
+            self._steps = None
             asyncio.get_running_loop().call_soon(self._broken_off, error)
 
     def run_errand(self, errand: Coroutine[Any, Any, None], tell: Tell) -> None:
@@ -128,6 +129,8 @@ class Line:
     def _look_up(self) -> None:
         """Takes in what an idle server has to say, which may be that it goes."""
         try:
+            # the last words, and then the end
+            self.connection.pgconn.consume_input()
             self.connection.pgconn.consume_input()
         except Error:
             self.is_lost = True

@@ -47,7 +47,7 @@ class OverBudget(ValueError):
 def is_suspect(data: bytes) -> bool:
     """Whether reading the bytes may cost more than is usual for so many."""
     size = len(data)
-    if size <= _KEY_BYTES:
+    if size <= _KEY_BYTES or (size <= _MANY_BYTES and not any(map(data.__contains__, _EXTENSIONS))):
         return False
     extensions = _occurrences(data, _EXTENSIONS)
     return extensions > _MANY_KEYS or (size > _MANY_BYTES and _may_be_heavy(data, extensions))

@@ -23,7 +23,7 @@ Noms, and as content-defined chunking, from LBFS.)
 Tags and layouts are part of the stored format; they never change their meaning.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
 from struct import Struct
@@ -142,6 +142,9 @@ def _expect(cell: Cell, tag: str) -> None:
 # -- reading
 
 
+_tag_of = attrgetter("tag")
+
+
 class CellReader:
     """Turns cells back into values.
 
@@ -238,32 +241,34 @@ class CellReader:
     def _parts(self, cell: Cell, kind: type) -> list[Any]:
         """The values of the leaves of a tree, which have to be of one type."""
         parts: list[Any] = []
-        for tag, leaves in groupby(self._leaves(cell), attrgetter("tag")):
+        for tag, leaves in groupby(self._leaves(cell), _tag_of):
             if tag in self._nodes:
                 parts += map(self._value, leaves)
             else:
                 parts += self._loads(tag, [leaf.data for leaf in leaves])
-        if not all(type(part) is kind for part in parts):
+        if not {kind}.issuperset(map(type, parts)):
             raise CheckpointDeserializationError(f"a part of a {kind.__name__} is none")
         return parts
 
-    def _leaves(self, cell: Cell) -> Iterator[Cell]:
+    def _leaves(self, cell: Cell) -> Sequence[Cell]:
         """The cells below the nodes of a tree, in order."""
-        cells, seen, tag = self._cells, self._seen, cell.tag
-        left = [iter(addresses(cell.refs))]
-        while left:
-            for address in left[-1]:
-                if address in seen or address not in cells:
-                    below = self._at(address)
-                else:  # what does not come twice is no more than there is: it need not be bounded
-                    seen.add(address)
-                    below = cells[address]
-                if below.tag == tag:
-                    left.append(iter(addresses(below.refs)))
-                    break
-                yield below
-            else:
-                left.pop()
+        level, tag = [cell], cell.tag
+        while tag in map(_tag_of, level):
+            level = [
+                below
+                for each, cells in groupby(level, _tag_of)
+                for below in (self._below(cells) if each == tag else cells)
+            ]
+        return level
+
+    def _below(self, nodes: Iterable[Cell]) -> Sequence[Cell]:
+        """The children of some nodes, in order."""
+        children = addresses(b"".join(node.refs for node in nodes))
+        new = set(children)
+        if len(new) < len(children) or not new.isdisjoint(self._seen) or not new <= self._cells.keys():
+            return list(map(self._at, children))
+        self._seen |= new  # what does not come twice is no more than there is: it need not be bounded
+        return list(map(self._cells.__getitem__, children))
 
     def _at(self, address: bytes) -> Cell:
         cell = self._cells.get(address)

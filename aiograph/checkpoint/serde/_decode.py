@@ -159,10 +159,10 @@ class RichDecoding:
         return _HEADS[code]
 
     def _list(self, items: list[Any]) -> Any:
-        if not items or type(items[0]) is not Head:
+        head = items[0] if items else None
+        if type(head) is not Head:
             return items
         self._open -= 1
-        head = items[0]
         del items[0]
         if head is _PATTERN:
             self._spend(items)

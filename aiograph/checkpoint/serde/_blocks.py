@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aiograph.checkpoint.serde._cells import Cell
-from aiograph.checkpoint.serde._cutting import BLOCK, Level, cut
+from aiograph.checkpoint.serde._cutting import BLOCK, Items, Level, cut, items_of
 from aiograph.checkpoint.serde._unchanged import Snapshot, snapshot
 
 BlockKey = tuple[type, int, bytes]
@@ -41,7 +41,7 @@ NOTHING_CLOSED = Closed(Division((), MappingProxyType({}), 0, 0), 0, 0)
 
 
 class Block(NamedTuple):
-    """A block of a list."""
+    """A block of a list or dict."""
 
     division: Division
     closed: Closed
@@ -61,18 +61,19 @@ class Root(NamedTuple):
     nodes: Mapping[Cell, bytes] = MappingProxyType({})
     """Addresses of the nodes over them, so that those that stay as they are need not be hashed again."""
     levels: Sequence[Level] = ()
-    """Of a list, where the nodes end, so that what stands before a change is not even looked at."""
+    """Of these, where the nodes end, so that what stands before a change is not even looked at."""
     blocks: Mapping[int, Block] = MappingProxyType({})
-    """Of a list, by place, the blocks."""
+    """By place, the blocks of a list, or of a dict with more than one."""
     snapshots: Mapping[int, Snapshot] = MappingProxyType({})
     """What is in them, so that what stays as it is need not even be encoded again. These keep their items
     alive: keep them no longer than a run takes."""
 
     def seen(self, value: Any) -> "Root":
         """The same, of a value that has just been read back, so that nobody can have changed it yet."""
-        if type(value) is not list:
+        if not self.blocks:
             return self
-        shots = ((place, snapshot(value[place * BLOCK : (place + 1) * BLOCK])) for place in self.blocks)
+        given = items_of(value, 0)
+        shots = enumerate(snapshot(given.parts(block)) for block in cut(given.items, BLOCK))
         return self._replace(snapshots={place: shot for place, shot in shots if shot is not None})
 
 
@@ -87,7 +88,7 @@ class Draft(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A block of a list as it is now."""
+    """A block as it is now."""
 
     items: list[Any]
     snapshot: Snapshot | None
@@ -98,25 +99,28 @@ class Seen(NamedTuple):
     """Whether it had all of the items."""
 
 
-def look_at(items: list[Any], known: Sequence[Root]) -> list[Seen]:
-    """The blocks of a list, compared with those of earlier ones."""
+def look_at(given: Items, known: Sequence[Root]) -> list[Seen]:
+    """The blocks of a list or dict, compared with those of earlier ones."""
     return [
         _seen(
-            block, ((each.snapshots[place], each.blocks[place]) for each in known if place in each.snapshots)
+            given,
+            block,
+            ((each.snapshots[place], each.blocks[place]) for each in known if place in each.snapshots),
         )
-        for place, block in enumerate(cut(items, BLOCK))
+        for place, block in enumerate(cut(given.items, BLOCK))
     ]
 
 
-def _seen(items: list[Any], known: Iterable[tuple[Snapshot, Block]]) -> Seen:
+def _seen(given: Items, items: list[Any], known: Iterable[tuple[Snapshot, Block]]) -> Seen:
+    parts = given.parts(items)
     for shot, block in known:
         count = len(shot.kinds)
-        if count == len(items) and shot.holds(items):
+        if count == len(parts) and shot.holds(parts):
             return Seen(items, shot, block, is_same=True)
-        if count < len(items) and shot.holds(items[:count]):
-            more = snapshot(items[count:])
+        if count < len(parts) and shot.holds(parts[:count]):
+            more = snapshot(parts[count:])
             return Seen(items, more and shot.followed_by(more), block)
-    return Seen(items, snapshot(items))
+    return Seen(items, snapshot(parts))
 
 
 def grown(value: Any, before: Root | None) -> Sequence[Seen]:
@@ -126,5 +130,5 @@ def grown(value: Any, before: Root | None) -> Sequence[Seen]:
     """
     if type(value) is not list or len(value) > BLOCK or before is None or len(before.blocks) != 1:
         return ()
-    seen = look_at(value, [before])
+    seen = look_at(items_of(value, 0), [before])
     return seen if seen and seen[0].before is not None else ()

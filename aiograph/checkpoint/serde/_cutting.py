@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from aiograph.checkpoint.serde._cells import Cell
@@ -36,6 +37,10 @@ class Items(NamedTuple):
     items: list[Any]
     depth: int
     """Levels that may be divided, this one included."""
+
+    def parts(self, block: list[Any]) -> list[Any]:
+        """The items of a block, or its keys, each with its value behind it."""
+        return block if self.kind is list else list(chain.from_iterable(block))
 
 
 def items_of(value: "list[Any] | dict[Any, Any]", depth: int) -> Items:

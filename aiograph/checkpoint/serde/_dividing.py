@@ -224,9 +224,11 @@ class CellWriter:
         """A value in several cells where that pays; `whole` is it in one, if it is not too long."""
         if whole is not None and (type(value) is not list or len(whole.data) <= _ENTRY_LIMIT):
             return self._divided(value, whole, _ENTRY_LIMIT, _DEPTH)
-        divide = self._divided_list if type(value) is list else self._divided_long_dict
+        given = items_of(value, _DEPTH)
+        if len(given.items) == 1:
+            return self._single(given, given.items[0], self.whole(value))
         try:
-            return divide(value, seen)
+            return self._divided_blocks(given, seen or look_at(given, self._known)) or self._alone(value)
         except CheckpointSerializationError:
             self.whole(value)  # the error tells the path from some part; this one from the value
             raise
@@ -245,15 +247,6 @@ class CellWriter:
         cells = [whole] if len(blocks) == 1 else [self._encoded(given, block) for block in blocks]
         return self._joined_blocks(given, blocks, cells)
 
-    def _divided_long_dict(self, value: dict[Any, Any], _: Sequence[Seen]) -> Cell:
-        """What `_divided` makes of a dict of several blocks, which is never encoded in one piece."""
-        given = items_of(value, _DEPTH)
-        blocks = list(cut(given.items, BLOCK))
-        cells = [self._encoded(given, block) for block in blocks]
-        if sum(len(cell.data) for cell in cells) <= _ENTRY_LIMIT:
-            return self.whole(value)
-        return self._joined_blocks(given, blocks, cells)
-
     def _joined_blocks(self, given: Items, blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
         segments: list[bytes] = []
         for block, encoded in zip(blocks, cells, strict=True):
@@ -261,22 +254,19 @@ class CellWriter:
             segments += self._counted(division).segments
         return self._tree(given.tag, segments)
 
-    # -- lists that go on from earlier ones
+    # -- what goes on from an earlier value
 
-    def _divided_list(self, value: list[Any], seen: Sequence[Seen]) -> Cell:
-        given = items_of(value, _DEPTH)
-        if len(value) == 1:
-            return self._single(given, value[0], self.whole(value))
-        seen = seen or look_at(value, self._known)
+    def _divided_blocks(self, given: Items, seen: Sequence[Seen]) -> Cell | None:
+        """The tree over all segments; `None` if there is too little for one."""
         divisions = [self._block(given, place, each) for place, each in enumerate(seen)]
         segments = [address for division in divisions for address in division.segments]
         if len(segments) == len(seen) and sum(self._sizes.values()) <= _ENTRY_LIMIT:
-            return self._alone(value)
+            return None
         before = next((root.levels for root in self._known if root.levels), ())
         cell, self._levels = self._tree_after(before, given.tag, segments)
         return cell
 
-    def _alone(self, value: list[Any]) -> Cell:
+    def _alone(self, value: Any) -> Cell:
         """A value in one cell after all."""
         self._start()
         self.found.clear()
@@ -285,7 +275,7 @@ class CellWriter:
         return self.whole(value)
 
     def _block(self, given: Items, place: int, seen: Seen) -> Division:
-        """What becomes of a block of a list, which is remembered."""
+        """What becomes of a block, which is remembered."""
         block = self._new_block(given, seen) if not seen.is_same or seen.before is None else seen.before
         self._blocks[place] = block
         if seen.snapshot is not None:

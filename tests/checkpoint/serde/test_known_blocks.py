@@ -36,11 +36,21 @@ def test_appending_divides_the_last_block_only() -> None:
     assert [cell.tag for cell in writer.found.values()].count("msgpack") == 1
 
 
+def test_what_has_not_changed_of_a_dict_is_not_encoded_again() -> None:
+    serde, entries = CountingSerializer(), dict(enumerate(messages(640)))
+    before = CellWriter(serde, PLAIN).root(entries)
+    serde.dumps = 0
+    assert CellWriter(serde, PLAIN).root(entries, before) == before
+    assert serde.dumps == 0
+    entries[100]["content"] = "other"
+    assert CellWriter(serde, PLAIN).root(entries, before)[:2] == fresh(entries)[:2] != before[:2]
+
+
 def test_an_item_that_was_changed_in_place_is_seen() -> None:
     items = messages(640)
     before = CellWriter(JsonPlusSerializer(), PLAIN).root(items)
     items[100]["content"] = "other"
-    assert CellWriter(JsonPlusSerializer(), PLAIN).root(items, before) == fresh(items)
+    assert CellWriter(JsonPlusSerializer(), PLAIN).root(items, before)[:2] == fresh(items)[:2]
 
 
 @given(CHOICES, CHOICES, st.booleans())

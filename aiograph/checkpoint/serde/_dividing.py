@@ -91,6 +91,14 @@ class CellWriter:
         self._sizes: dict[bytes, int] = {}
         self._visits = self._repeated = 0
 
+    def _start_root(self) -> None:
+        self._start()
+        self._divisions: dict[BlockKey, Division] = {}
+        self._nodes: dict[Cell, bytes] = {}
+        self._levels: Sequence[Level] = ()
+        self._blocks: dict[int, Block] = {}
+        self._snapshots: dict[int, Snapshot] = {}
+
     def root(self, value: Any, before: Root | None = None, draft: Draft | None = None) -> Root:
         """A value, with the cells it leads to added to `found`.
 
@@ -169,13 +177,8 @@ class CellWriter:
 
     def _tracked(self, make: Callable[[], Cell], *known: Root | None) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
-        self._start()
         self._known = [root for root in known if root is not None]
-        self._divisions: dict[BlockKey, Division] = {}
-        self._nodes: dict[Cell, bytes] = {}
-        self._levels: Sequence[Level] = ()
-        self._blocks: dict[int, Block] = {}
-        self._snapshots: dict[int, Snapshot] = {}
+        self._start_root()
         cell = self.placed(make())
         reach = frozenset(self._sizes)
         return Root(cell, reach, self._divisions, self._nodes, self._levels, self._blocks, self._snapshots)
@@ -245,9 +248,6 @@ class CellWriter:
             return self._single(given, given.items[0], whole)
         blocks = list(cut(given.items, BLOCK))
         cells = [whole] if len(blocks) == 1 else [self._encoded(given, block) for block in blocks]
-        return self._joined_blocks(given, blocks, cells)
-
-    def _joined_blocks(self, given: Items, blocks: Sequence[list[Any]], cells: Sequence[Cell]) -> Cell:
         segments: list[bytes] = []
         for block, encoded in zip(blocks, cells, strict=True):
             _, division = self._recognized(given, block, encoded)
@@ -260,18 +260,17 @@ class CellWriter:
         """The tree over all segments; `None` if there is too little for one."""
         divisions = [self._block(given, place, each) for place, each in enumerate(seen)]
         segments = [address for division in divisions for address in division.segments]
-        if len(segments) == len(seen) and sum(self._sizes.values()) <= _ENTRY_LIMIT:
+        size = sum(sum(division.sizes.values()) for division in divisions)
+        if len(segments) == len(seen) and size <= _ENTRY_LIMIT:
             return None
         before = next((root.levels for root in self._known if root.levels), ())
         cell, self._levels = self._tree_after(before, given.tag, segments)
         return cell
 
     def _alone(self, value: Any) -> Cell:
-        """A value in one cell after all."""
-        self._start()
+        """A value in one cell after all; nothing must be remembered of cells that are not stored."""
+        self._start_root()
         self.found.clear()
-        self._blocks.clear()
-        self._snapshots.clear()
         return self.whole(value)
 
     def _block(self, given: Items, place: int, seen: Seen) -> Division:
@@ -285,8 +284,8 @@ class CellWriter:
         return self._counted(block.division)
 
     def _new_block(self, given: Items, seen: Seen) -> Block:
-        is_long = len(seen.items) == BLOCK
-        if seen.snapshot is not None and (seen.before is not None or not is_long):
+        is_full = len(seen.items) == BLOCK
+        if seen.snapshot is not None and (seen.before is not None or not is_full):
             return Block(*self._cut(given, seen.items, seen.before.closed if seen.before else NOTHING_CLOSED))
         key, division = self._recognized(given, seen.items, self._encoded(given, seen.items))
         return Block(division, NOTHING_CLOSED, key)
@@ -318,7 +317,7 @@ class CellWriter:
     ) -> tuple[Division, Closed]:
         """The segments of a block, and those of them that stay as they are when it becomes longer.
 
-        Each has as many items as the one before lets expect to fit. So where one ends, nothing tells but the
+        Each has as many items as fit to judge by the one before it. So where one ends, nothing tells but the
         items up to there and the next few, and what was cut up to there may be handed in as `closed`.
         """
         outer = self._sizes, self._visits, self._repeated

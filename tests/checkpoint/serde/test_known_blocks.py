@@ -46,6 +46,20 @@ def test_what_has_not_changed_of_a_dict_is_not_encoded_again() -> None:
     assert CellWriter(serde, PLAIN).root(entries, before)[:2] == fresh(entries)[:2] != before[:2]
 
 
+def test_what_was_too_little_to_be_divided_is_not_taken_for_stored() -> None:
+    items = ["small"] * 70
+    early, late = (CellWriter(JsonPlusSerializer(), PLAIN) for _ in range(2))
+    grown = [*items, *["x" * 300] * 70]
+    root = late.root(grown, early.root(items))
+    assert CellReader(JsonPlusSerializer(), early.found | late.found).value(root.cell) == grown
+
+
+def test_blocks_that_are_all_the_same_are_stored_once() -> None:
+    writer = CellWriter(JsonPlusSerializer(), PLAIN)
+    writer.root([1] * 64 * 100)
+    assert max(len(cell.data) for cell in writer.found.values()) < 100
+
+
 def test_an_item_that_was_changed_in_place_is_seen() -> None:
     items = messages(640)
     before = CellWriter(JsonPlusSerializer(), PLAIN).root(items)

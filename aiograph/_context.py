@@ -165,99 +165,136 @@ _ASKING = Lock()
 """Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
 
+class Means(NamedTuple):
+    """What a run is given, and hands on to runs nested in it that are given nothing of their own."""
+
+    context: Any = None
+    store: Any = None
+    cache: Any = None
+    control: Any = None
+    """The `RunControl` by which it may be asked to stop."""
+    durability: Durability | None = None
+
+    def or_else(self, others: "Means") -> "Means":
+        """With those of a run around in place of what is missing."""
+        return Means(*(its if own is None else own for own, its in zip(self, others, strict=True)))
+
+
+class Whereabouts(Protocol):
+    """Where a run keeps its state."""
+
+    @property
+    def saver(self) -> Any:
+        """`None` if nothing is kept."""
+        ...
+
+    @property
+    def thread_id(self) -> str | None: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def nested(self) -> "NestedRun | None":
+        """Which of whose runs it is, if it is nested."""
+        ...
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether it is a part of the run around it."""
+        ...
+
+    @property
+    def parents(self) -> Mapping[str, str]:
+        """The checkpoints that the tasks around started from, by namespace."""
+        ...
+
+
+class Showing(Protocol):
+    """Shows what a run does to those who listen."""
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """Those who are shown what runs nested in it do."""
+        ...
+
+    @property
+    def messages(self) -> Audience | None:
+        """Those who are shown messages; `None` if nobody is."""
+        ...
+
+    def custom(self, value: Any) -> None:
+        """Shows what a node has put on the `"custom"` stream."""
+        ...
+
+
 class RunScope:
-    """What all tasks of one run share. Complete from birth; once the run has begun, nothing in it changes."""
+    """What all tasks of one run share. Once the run has begun, nothing in it changes.
+
+    Args:
+        graph: The graph's name.
+        config: Of this run, merged with what is around it.
+        means: What it is given, or takes over from the run around it.
+        place: Where it keeps its state.
+        outer: The task that it is nested in.
+        resume: Answers to questions that were asked in it or in nested ones, by the questions' ids.
+        showing: Who shows what it does; `None` if nobody listens.
+    """
 
     __slots__ = (
         "_namespace",
-        "_nested",
         "audience",
-        "cache",
-        "checkpointer",
         "claims",
         "collector",
         "config",
-        "context",
-        "control",
         "depth",
         "desk",
-        "durability",
         "graph",
         "lend",
-        "listeners",
         "loop",
+        "means",
         "outer",
-        "parents",
+        "place",
         "positions",
         "previous",
         "pulse",
         "resume",
-        "store",
-        "thread_id",
-        "writer",
+        "showing",
     )
 
     def __init__(
         self,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        config: RunnableConfig,
-        context: Any,
-        store: Any,
-        writer: Callable[[Any], None],
-        checkpointer: Any,
-        thread_id: str | None,
-        namespace: str,
-        durability: Durability,
         graph: str,
+        config: RunnableConfig,
+        means: Means,
+        place: Whereabouts,
         outer: "TaskScope | None",
         resume: Mapping[str, Any],
-        cache: Any = None,
-        collector: Any = None,
-        nested: "NestedRun | None" = None,
-        listeners: Sequence[Listener] = (),
-        pulse: Pulse | None = None,
-        parents: Mapping[str, str] = NOTHING,
-        control: Any = None,
-        audience: Audience | None = None,
+        showing: Showing | None,
     ) -> None:
-        self.loop = loop
-        self.config = config
-        self.context = context
-        self.store = store
-        self.cache = cache
-        """That of the graph, or of one around it."""
-        self.writer = writer
-        self.checkpointer = checkpointer
-        self.thread_id = thread_id
-        self._namespace = namespace
-        self._nested = nested if checkpointer is None else None
-        """For a run without a saver: its place in the run around it, which names it when somebody asks."""
-        self.durability = durability
         self.graph = graph
-        """The graph's name."""
+        self.config = config
+        self.means = means
+        self.place = place
+        self._namespace: str | None = None
         self.outer = outer
-        """The task that the run is nested in."""
+        self.resume = resume
+        self.showing = showing
+        self.audience = None if showing is None else showing.messages
+        """Those who are shown what models say; `None` if nobody is."""
         self.depth: int = 0 if outer is None else outer.run.depth + 1
         """How many runs this one is nested in."""
-        self.resume = resume
-        """Answers to questions that were asked in this run or in nested ones, by the questions' ids."""
-        self.collector = collector
-        """Told what this run does, and nested ones that have nobody of their own; `None` if nobody is."""
-        self.control = control
-        """The `RunControl` by which the run may be asked to stop; `None` if there is none."""
-        self.listeners = listeners
-        """Those who are shown what runs nested in this one do."""
-        self.audience = audience
-        """Those who are shown what models say; `None` if nobody is."""
-        self.pulse = pulse
+        self.pulse: Pulse | None = None if outer is None else outer.pulse
         """Those who wait for the task that this run is nested in; `None` if its time is not limited."""
-        self.parents = parents
-        """The checkpoints that the tasks around started from, by namespace."""
-        self.positions: Mapping[str, str] = NOTHING if nested is None else nested.task.positions
+        inside = place.nested if place.is_inner else None
+        self.positions: Mapping[str, str] = NOTHING if inside is None else inside.task.positions
         """Where stateful graphs stood when it started, as far as the runs around it know."""
-        self.claims: dict[str, Any] = {} if nested is None else nested.task.run.claims
+        self.claims: dict[str, Any] = {} if inside is None else inside.task.run.claims
         """Who has called a stateful graph last, by namespace; one for all runs that are nested in another."""
+        self.loop: Any = None
+        """The event loop that its tasks are on, or that they will go to once they need one."""
+        self.collector: Any = None
+        """Told what this run does, and nested ones that have nobody of their own; `None` if nobody is."""
         self.previous: Any = None
         """What the run before this one kept for it, if the graph is an entrypoint."""
         self.lend: Callable[[TaskScope], None] | None = None
@@ -267,9 +304,11 @@ class RunScope:
 
     @property
     def namespace(self) -> str:
-        """Where the run keeps what it keeps; without a saver, where it would."""
-        if self._nested is not None:
-            self._namespace, self._nested = self._nested.namespace, None
+        """Where the run keeps what it keeps; without a saver, where it would. Made when first asked for."""
+        if self._namespace is None:
+            place = self.place
+            inside = place.nested if place.saver is None and place.is_inner else None
+            self._namespace = place.namespace if inside is None else inside.namespace
         return self._namespace
 
 
@@ -412,11 +451,14 @@ class TaskScope:
     @property
     def writer(self) -> Callable[[Any], None]:
         """Puts a value on the `"custom"` stream."""
-        return self.run.writer if self.pulse is None else self._write_in_time
+        showing = self.run.showing
+        if showing is None:
+            return _nobody_listens
+        return showing.custom if self.pulse is None else self._write_in_time
 
     def _write_in_time(self, value: Any) -> None:
-        if self.may_show():
-            self.run.writer(value)
+        if self.may_show() and self.run.showing is not None:
+            self.run.showing.custom(value)
 
     def may_show(self) -> bool:
         """Whether its time is not up yet. That it has something to show is a sign of life."""
@@ -525,6 +567,10 @@ class NestedRun(NamedTuple):
         """A namespace that no other run has."""
         outer = self.task.run.namespace
         return NAMESPACE_SEPARATOR.join((outer, *self.place) if outer else self.place)
+
+
+def _nobody_listens(value: Any) -> None:
+    """The stream writer of a run without a listener."""
 
 
 def _set(waiter: "asyncio.Future[None]") -> None:

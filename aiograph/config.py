@@ -83,7 +83,7 @@ def get_store() -> BaseStore | None:
     Raises:
         OutsideRunError: Called outside of a run.
     """
-    store: BaseStore | None = _context.require_task("get_store()").run.store
+    store: BaseStore | None = _context.require_task("get_store()").run.means.store
     return store
 
 

@@ -60,9 +60,9 @@ from aiograph.pregel._cache import cached_node
 from aiograph.pregel._callable import bind, bind_called
 from aiograph.pregel._declared import declare
 from aiograph.pregel._future import TaskFuture
-from aiograph.pregel._graph import Options
 from aiograph.pregel._interface import Interface
 from aiograph.pregel._plan import PlannedNode, Write
+from aiograph.pregel._request import Options
 from aiograph.types import (
     CachePolicy,
     Durability,

@@ -156,13 +156,13 @@ def runtime_of(scope: _context.TaskScope) -> Runtime[Any]:
     """The runtime of one task."""
     run = scope.run
     return Runtime(
-        context=run.context,
-        store=run.store,
+        context=run.means.context,
+        store=run.means.store,
         stream_writer=scope.writer,
         heartbeat=scope.heartbeat,
         previous=run.previous,
         execution_info=_execution_info(scope),
-        control=run.control,
+        control=run.means.control,
     )
 
 
@@ -171,7 +171,7 @@ def _execution_info(scope: _context.TaskScope) -> ExecutionInfo:
         checkpoint_id=scope.checkpoint_id,
         checkpoint_ns=scope.namespace,
         task_id=scope.id,
-        thread_id=scope.run.thread_id,
+        thread_id=scope.run.place.thread_id,
         run_id=_run_id(scope),
         node_attempt=scope.attempt,
         node_first_attempt_time=scope.began,

@@ -454,8 +454,8 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         from aiograph.graph._compiled import CompiledStateGraph
         from aiograph.graph._context import context_maker
         from aiograph.pregel import _options
-        from aiograph.pregel._graph import Options
         from aiograph.pregel._interface import Interface
+        from aiograph.pregel._request import Options
 
         schemas = self._schemas(strict)
         spec = self._spec

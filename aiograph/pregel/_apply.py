@@ -8,6 +8,7 @@ as it was.
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from itertools import filterfalse
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiograph._context import NO_NAMES
@@ -17,6 +18,8 @@ from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._state import NONE_TRIED, Channels, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.pregel._writes import refusal, tried
+
+_written = attrgetter("writes")
 
 
 class ConflictingWrites(Exception):
@@ -49,7 +52,7 @@ def apply_writes(
     Raises:
         ConflictingWrites: Channels refused their values; the state is as before.
     """
-    gathered = _gather(plan, [task.writes for task in tasks])
+    gathered = _gather(plan, map(_written, tasks))
     is_step = _have_triggers(tasks)
     changed = _consumed(plan, state, tasks) if is_step and plan.consumable else {}
     errors = _update(plan, state, gathered, changed)

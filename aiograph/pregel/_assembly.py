@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiograph._cancel import Host
-from aiograph._context import Listener, RunScope, TaskScope, current_task
+from aiograph._context import Listener, RunScope, current_task
 from aiograph._lending import lender_for
 from aiograph.bridge import working_loop
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
@@ -26,8 +26,8 @@ from aiograph.warnings import CheckpointWarning
 
 if TYPE_CHECKING:
     from aiograph.cache.base import BaseCache
-    from aiograph.pregel._graph import Options
     from aiograph.pregel._meter import Meter
+    from aiograph.pregel._request import Options
 
 
 def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -> Emitter | None:
@@ -35,7 +35,9 @@ def emitter_for(plan: Plan, request: Request, place: Place, view: View | None) -
     nested = place.nested
     if nested is None:
         return None if view is None else Emitter(plan, request.terms.output, (view,))
-    views: list[Listener] = [each.within(nested.place) for each in nested.task.run.listeners]
+    around = nested.task.run.showing
+    listeners = () if around is None else around.listeners
+    views: list[Listener] = [each.within(nested.place) for each in listeners]
     if view is not None:
         path = tuple(nested.namespace.split(NAMESPACE_SEPARATOR)) if view.sees_nested_runs else ()
         views.append(view.within(path) if path else view)
@@ -56,10 +58,13 @@ def whole_run(
 
         hear_langchain()
     state, outer = found.state, current_task.get()
-    scope = _scope(plan.name, request, place, outer, emitter, answers, meter)
+    terms, options = request.terms, request.options
+    means = request.means if outer is None else request.means.or_else(outer.run.means)
+    scope = RunScope(plan.name, request.config, means, place, outer, answers, emitter)
+    scope.loop = working_loop()
+    scope.collector = None if meter is None else meter.collector
     scope.lend = lender_for(request.config)
     scope.previous = state.values.get(PREVIOUS)
-    terms, options = request.terms, request.options
     limits = limits_of(request.config, options.recursion_limit)
     journal = _journal(plan, request, place, found, scope)  # first: it notes what the checkpoint holds
     if found.saved is not None:
@@ -72,15 +77,12 @@ def whole_run(
         journal=journal,
         emitter=emitter,
         meter=meter,
-        cache=_task_cache(plan, options, scope.cache),
-        on_error=terms.on_error,
+        cache=_task_cache(plan, options, means.cache),
         step_timeout=options.step_timeout,
         max_concurrency=limits.concurrency,
-        output=terms.output,
         recursion_limit=limits.recursion,
         last_step=state.step + limits.recursion - 1,
-        stops=terms.stops,
-        is_inner=place.is_inner,
+        terms=terms,
     )
 
 
@@ -92,55 +94,9 @@ def _task_cache(plan: Plan, options: Options, cache: BaseCache[Any] | None) -> T
     return TaskCache(cache, plan)
 
 
-def _scope(
-    graph: str,
-    request: Request,
-    place: Place,
-    outer: TaskScope | None,
-    emitter: Emitter | None,
-    answers: Mapping[str, Any],
-    meter: Meter | None,
-) -> RunScope:
-    run = None if outer is None else outer.run
-    context, store, cache = request.context, request.options.store, request.options.cache
-    durability, control = request.terms.durability, request.terms.control
-    if run is not None:
-        context = run.context if context is None else context
-        store = run.store if store is None else store
-        cache = run.cache if cache is None else cache
-        durability = run.durability if durability is None else durability
-        control = run.control if control is None else control
-    return RunScope(
-        loop=working_loop(),
-        config=request.config,
-        context=context,
-        store=store,
-        writer=_nobody_listens if emitter is None else emitter.custom,
-        listeners=() if emitter is None else emitter.listeners,
-        audience=None if emitter is None else emitter.messages,
-        checkpointer=place.saver,
-        thread_id=place.thread_id,
-        namespace=place.namespace,
-        durability=durability or "async",
-        graph=graph,
-        outer=outer,
-        resume=answers,
-        control=control,
-        cache=cache,
-        pulse=None if outer is None else outer.pulse,
-        collector=None if meter is None else meter.collector,
-        nested=place.nested if place.is_inner else None,
-        parents=place.parents,
-    )
-
-
-def _nobody_listens(value: Any) -> None:
-    """The stream writer of a run without a listener."""
-
-
 def _journal(plan: Plan, request: Request, place: Place, found: Found, scope: RunScope) -> Journal | None:
     if found.storage is None:
-        durability = request.terms.durability
+        durability = request.means.durability
         if durability is not None and scope.depth == 0:
             warnings.warn(
                 f"durability={durability!r} has no effect: graph {plan.name!r} has no checkpointer",
@@ -153,4 +109,6 @@ def _journal(plan: Plan, request: Request, place: Place, found: Found, scope: Ru
         known: Mapping[str, Any] = found.saved.metadata
         parents, caller = known.get("parents", {}), known.get(CALLER)
     metadata = run_metadata(request.config, parents, caller)
-    return Journal(found.storage, plan, found.state, scope.durability, metadata, found.versions)
+    return Journal(
+        found.storage, plan, found.state, scope.means.durability or "async", metadata, found.versions
+    )

@@ -18,7 +18,7 @@ INJECTED: Mapping[str, Callable[[_context.TaskScope], Any]] = {
     "config": config_of,
     "runtime": runtime_of,
     "previous": lambda scope: scope.run.previous,
-    "store": lambda scope: scope.run.store,
+    "store": lambda scope: scope.run.means.store,
     "writer": lambda scope: scope.writer,
 }
 """What a parameter with this name receives."""

@@ -120,8 +120,8 @@ class CallDesk:
     def _tell_saver(self, run: Run) -> None:
         """For tasks that the run itself has declared, or brought in."""
         self._declared = declared()
-        if run.scope.checkpointer is not None:
-            tell_declared(run.scope.checkpointer)
+        if run.scope.place.saver is not None:
+            tell_declared(run.scope.place.saver)
 
     def _known_at(self, step: int) -> dict[str, Known]:
         if step != self._step or self._known is None:
@@ -287,7 +287,7 @@ class _Callees:
         if call.node.cache is None or call.id in self._known:
             return None
         if run.call_cache is None:
-            run.call_cache = CallCache(run.scope.cache, run.plan)
+            run.call_cache = CallCache(run.scope.means.cache, run.plan)
         return run.call_cache
 
     async def _keep_answers(self, call: Task) -> None:
@@ -386,7 +386,7 @@ class _Callees:
     def _may_finish(self, error: BaseException) -> bool:
         if isinstance(error, BaseExceptionGroup) and error.split(Interrupted)[0] is not None:
             return True
-        lets_finish = self._run.on_error == "finish" and isinstance(error, Exception)
+        lets_finish = self._run.terms.on_error == "finish" and isinstance(error, Exception)
         return lets_finish or isinstance(error, Interrupted)
 
     def _break_off(self) -> None:

@@ -25,12 +25,11 @@ from aiograph.pregel._builder import planned
 from aiograph.pregel._cache import warn_of_no_cache
 from aiograph.pregel._emit import View
 from aiograph.pregel._execute import Within
-from aiograph.pregel._graph import Options
 from aiograph.pregel._loop import drive
 from aiograph.pregel._observers import observed
 from aiograph.pregel._open import open_kept, open_passing
 from aiograph.pregel._place import find_place, forget_the_past, outermost, turn_at
-from aiograph.pregel._request import Request
+from aiograph.pregel._request import Options, Request
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
 from aiograph.pregel._threads import ThreadVerbs

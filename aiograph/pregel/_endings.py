@@ -20,7 +20,7 @@ def too_many_steps(run: Run) -> GraphRecursionError:
 
 def drained(run: Run) -> GraphDrained:
     """The run has stopped as it was asked to."""
-    control = run.scope.control
+    control = run.scope.means.control
     reason = None if control is None else control.drain_reason
     config = going_on(run.scope)
     what = f"graph {run.plan.name!r} has stopped before step {run.state.step} as asked ({reason}): "
@@ -35,7 +35,7 @@ def going_on(scope: RunScope) -> RunnableConfig | None:
     """The config with which whoever has called the outermost graph goes on; `None` if nothing is kept."""
     while scope.outer is not None:
         scope = scope.outer.run
-    if scope.checkpointer is None:
+    if scope.place.saver is None:
         return None
     configurable = dict(scope.config.get("configurable") or {})
     configurable.pop("checkpoint_id", None)  # that is where the run started

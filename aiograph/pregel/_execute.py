@@ -37,24 +37,24 @@ class Within(Generic[T]):
         self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, T]:
-        enter, coroutine = self._context.run, self._coroutine
-        send, throw = coroutine.send, coroutine.throw
+        # no bound methods are kept: each would take 72 bytes for as long as the coroutine waits
+        context, coroutine = self._context, self._coroutine
         leaks: Leaks | None = None
         try:
-            waited_for = enter(send, None)
+            waited_for = context.run(coroutine.send, None)
             while True:
                 try:
                     answer = yield waited_for
                 except GeneratorExit:
-                    enter(coroutine.close)
+                    context.run(coroutine.close)
                     raise
                 except BaseException as error:
                     if isinstance(error, asyncio.CancelledError):
                         leaks = leaks or Leaks(coroutine)
                         leaks.mend()
-                    waited_for = enter(throw, error)
+                    waited_for = context.run(coroutine.throw, error)
                 else:
-                    waited_for = enter(send, answer)
+                    waited_for = context.run(coroutine.send, answer)
         except StopIteration as stop:
             value: T = stop.value
             return value
@@ -222,7 +222,7 @@ class _Crew:
                 member.cancel()
 
     def _stops_at(self, error: BaseException) -> bool:
-        return self._run.on_error == "cancel" or not isinstance(error, Exception)
+        return self._run.terms.on_error == "cancel" or not isinstance(error, Exception)
 
 
 def _is_threaded(task: Task) -> bool:

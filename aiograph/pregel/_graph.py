@@ -2,64 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
-from aiograph._context import current_task
+from aiograph._context import Means, current_task
 from aiograph.bridge import blocking
 from aiograph.channels.base import BaseChannel
-from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
+from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.pregel import _options
 from aiograph.pregel._declared import tell_declared
 from aiograph.pregel._interface import Interface, interface_of, json_schema, model
 from aiograph.pregel._options import NO_CHOICES, Choices
 from aiograph.pregel._plan import Plan, PlannedNode
-from aiograph.pregel._request import Request, Terms
-from aiograph.pregel._run import NO_STOPS, Stops
-from aiograph.types import Durability, OnConflict, OnError, RunnableConfig
+from aiograph.pregel._request import Options, Request
+from aiograph.pregel._terms import Stops, Terms
+from aiograph.types import RunnableConfig
 from aiograph.typing import ContextT, InputT, OutputT, StateT, WithDefaults
 
 if TYPE_CHECKING:
-    from aiograph.cache.base import BaseCache
     from aiograph.drawing import Graph
-    from aiograph.pregel._migrate import Migrate
-    from aiograph.pregel._watch import LoopWatch
     from aiograph.stats import Collector, Statistics
-    from aiograph.store.base import BaseStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What `compile` fixes for all runs of a graph."""
-
-    checkpointer: BaseCheckpointSaver | bool | None = None
-    store: BaseStore | None = None
-    config: RunnableConfig | None = None
-    recursion_limit: int = field(default_factory=_options.default_recursion_limit)
-    """For configs that set none."""
-    step_timeout: float | None = None
-    on_error: OnError = "cancel"
-    on_conflict: OnConflict = "raise"
-    durability: Durability | None = None
-    retention: Retention | None = None
-    watch: LoopWatch | None = None
-    """Looks for what blocks the loops on which the graph runs."""
-    migrate: Migrate | None = None
-    """Carries a thread over that a graph of another shape has stored."""
-    stats: Collector | Literal[False] | None = None
-    """`None` leaves it to a graph around this one."""
-    stops: Stops = NO_STOPS
-    build_context: Callable[[dict[str, Any]], Any] | None = None
-    """Makes a context of the type that the graph declares out of a dict."""
-    default_context: Callable[[], Any] | None = None
-    """Makes one where the caller gives none; `None` if that type has no defaults."""
-    cache: BaseCache[Any] | None = None
-    storable: frozenset[type] = frozenset()
-    """The types that the schemas mention: a saver has to know them, and so has a cache."""
-    interface: Interface | None = None
-    """The graph's schemas; `None` where only channels tell what goes in and out."""
 
 
 class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
@@ -266,11 +230,15 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
             output = _options.check_output_keys(output_keys, plan.channels)
         return Terms(
             output=output,
-            durability=_options.durability(choices.durability) or options.durability,
+            means=Means(
+                store=options.store,
+                cache=options.cache,
+                control=_options.control(choices.control),
+                durability=_options.durability(choices.durability) or options.durability,
+            ),
             on_error=_options.on_error(choices.on_error) or options.on_error,
             on_conflict=_options.on_conflict(choices.on_conflict) or options.on_conflict,
             stops=self._stops(choices),
-            control=_options.control(choices.control),
         )
 
     def _context(self, context: Any) -> Any:
@@ -300,4 +268,4 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
 
 def _inherits_context() -> bool:
     outer = current_task.get()
-    return outer is not None and outer.run.context is not None
+    return outer is not None and outer.run.means.context is not None

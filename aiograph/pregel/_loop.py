@@ -60,7 +60,7 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
                 await _look_up(run, run.cache, tasks)
             await stages.superstep(run, stages, tasks)
             _let_go(tasks)
-            if run.is_stopped or (run.stops.after and _stops_at(run, tasks, run.stops.after)):
+            if run.is_stopped or (run.terms.stops.after and _stops_at(run, tasks, run.terms.stops.after)):
                 break
     except GeneratorExit:
         raise  # the loop is gone: nothing can be written any more
@@ -96,12 +96,12 @@ def _result(run: Run) -> Any:
     if run.commands:
         require_task("a nested run").obey(run.commands)
         raise Interrupted(())
-    if run.is_stopped and (run.is_inner or (run.is_drained and is_nested)):
+    if run.is_stopped and (run.scope.place.is_inner or (run.is_drained and is_nested)):
         require_task("a nested run").stop(run.questions, is_drained=run.is_drained, passed=run.passed)
         raise Interrupted(run.questions)
     if run.is_drained:
         raise drained(run)
-    output = read_channels(run.state.values, run.output)
+    output = read_channels(run.state.values, run.terms.output)
     if not run.questions:
         return output
     return {**(output if isinstance(output, dict) else {}), INTERRUPT: list(run.questions)}
@@ -150,9 +150,9 @@ async def _restore(run: Run, tasks: Sequence[Task], pending: Sequence[PendingWri
 
 def _stops_before(run: Run, tasks: Sequence[Task]) -> bool:
     """Whether a run ends before these tasks, as it was told to, or asked to meanwhile."""
-    if run.stops.before and _stops_at(run, tasks, run.stops.before):
+    if run.terms.stops.before and _stops_at(run, tasks, run.terms.stops.before):
         return True
-    control = run.scope.control
+    control = run.scope.means.control
     if control is None or not control.drain_requested:
         return False
     run.is_stopped = run.is_drained = True
@@ -166,7 +166,7 @@ def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
     passed = run.state.seen.get(INTERRUPT)
     if passed is not None and passed.items() >= run.state.versions.items():
         return False
-    if run.journal is None and run.is_inner:
+    if run.journal is None and run.scope.place.is_inner:
         # nothing of the run is kept, so the task around it has to know that it has been here
         stop = f"stop:{run.state.origin.checkpoint_id()}:{tasks[0].step}:{run.state.step}"
         if stop in run.scope.resume:

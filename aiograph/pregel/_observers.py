@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiograph.pregel._emit import Emitter
-    from aiograph.pregel._graph import Options
     from aiograph.pregel._meter import Meter
     from aiograph.pregel._place import Place
+    from aiograph.pregel._request import Options
 
 _NOBODY: AbstractContextManager[None] = nullcontext()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiograph._context import current_task
+from aiograph._context import NOTHING, current_task
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT, START
 from aiograph.pregel._answers import answers_in, require_saver
@@ -18,9 +18,10 @@ from aiograph.pregel._found import Found, find, nothing
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._request import Request
-from aiograph.pregel._run import NO_STOPS, Run
+from aiograph.pregel._run import Run
 from aiograph.pregel._start import hand_on_input, take_input
 from aiograph.pregel._tasks import due_nodes, due_tasks
+from aiograph.pregel._terms import NO_STOPS
 from aiograph.types import Command
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def open_passing(
     """
     refuse_address(request.input)
     require_saver(request.input, plan.name)
-    answers = {} if place.nested is None else place.nested.task.answers
+    answers = NOTHING if place.nested is None else place.nested.task.answers
     run = whole_run(plan, request, place, nothing(plan, place), emitter, answers, meter)
     if run.is_unseen and hand_on_input(plan, run.state, request.input):
         run.last_step = run.state.step + run.recursion_limit - 1
@@ -98,7 +99,7 @@ def _answers(request: Request, found: Found) -> Mapping[str, Any]:
 async def _go_on(run: Run, request: Request, place: Place, found: Found) -> Sequence[PendingWrite]:
     """Prepares a run without new input for going on; what is pending where it does is returned."""
     commanded = [] if found.is_resumed else _obey(run, request.input)
-    if found.storage is not None and (not found.is_past or run.scope.durability == "exit"):
+    if found.storage is not None and (not found.is_past or run.scope.means.durability == "exit"):
         # it may work for long before it writes: others are to see that it has begun
         await found.storage.saver.aclaim(place.config, found.storage.hold)
     pending = found.pending

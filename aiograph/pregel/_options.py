@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, 
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention
 from aiograph.pregel._emit import STREAM_MODES
 from aiograph.pregel._plan import Plan
-from aiograph.pregel._run import NO_STOPS, Stops
+from aiograph.pregel._terms import NO_STOPS, Stops
 from aiograph.runtime import RunControl
 from aiograph.types import Durability, OnConflict, OnError, RunnableConfig, StreamMode
 
@@ -75,6 +75,8 @@ def limits_of(config: RunnableConfig, recursion_limit: int = DEFAULT_RECURSION_L
         ValueError: One is below 1.
     """
     recursion, concurrency = config.get("recursion_limit"), config.get("max_concurrency")
+    if recursion is None and concurrency is None:
+        return Limits(recursion_limit, None)
     for name, limit in (("recursion_limit", recursion), ("max_concurrency", concurrency)):
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be at least 1, not {limit}")

@@ -67,7 +67,7 @@ def find_place(
     around = _around(nested)
     if saver is None:
         return around
-    if outer.run.thread_id is None:  # nothing around it is kept: it is the outermost that is
+    if outer.run.place.thread_id is None:  # nothing around it is kept: it is the outermost that is
         return _named(saver, config)._replace(nested=nested, is_inner=True)
     if checkpointer is True:
         return around._replace(saver=saver, namespace=without_ids(nested.namespace), caller=outer)
@@ -77,10 +77,10 @@ def find_place(
 def _around(nested: NestedRun) -> Place:
     """What all runs nested here have in common."""
     task = nested.task
-    run, parents = task.run, task.run.parents
+    run, parents = task.run, task.run.place.parents
     if task.checkpoint_id is not None:
         parents = {**parents, run.namespace: task.checkpoint_id}
-    return Place(None, run.thread_id, "", None, nested, is_inner=True, parents=parents)
+    return Place(None, run.place.thread_id, "", None, nested, is_inner=True, parents=parents)
 
 
 def without_ids(namespace: str) -> str:
@@ -148,7 +148,7 @@ def _saver(
             "checkpointer=True takes the saver of a graph around this one, and there is none: run the graph "
             "around it, look at its state through that graph, or give this one a saver"
         )
-    return None if checkpointer is False or outer is None else outer.run.checkpointer
+    return None if checkpointer is False or outer is None else outer.run.place.saver
 
 
 def _named(saver: BaseCheckpointSaver, config: RunnableConfig) -> Place:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from aiograph._cancel import Host
 from aiograph._context import RunScope
@@ -15,21 +15,12 @@ from aiograph.pregel._plan import Plan
 from aiograph.pregel._slots import Slots
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
-from aiograph.types import Command, Interrupt, OnError
+from aiograph.pregel._terms import Terms
+from aiograph.types import Command, Interrupt
 
 if TYPE_CHECKING:
     from aiograph.pregel._cache import TaskCache
     from aiograph.pregel._meter import Meter
-
-
-class Stops(NamedTuple):
-    """The nodes before and after which a run stops, whatever they do."""
-
-    before: frozenset[str]
-    after: frozenset[str]
-
-
-NO_STOPS = Stops(frozenset(), frozenset())
 
 
 @dataclass(slots=True)
@@ -49,19 +40,13 @@ class Run:
     """`None` when nobody measures."""
     cache: TaskCache | None
     """`None` if no node is cached."""
-    on_error: OnError
     step_timeout: float | None
     """Seconds that one superstep may take."""
     max_concurrency: int | None
-    output: str | Sequence[str]
-    """The channel, or channels, that the result is read from."""
+    terms: Terms
     recursion_limit: int
     last_step: int
     """The last superstep that the recursion limit allows."""
-    stops: Stops
-    """Where it stops for whoever runs it."""
-    is_inner: bool
-    """Whether it is nested in a run that asks its questions on."""
     call_cache: CallCache | None = None
     """Made when a task with a cache policy is called."""
     slots: Slots | None = None
@@ -76,7 +61,7 @@ class Run:
     """Whether a task commands a graph further out: it is the last superstep."""
     commands: Sequence[Command[Any]] = ()
     """What it ends with, for the task around it."""
-    positions: Mapping[str, str] = field(default_factory=dict)
+    positions: Mapping[str, str] | None = None
     """Where stateful graphs stand that the tasks which end it have called."""
     passed: frozenset[str] = frozenset()
     """Where it has stopped though it keeps nothing, and tasks in it have; see `TaskScope.passed`."""
@@ -86,7 +71,7 @@ class Run:
     @property
     def is_unseen(self) -> bool:
         """Whether nobody keeps, sees, measures or may stop how it takes in its input."""
-        is_free = self.meter is None and self.scope.control is None
+        is_free = self.meter is None and self.scope.means.control is None
         is_shown = self.emitter is not None and self.emitter.wants_input
         return is_free and self.journal is None and not is_shown
 

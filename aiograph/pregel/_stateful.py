@@ -145,7 +145,7 @@ def hand_on(run: Run, place: Place) -> None:
     """Tells the task around a run, however it has ended, where it and stateful graphs inside it stand."""
     if place.nested is None or not place.is_inner:
         return
-    positions = {**positions_at(run.state), **run.positions}
+    positions = {**positions_at(run.state), **(run.positions or {})}
     if place.caller is not None and run.state.checkpoint_id is not None:
         positions[place.namespace] = run.state.checkpoint_id
     if positions:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiograph import _ids
-from aiograph._context import NO_NAMES, TaskScope
+from aiograph._context import NO_NAMES, NOTHING, TaskScope
 from aiograph.constants import POSITIONS, PULL, PUSH, TAG_NOSTREAM, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
@@ -76,7 +76,7 @@ class Task:
         self.error: BaseException | None = None
         self.questions: Sequence[Interrupt] = ()
         """What the task asks, or asked in an earlier attempt, and nobody has answered: it must not run."""
-        self.answers: Mapping[str, Any] = {}
+        self.answers: Mapping[str, Any] = NOTHING
         """Answers to what it asked before, by the questions' ids."""
         self.passed = NO_NAMES
         """Where runs nested in it have stopped that keep nothing."""

@@ -62,16 +62,7 @@ def apply_writes(
         _fade(plan, state, gathered, kept, changed)
         if state.is_versioned:
             _mark_seen(state, tasks)
-    updated = _install(plan, state, changed)
-    if state.pending_finish and not kept and not _triggers_any(plan, updated):
-        updated += _finish(plan, state)
-    state.updated = updated
-    return updated
-
-
-def _triggers_any(plan: Plan, channels: Iterable[str]) -> bool:
-    """Whether a change of these channels makes anything run."""
-    return any(name in plan.subscribers or name == TASKS for name in channels)
+    return _go_over(plan, state, changed, kept)
 
 
 def apply_input(plan: Plan, state: RunState, writes: Sequence[Write]) -> bool:
@@ -83,8 +74,22 @@ def apply_input(plan: Plan, state: RunState, writes: Sequence[Write]) -> bool:
     changed: Channels = {}
     if _update(plan, state, _gather(plan, (writes,)), changed):
         return False
-    state.updated = _install(plan, state, changed)
+    _go_over(plan, state, changed, NO_NAMES)
     return True
+
+
+def _go_over(plan: Plan, state: RunState, changed: Channels, kept: Set[str]) -> Sequence[str]:
+    """Makes the changed channels those of the state; what waits for the end comes if nothing else does."""
+    updated = _install(plan, state, changed)
+    if state.pending_finish and not kept and not _triggers_any(plan, updated):
+        updated += _finish(plan, state)
+    state.updated = updated
+    return updated
+
+
+def _triggers_any(plan: Plan, channels: Iterable[str]) -> bool:
+    """Whether a change of these channels makes anything run."""
+    return any(name in plan.subscribers or name == TASKS for name in channels)
 
 
 def _gather(plan: Plan, written: Iterable[Sequence[Write] | None]) -> dict[str, list[Any]]:

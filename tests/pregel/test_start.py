@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aiograph.channels import LastValue
+from aiograph.channels import LastValue, LastValueAfterFinish
 from aiograph.constants import START, TASKS
 from aiograph.errors import EmptyInputError, InvalidUpdateError
 from aiograph.pregel._apply import apply_writes
@@ -99,6 +99,14 @@ def test_the_input_is_handed_on_as_by_two_supersteps() -> None:
     assert at_once.channels.keys() == by_supersteps.channels.keys()
     assert at_once.fading == by_supersteps.fading
     assert at_once.updated == by_supersteps.updated
+
+
+def test_what_waits_for_the_end_comes_at_once_if_the_input_triggers_nothing() -> None:
+    entry = node(START, "in", read=lambda values, remaining: values["in"])
+    plan = plan_of(entry, n=LastValueAfterFinish(int))
+    state = fresh_state(plan)
+    assert hand_on_input(plan, state, {"n": 1})
+    assert state.values == {"n": 1}
 
 
 def refuse(output: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiograph import _context
+from aiograph._onlookers import Audience
 from aiograph.constants import TAG_NOSTREAM
 from aiograph.types import RunnableConfig, StreamWriter
 
@@ -113,7 +114,7 @@ class MessageStream:
 
     __slots__ = ("_audience", "_id", "_is_muted", "_metadata", "_place", "_scope", "_tags")
 
-    def __init__(self, scope: _context.TaskScope, audience: _context.Audience) -> None:
+    def __init__(self, scope: _context.TaskScope, audience: Audience) -> None:
         self._scope = scope
         self._audience = audience
         self._place = _place_of_message(scope)

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
-from aiograph._context import Audience, Pulse, TaskScope, current_task
+from aiograph._context import TaskScope, current_task
 from aiograph._interrupt import Interrupted
 from aiograph._need_loop import need_loop
+from aiograph._onlookers import Audience, Pulse
 from aiograph._threads import GiveUp
 from aiograph.bridge import off_loop
 from aiograph.config import metadata_of_messages

@@ -9,7 +9,7 @@ from math import inf
 from types import TracebackType
 from typing import Literal, Self, cast
 
-from aiograph._context import Pulse
+from aiograph._onlookers import Pulse
 from aiograph._threads import GiveUp
 from aiograph.errors import NodeTimeoutError
 from aiograph.types import TimeoutPolicy

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiograph import _ids
-from aiograph._context import Audience, Listener
+from aiograph._onlookers import Audience, Listener
 from aiograph.constants import INTERRUPT, RETURN
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._heard import Heard

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from aiograph import _ids
-from aiograph._context import Listener
+from aiograph._onlookers import Listener
 from aiograph.constants import RETURN
 from aiograph.messages._duck import changed, is_message, is_removal
 from aiograph.pregel._plan import Write

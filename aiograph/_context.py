@@ -169,6 +169,9 @@ class RunScope:
         "showing",
     )
 
+    loop: asyncio.AbstractEventLoop
+    """The one that its tasks are on, or that they will go to once they need one."""
+
     def __init__(
         self,
         graph: str,
@@ -198,8 +201,6 @@ class RunScope:
         """Where stateful graphs stood when it started, as far as the runs around it know."""
         self.claims: dict[str, Any] = {} if inside is None else inside.task.run.claims
         """Who has called a stateful graph last, by namespace; one for all runs that are nested in another."""
-        self.loop: Any = None
-        """The event loop that its tasks are on, or that they will go to once they need one."""
         self.collector: Any = None
         """Told what this run does, and nested ones that have nobody of their own; `None` if nobody is."""
         self.previous: Any = None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from aiograph._cancel import Host
 from aiograph._context import RunScope, current_task
 from aiograph._lending import lender_for
-from aiograph.bridge import working_loop
 from aiograph._onlookers import Listener
+from aiograph.bridge import working_loop
 from aiograph.constants import NAMESPACE_SEPARATOR, PREVIOUS
 from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._command import reapply_commands

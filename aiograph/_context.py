@@ -359,10 +359,9 @@ class TaskScope:
     @property
     def writer(self) -> Callable[[Any], None]:
         """Puts a value on the `"custom"` stream."""
-        showing = self.run.showing
-        if showing is None:
-            return _nobody_listens
-        return showing.custom if self.pulse is None else self._write_in_time
+        if self.pulse is not None:
+            return self._write_in_time  # a sign of life, whether anybody listens or not
+        return _nobody_listens if self.run.showing is None else self.run.showing.custom
 
     def _write_in_time(self, value: Any) -> None:
         if self.may_show() and self.run.showing is not None:

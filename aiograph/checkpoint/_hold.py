@@ -46,24 +46,18 @@ class Hold:
         memory: What the saver likes to remember for the length of the run.
     """
 
-    __slots__ = ("_epoch", "_expected", "_start", "head", "memory")
+    __slots__ = ("_epoch", "_expected", "_start", "head", "is_behind", "memory", "newest")
 
     def __init__(self, head: Head | None, parent_id: str | None, memory: Any = None) -> None:
         self.head = head
+        self.newest = None if head is None else head.checkpoint_id
+        """The checkpoint that was the newest when the head was read."""
+        self.is_behind = parent_id is not None and parent_id != self.newest
+        """Whether the run starts from a checkpoint that the thread has left behind."""
         self._start = parent_id
         self._epoch = new_epoch()
         self._expected = head
         self.memory = memory
-
-    @property
-    def newest(self) -> str | None:
-        """The checkpoint that was the newest when the head was read."""
-        return None if self.head is None else self.head.checkpoint_id
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether the run starts from a checkpoint that the thread has left behind."""
-        return self._start is not None and self._start != self.newest
 
     @property
     def epoch(self) -> int:
@@ -82,4 +76,4 @@ class Hold:
 
     def required_parent(self, parent_id: str | None) -> str | None:
         """A parent that has to be there still, though it is not the head."""
-        return parent_id if parent_id == self._start and self.is_behind else None
+        return parent_id if self.is_behind and parent_id == self._start else None

@@ -13,6 +13,8 @@ from aiograph.types import RunnableConfig
 
 Version: TypeAlias = int | str | float
 ChannelVersions: TypeAlias = dict[str, Version]
+VersionsSeen: TypeAlias = Mapping[str, Mapping[str, Version]]
+"""By node, the versions of its triggers that it has run for."""
 PendingWrite: TypeAlias = tuple[str, str, Any]
 """`(task_id, channel, value)`"""
 
@@ -225,6 +227,12 @@ def thread_of(config: RunnableConfig) -> tuple[str, str, str | None]:
         checked_name(configurable.get("checkpoint_ns") or "", "checkpoint_ns"),
         None if checkpoint_id is None else checked_name(checkpoint_id, "checkpoint_id"),
     )
+
+
+def names_in(config: RunnableConfig) -> tuple[str, str, str | None]:
+    """What `thread_of` gives, of a config that `config_for` has made of names that were checked."""
+    configurable = config["configurable"]
+    return configurable["thread_id"], configurable["checkpoint_ns"], configurable.get("checkpoint_id")
 
 
 def checkpoint_of(config: RunnableConfig) -> tuple[str, str, str]:

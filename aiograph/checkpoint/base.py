@@ -26,6 +26,7 @@ from aiograph.checkpoint._model import (
     TaskWrites,
     ThreadInfo,
     Version,
+    VersionsSeen,
     checked_name,
     checkpoint_of,
     config_for,
@@ -58,6 +59,7 @@ __all__ = [
     "TaskWrites",
     "ThreadInfo",
     "Version",
+    "VersionsSeen",
     "checked_name",
     "checkpoint_of",
     "config_for",
@@ -315,18 +317,22 @@ class BaseCheckpointSaver:
         new_versions: ChannelVersions,
         writes: Sequence[Any],
         hold: Hold | None = None,
+        new_seen: VersionsSeen | None = None,
     ) -> Commit:
         """Detaches a superstep from live state, so that it can be written while nodes go on.
 
         Args:
-            config: As for `aput`.
-            checkpoint: As for `aput`. Its dicts are handed over: the caller changes none of them later.
-                Only the values may change, and are detached.
+            config: As for `aput`; with a hold, one that `config_for` has made.
+            checkpoint: As for `aput`. It is the live state: what is kept of it has to be detached, the values
+                and the dicts that they stand in.
             metadata: As for `aput`.
             new_versions: As for `aput`.
             writes: What `encode_writes` made of the tasks whose writes are not recorded yet; they
                 belong to the parent.
             hold: The run's hold on the thread; without, the checkpoint is stored whatever has happened there.
+            new_seen: What `versions_seen` has of the nodes that have run since the parent, if that and
+                `new_versions` are all that sets the checkpoint apart from its parent; these dicts do not
+                change any more.
 
         Raises:
             CheckpointSerializationError: A value cannot be stored.

@@ -166,7 +166,7 @@ def _conflict(refusals: Sequence[_Refusal]) -> ConflictingWrites:
 
 
 def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
-    versions, seen_by = state.versions, state.seen
+    versions, seen_by, news = state.versions, state.seen, state.news
     for task in tasks:
         name = task.node.name
         # made anew: a checkpoint may hold what was there
@@ -174,6 +174,8 @@ def _mark_seen(state: RunState, tasks: Iterable[Task]) -> None:
         for trigger in task.triggers:
             if trigger in versions:
                 seen[trigger] = versions[trigger]
+        if news is not None:
+            news.seen[name] = seen
 
 
 def _fade(
@@ -191,7 +193,10 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> tuple[str, ...]:
         return ()
     if state.is_versioned:
         state.version += 1
-        state.versions.update(dict.fromkeys(changed, state.version))
+        versions = dict.fromkeys(changed, state.version)
+        state.versions.update(versions)
+        if state.news is not None:
+            state.news.versions.update(versions)
     prototypes, values, readable = plan.channels, state.values, plan.readable
     updated, fading = [], [*filterfalse(changed.__contains__, state.fading)]
     for name, channel in changed.items():

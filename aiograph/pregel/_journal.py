@@ -14,7 +14,14 @@ from typing import Any, NamedTuple, TypeAlias
 from aiograph import _ids
 from aiograph._cancel import outlast, until_done
 from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Commit, TaskWrites, config_for
+from aiograph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Commit,
+    TaskWrites,
+    VersionsSeen,
+    config_for,
+)
 from aiograph.constants import CALL, ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
 from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
 from aiograph.pregel._notes import shown
@@ -23,12 +30,12 @@ from aiograph.pregel._snapshot import (
     changed_versions,
     checkpoint_metadata,
     make_checkpoint,
-    renewed_values,
+    renew_values,
     storable_writes,
     stored_values,
     with_map,
 )
-from aiograph.pregel._state import RunState
+from aiograph.pregel._state import News, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.types import Durability, RunnableConfig
 
@@ -90,8 +97,8 @@ class Journal:
         """The newest checkpoint that was handed over."""
         self._versions = dict(state.versions if versions is None else versions)
         """The versions of the channels in that checkpoint."""
-        self._values: dict[str, Any] | None = None
-        """The values in the checkpoint that was encoded last."""
+        self._values: dict[str, Any] = {}
+        """The values in the checkpoint that was encoded last, if there was one."""
         self._source: str | None = None
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
         self._held: dict[str, list[Any]] = {}
@@ -143,10 +150,14 @@ class Journal:
             self._held.clear()
             return
         operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        if self.is_strict and self._kept_back is None and not self._saver.never_suspends:
+        if self._kept_back is not None:
+            self._kept_back.append(operation)
+        elif self._saver.never_suspends:
+            _run_through(self._saver.acommit(operation))
+        elif self.is_strict:
             await self._backlog.put(operation)
         else:
-            self._hand_over(operation)
+            self._backlog.add(operation)
             await self._backlog.room()
 
     def clone(self, parent_id: str | None) -> None:
@@ -185,28 +196,42 @@ class Journal:
         state = self._state
         if SHAPE not in state.versions:
             state.versions[SHAPE] = max(state.versions.values(), default=0)
-        changed = changed_versions(self._versions, state)
-        checkpoint = make_checkpoint(self._plan, state, self._current_values(changed))
+        changed, seen = self._go_on(source)
         try:
             commit = self._saver.encode_commit(
                 config_for(self._thread_id, state.namespace, self._parent),
-                checkpoint,
+                make_checkpoint(state, self._values),
                 self.metadata(source),
                 changed,
                 writes,
                 self._hold,
+                seen,
             )
         except CheckpointSerializationError as error:
             raise self._located(error, state.step - 1) from error
         self._parent = state.checkpoint_id
-        self._values, self._versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+        state.news = News({}, {})
         return commit
 
-    def _current_values(self, changed: ChannelVersions) -> dict[str, Any]:
-        was_cleared = not self._versions.keys() <= self._state.versions.keys()
-        if self._values is None or was_cleared:
-            return stored_values(self._plan, self._state)
-        return renewed_values(self._state, self._values, changed)
+    def _go_on(self, source: str) -> tuple[ChannelVersions, VersionsSeen | None]:
+        """Goes on to the values and versions of the state.
+
+        Returns:
+            Which versions are new; and if nothing else is, what the nodes that have run have seen of them.
+        """
+        state, news = self._state, self._state.news
+        if news is not None and source == "loop":
+            renew_values(self._values, state, news.versions)
+            self._versions.update(news.versions)
+            return news
+        changed = changed_versions(self._versions, state)
+        was_cleared = not self._versions.keys() <= state.versions.keys()
+        if self._values and not was_cleared:
+            renew_values(self._values, state, changed)
+        else:
+            self._values = stored_values(self._plan, state)
+        self._versions = {**state.versions}
+        return changed, None
 
     def _encode_task(self, task: Task) -> Any:
         writes = TaskWrites(task.id, task.path_text, storable_writes(self._plan, task))

@@ -108,7 +108,7 @@ async def _go_on(run: Run, request: Request, place: Place, found: Found) -> Sequ
     elif commanded:
         pending = [*pending, *_keep_command(run, commanded, pending)]
     if request.terms.stops is not NO_STOPS:
-        run.state.seen[INTERRUPT] = dict(run.state.versions)  # where it has stopped, it goes on
+        run.state.note_seen(INTERRUPT, dict(run.state.versions))  # where it has stopped, it goes on
     return pending
 
 

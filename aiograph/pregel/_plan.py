@@ -150,6 +150,8 @@ class Plan:
     """Channels that may change by being told that what they triggered has run."""
     entry: PlannedNode | None = field(init=False)
     """The node that does nothing but hand the input to the state, if there is one that does no more."""
+    unstored: frozenset[str] = field(init=False)
+    """Channels whose values are never stored."""
     shape: Shape = field(init=False)
     """What threads depend on."""
 
@@ -165,6 +167,8 @@ class Plan:
         told = (name for name, channel in self.channels.items() if channel.consumable)
         object.__setattr__(self, "consumable", frozenset(told))
         object.__setattr__(self, "entry", _entry(self))
+        unstored = (name for name, channel in self.channels.items() if not channel.persistent)
+        object.__setattr__(self, "unstored", frozenset(unstored))
         from aiograph.pregel._shape import shape_of  # hashes, as building does not
 
         triggers = {name: node.triggers for name, node in self.nodes.items()}

@@ -1,7 +1,7 @@
 """A checkpoint of a run's state, and what a checkpoint looks like from outside. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from aiograph import _ids
 from aiograph.checkpoint.base import (
@@ -38,23 +38,23 @@ _NOTES = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, CALL)
 _SCALARS = (str, int, float, bool, type(None))
 
 
-def make_checkpoint(plan: Plan, state: RunState, values: dict[str, Any] | None = None) -> Checkpoint:
-    """The state as it is stored, under the id that the state bears.
+def make_checkpoint(state: RunState, values: dict[str, Any]) -> Checkpoint:
+    """The state as it is stored, under the id that the state bears; live, but for the time.
 
     Args:
-        plan: The graph.
-        state: The state. What a node has seen is not copied, as the state replaces it when it changes.
-        values: The values, if they are at hand.
+        state: The state.
+        values: Its values as they are stored.
     """
     assert state.checkpoint_id is not None
+    versions: Any = state.versions
     seen: Any = state.seen
     return {
         "v": FORMAT_VERSION,
         "id": state.checkpoint_id,
         "ts": _ids.now_iso(),
-        "channel_values": stored_values(plan, state) if values is None else values,
-        "channel_versions": {**state.versions},
-        "versions_seen": {**seen},
+        "channel_values": values,
+        "channel_versions": versions,
+        "versions_seen": seen,
         "updated_channels": None if state.updated is None else sorted(state.updated),
     }
 
@@ -70,16 +70,14 @@ def stored_values(plan: Plan, state: RunState) -> dict[str, Any]:
     return values
 
 
-def renewed_values(state: RunState, before: Mapping[str, Any], changed: Iterable[str]) -> dict[str, Any]:
-    """What `stored_values` gives, made of what it gave `before` and of what has changed since."""
-    values = dict(before)
+def renew_values(values: dict[str, Any], state: RunState, changed: Iterable[str]) -> None:
+    """Makes of what `stored_values` gave before what it would give now that some channels have changed."""
     for name in changed:
         channel = state.channels.get(name)
         if channel is not None and channel.persistent:
             values[name] = channel.checkpoint()
         else:
             values.pop(name, None)
-    return values
 
 
 def changed_versions(before: Mapping[str, Any], state: RunState) -> ChannelVersions:
@@ -108,7 +106,8 @@ def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str
 
 def checkpoint_metadata(source: str, step: int, extra: Mapping[str, Any]) -> CheckpointMetadata:
     """The metadata of one checkpoint; what the engine knows wins over what the user passed."""
-    return cast(CheckpointMetadata, {**extra, "source": source, "step": step})
+    metadata: Any = {**extra, "source": source, "step": step}
+    return metadata  # type: ignore[no-any-return]  # a dict
 
 
 def by_depth(namespaces: Iterable[str]) -> list[str]:
@@ -127,11 +126,9 @@ def with_map(config: RunnableConfig, parents: Mapping[str, str]) -> RunnableConf
 
 def storable_writes(plan: Plan, task: Task) -> list[Write]:
     """A finished task's writes as they are kept; never empty, as an empty list would look unfinished."""
-    writes = [
-        (name, value)
-        for name, value in task.writes or ()
-        if name not in plan.channels or plan.channels[name].persistent
-    ]
+    writes = task.writes or []
+    if plan.unstored:
+        writes = [write for write in writes if write[0] not in plan.unstored]
     return writes or [(NO_WRITES, None)]
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
 from aiograph._context import NO_NAMES, NestedRun
 from aiograph.channels.base import BaseChannel
+from aiograph.checkpoint.base import ChannelVersions
 from aiograph.pregel._plan import Plan, Values
 
 Channel: TypeAlias = BaseChannel[Any, Any, Any]
@@ -53,6 +54,15 @@ class Origin:
         return self._made
 
 
+class News(NamedTuple):
+    """What has changed since the newest checkpoint, for those who keep no more than that."""
+
+    versions: ChannelVersions
+    """Those of the channels that have changed."""
+    seen: dict[str, Mapping[str, int]]
+    """By node, what those have seen that have run."""
+
+
 class RunState:
     """Channels, versions, and where the run stands.
 
@@ -65,6 +75,7 @@ class RunState:
         "checkpoint_id",
         "fading",
         "is_versioned",
+        "news",
         "origin",
         "pending_finish",
         "seen",
@@ -109,6 +120,8 @@ class RunState:
                 self.fading.append(name)
             if channel.awaits_finish:
                 self.pending_finish |= {name}
+        self.news: News | None = None
+        """Noted from the first checkpoint on that a run makes."""
         self.tried = NONE_TRIED
         """Channels as a router of this superstep has been shown them."""
         self.step = step
@@ -120,6 +133,12 @@ class RunState:
     @property
     def namespace(self) -> str:
         return self.origin.namespace
+
+    def note_seen(self, node: str, seen: dict[str, int]) -> None:
+        """Notes the versions that a node has run for; the dict does not change any more."""
+        self.seen[node] = seen
+        if self.news is not None:
+            self.news.seen[node] = seen
 
 
 def fresh_state(plan: Plan, namespace: str = "") -> RunState:

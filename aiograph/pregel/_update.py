@@ -82,7 +82,7 @@ async def apply_updates(
     for task in tasks:
         # this node counts as the last to run, and still as due if its own edges lead back to it
         seen = dict.fromkeys(task.node.triggers, before)
-        state.seen[task.name] = {**state.seen.get(task.name, {}), **seen}
+        state.note_seen(task.name, {**state.seen.get(task.name, {}), **seen})
     state.step = max(state.step, 0) + 1  # on a new thread, there is no superstep that takes an input
     return mended
 

@@ -24,6 +24,7 @@ from aiograph.checkpoint.base import (
     Retention,
     TaskWrites,
     ThreadInfo,
+    VersionsSeen,
 )
 from aiograph.types import RunnableConfig
 
@@ -178,8 +179,9 @@ class FaultySaver(BaseCheckpointSaver):
         new_versions: ChannelVersions,
         writes: Sequence[Any],
         hold: Hold | None = None,
+        new_seen: VersionsSeen | None = None,
     ) -> Commit:
-        return self.inner.encode_commit(config, checkpoint, metadata, new_versions, writes, hold)
+        return self.inner.encode_commit(config, checkpoint, metadata, new_versions, writes, hold, new_seen)
 
     async def acommit(self, commit: Commit) -> None:
         await self._hand_on("acommit", commit.config, lambda: self.inner.acommit(commit))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aiograph.channels import BinaryOperatorAggregate, LastValue, UntrackedValue
+from aiograph.checkpoint.base import Checkpoint
 from aiograph.constants import ERROR, NO_WRITES, SCHEDULED, SHAPE
 from aiograph.pregel._apply import apply_writes
 from aiograph.pregel._snapshot import (
@@ -15,6 +16,7 @@ from aiograph.pregel._snapshot import (
     restore_writes,
     run_metadata,
     storable_writes,
+    stored_values,
 )
 from aiograph.pregel._state import RunState, restored_state
 from aiograph.pregel._tasks import due_tasks
@@ -37,8 +39,12 @@ def written(*writes: Any) -> RunState:
     return state
 
 
+def checkpoint_of(state: RunState) -> Checkpoint:
+    return make_checkpoint(state, stored_values(PLAN, state))
+
+
 def test_a_checkpoint_holds_what_was_written_but_for_what_is_never_stored() -> None:
-    checkpoint = make_checkpoint(PLAN, written(("n", 1), ("secret", "x"), ("branch:to:a", None)))
+    checkpoint = checkpoint_of(written(("n", 1), ("secret", "x"), ("branch:to:a", None)))
     values = {name: value for name, value in checkpoint["channel_values"].items() if name != SHAPE}
     assert values == {"n": 1, "branch:to:a": None}
     assert checkpoint["id"] == "c1"
@@ -50,7 +56,7 @@ def test_a_state_restored_from_its_checkpoint_has_the_same_values_and_the_same_t
     state = written(("n", 1), ("log", ["x"]), ("branch:to:a", None), ("branch:to:b", None))
     apply_writes(PLAN, state, [done(PLAN, state, "b", ("log", ["y"]), ("branch:to:a", None))])
     state.checkpoint_id, state.step = "c2", 4
-    restored = restored_state(PLAN, make_checkpoint(PLAN, state), {"step": 3}, "")
+    restored = restored_state(PLAN, checkpoint_of(state), {"step": 3}, "")
     assert restored.values == state.values
     assert (restored.versions, restored.seen, restored.step) == (state.versions, state.seen, 4)
     assert [task.id for task in due_tasks(PLAN, restored, 5)] == [
@@ -59,7 +65,7 @@ def test_a_state_restored_from_its_checkpoint_has_the_same_values_and_the_same_t
 
 
 def test_a_channel_that_the_graph_has_no_more_is_passed_over() -> None:
-    checkpoint = make_checkpoint(PLAN, written(("n", 1)))
+    checkpoint = checkpoint_of(written(("n", 1)))
     checkpoint["channel_values"]["gone"] = 5
     assert restored_state(PLAN, checkpoint, {"step": 0}, "").values == {"n": 1, "log": []}
 

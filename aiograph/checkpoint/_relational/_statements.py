@@ -134,7 +134,6 @@ def insert_checkpoint(
     metadata: bytes,
 ) -> Change:
     """Stores a checkpoint, unless it is there."""
-    assert checkpoint.document is not None
     parent = None if parent_id is None else dialect.compact(parent_id)
     stored = sealer.close(checkpoint.document, *key[1:])
     row = (*_compact_key(dialect, key), parent, checkpoint.created_at, *stored, metadata.decode())

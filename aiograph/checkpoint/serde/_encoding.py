@@ -5,7 +5,7 @@ Each value is encoded once, when it changes. `Memory` is what this takes from on
 
 from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aiograph import _ids
 from aiograph.checkpoint.base import (
@@ -34,6 +34,15 @@ class Labels(NamedTuple):
     places: Mapping[str, int]
     """By channel, where it stands among them."""
     have_come_again: bool = False
+
+
+class Remembered(Protocol):
+    """What is known of large values that were encoded before."""
+
+    roots: Mapping[str, Root]
+    """By channel, those of the newest checkpoint."""
+    drafts: dict[str, Draft]
+    """By channel, what tasks have written since: mostly, that is the value of the next checkpoint."""
 
 
 class Memory:
@@ -85,14 +94,24 @@ def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> Encod
     rows = {}
     for index, (channel, value) in enumerate(task.writes):
         position = write_position(checked_name(channel, "channel"), index)
-        try:
-            rows[position] = EncodedWrite(position, channel, _written(writer, value, channel, memory))
-        except CheckpointSerializationError as error:
-            raise owned(_within(error, channel), f"task {task.task_id!r}") from error.__cause__
+        cell = encode_write(writer, task.task_id, channel, value, memory)
+        rows[position] = EncodedWrite(position, channel, cell)
     return EncodedWrites(task.task_id, task.task_path, list(rows.values()), unknown(writer.found, memory))
 
 
-def _written(writer: CellWriter, value: Any, channel: str, memory: Memory) -> Cell:
+def encode_write(writer: CellWriter, task_id: str, channel: str, value: Any, memory: Remembered) -> Cell:
+    """One write of a task.
+
+    Raises:
+        CheckpointSerializationError: It cannot be stored.
+    """
+    try:
+        return _written(writer, value, channel, memory)
+    except CheckpointSerializationError as error:
+        raise owned(_within(error, channel), f"task {task_id!r}") from error.__cause__
+
+
+def _written(writer: CellWriter, value: Any, channel: str, memory: Remembered) -> Cell:
     whole = writer.short(value)
     if whole is not None and len(whole.data) <= INLINE:
         return whole
@@ -146,18 +165,23 @@ def encode_values(
     values = Values(cells, roots)
     for name in changed:
         if name in given:
-            _encode_value(writer, given[name], name, values, memory)
+            encode_value(writer, given[name], name, values, memory)
         elif name in cells:
             _drop(values, name)
     if len(cells) != len(given):
         for name in [name for name in given if name not in cells]:  # new, though nobody said so
-            _encode_value(writer, given[name], name, values, memory)
+            encode_value(writer, given[name], name, values, memory)
         for name in [name for name in cells if name not in given]:  # left behind by another graph
             _drop(values, name)
     return values
 
 
-def _encode_value(writer: CellWriter, value: Any, name: str, values: Values, memory: Memory) -> None:
+def encode_value(writer: CellWriter, value: Any, name: str, values: Values, memory: Remembered) -> None:
+    """Adds one value.
+
+    Raises:
+        CheckpointSerializationError: It cannot be stored.
+    """
     try:
         root = writer.root(value, memory.roots.get(name), memory.drafts.get(name))
     except CheckpointSerializationError as error:

@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple, Self, get_args
 
-from aiograph.checkpoint.base import ChannelVersions, PruneStrategy, checked_name, thread_of
+from aiograph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    PruneStrategy,
+    VersionsSeen,
+    checked_name,
+    thread_of,
+)
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._filter import Filter
 from aiograph.errors import CheckpointQueryError, ConcurrentUpdateError
@@ -59,16 +66,27 @@ class Skeleton(NamedTuple):
     updated_channels: list[str] | None
 
 
+class Given(NamedTuple):
+    """A checkpoint as it comes from the engine."""
+
+    key: Key
+    parent_id: str | None
+    checkpoint: Checkpoint
+    """Live: what is kept of it has to be detached."""
+    metadata: bytes
+    new_versions: ChannelVersions
+    new_seen: VersionsSeen | None
+
+
 class EncodedCheckpoint(NamedTuple):
     """A checkpoint as it goes to a saver."""
 
     key: Key
     created_at: int
     """Microseconds since 1970, UTC."""
-    skeleton: Skeleton
     values: Mapping[str, Cell]
-    document: Cell | None
-    """Skeleton and values together, if the saver asks for it."""
+    document: Cell
+    """All of it together."""
     cells: Cells
     """What the others refer to and what is not known to be stored."""
     lineage: str | None

@@ -5,9 +5,10 @@ run the hold on its thread remembers the encoded values, and what is known to be
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiograph.checkpoint._hold import Head, Hold
+from aiograph.checkpoint._model import names_in
 from aiograph.checkpoint._statistics import Statistics, Tally
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -19,10 +20,10 @@ from aiograph.checkpoint.base import (
     PendingWrite,
     TaskWrites,
     Version,
+    VersionsSeen,
     checked_name,
     checkpoint_of,
     config_for,
-    copy_checkpoint,
     thread_of,
 )
 from aiograph.checkpoint.serde._blocks import Root
@@ -45,7 +46,7 @@ from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
-    EncodedWrites,
+    Given,
     Key,
     Skeleton,
     StoredCheckpoint,
@@ -109,11 +110,9 @@ def _require_versions(checkpoint: Checkpoint) -> None:
 class EncodingSaver(BaseCheckpointSaver):
     """Encodes; a subclass stores and reads.
 
-    Its `acommit` gets an `EncodedCheckpoint`, metadata as JSON, and `EncodedWrites`, as does its `_arecord`.
+    Its `acommit` gets what `_encode` makes, metadata as JSON, and what `encode_writes` makes, as does its
+    `_arecord`: here, these are an `EncodedCheckpoint` and `EncodedWrites`.
     """
-
-    wants_document: ClassVar[bool] = True
-    """Whether a checkpoint is to be encoded as a whole, and not only its values."""
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
@@ -133,7 +132,7 @@ class EncodingSaver(BaseCheckpointSaver):
         """The checkpoint that a config names, and the head of its namespace."""
         raise NotImplementedError
 
-    async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
+    async def _arecord(self, key: Key, writes: Sequence[Any], hold: Hold | None) -> None:
         """Stores writes beside a checkpoint; with a hold, only if its epoch is at the head."""
         raise NotImplementedError
 
@@ -160,7 +159,7 @@ class EncodingSaver(BaseCheckpointSaver):
 
     # -- writing
 
-    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> EncodedWrites:
+    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> Any:
         memory = Memory(None, {}, ()) if hold is None else hold.memory
         return encode_writes(CellWriter(self._content, self._seal), writes, memory)
 
@@ -172,43 +171,47 @@ class EncodingSaver(BaseCheckpointSaver):
         new_versions: ChannelVersions,
         writes: Sequence[Any],
         hold: Hold | None = None,
+        new_seen: VersionsSeen | None = None,
     ) -> Commit:
-        before = Memory(None, {}, ()) if hold is None else hold.memory
-        thread_id, namespace, parent_id = thread_of(config)
-        key = Key(thread_id, namespace, checked_name(checkpoint["id"], "checkpoint_id"))
+        if hold is None:
+            checked_name(checkpoint["id"], "checkpoint_id")
+        thread_id, namespace, parent_id = thread_of(config) if hold is None else names_in(config)
+        key = Key(thread_id, namespace, checkpoint["id"])
         try:
             text = dump_metadata(metadata)
-            encoded, memory = self._encode(key, checkpoint, new_versions, before)
-            if self.wants_document:
-                encoded = encoded._replace(parent_places=before.places_at(parent_id))
+            given = Given(key, parent_id, checkpoint, text, new_versions, new_seen)
+            encoded = self._encode(given, hold)
         except CheckpointSerializationError as error:
             raise owned(error, key) from error.__cause__
         if hold is None:
             return Commit(config, writes, encoded, text, new_versions)
-        hold.memory = memory
-        if memory.roots:
-            self._memos.note((thread_id, namespace), key.checkpoint_id, memory.roots)
+        roots: Mapping[str, Root] = hold.memory.roots
+        if roots:
+            self._memos.note((thread_id, namespace), key.checkpoint_id, roots)
         step, parent = hold.step(key.checkpoint_id), hold.required_parent(parent_id)
         return Commit(config, writes, encoded, text, new_versions, step, parent)
 
-    def _encode(
-        self, key: Key, checkpoint: Checkpoint, changed: ChannelVersions, before: Memory
-    ) -> tuple[EncodedCheckpoint, Memory]:
+    def _encode(self, given: Given, hold: Hold | None) -> Any:
+        """A checkpoint as `acommit` gets it; the hold remembers it as the newest one of its run.
+
+        Raises:
+            CheckpointSerializationError: A value cannot be stored; the hold has nothing to remember.
+        """
+        key, parent_id, checkpoint, _, changed, _ = given
+        before = Memory(None, {}, ()) if hold is None else hold.memory
         writer = CellWriter(self._content, self._seal)
         values = encode_values(writer, checkpoint["channel_values"], changed, before)
-        reached, document, labels = values.reached, None, None
         skeleton = skeleton_of(checkpoint)
         moment = created_at(checkpoint)
-        if self.wants_document:
-            labels = label(writer, skeleton, before.labels, before.known)
-            document, more, *_ = write_document(writer, skeleton, moment, values.cells, labels)
-            reached |= more
-        memory = Memory(key.checkpoint_id, values.cells, reached, before.lineage, values.roots, labels)
-        cells = unknown(writer.found, before)
-        encoded = EncodedCheckpoint(
-            key, moment, skeleton, values.cells, document, cells, before.lineage, reached
-        )
-        return encoded, memory
+        labels = label(writer, skeleton, before.labels, before.known)
+        document, reached, *_ = write_document(writer, skeleton, moment, values.cells, labels)
+        reached |= values.reached
+        cells, places = unknown(writer.found, before), before.places_at(parent_id)
+        if hold is not None:
+            hold.memory = Memory(
+                key.checkpoint_id, values.cells, reached, before.lineage, values.roots, labels
+            )
+        return EncodedCheckpoint(key, moment, values.cells, document, cells, before.lineage, reached, places)
 
     async def aput(
         self,
@@ -219,9 +222,7 @@ class EncodingSaver(BaseCheckpointSaver):
     ) -> RunnableConfig:
         thread_id, namespace, _ = thread_of(config)
         _require_versions(checkpoint)
-        await self.acommit(
-            self.encode_commit(config, copy_checkpoint(checkpoint), metadata, new_versions, ())
-        )
+        await self.acommit(self.encode_commit(config, checkpoint, metadata, new_versions, ()))
         return config_for(thread_id, namespace, checkpoint["id"])
 
     async def aput_writes(

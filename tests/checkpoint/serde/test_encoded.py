@@ -1,5 +1,6 @@
 """What savers that store cells have in common: encoding, memory, errors that say where, listings."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import Checkpoint, TaskWrites, config_for
-from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.checkpoint.base import Checkpoint, CheckpointTuple, TaskWrites, config_for
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._encoding import Memory, label, write_document
 from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
-from aiograph.checkpoint.serde.encoded import read_document
+from aiograph.checkpoint.serde.encoded import EncodingSaver, read_document
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.constants import ERROR
 from aiograph.errors import (
     CheckpointDeserializationError,
@@ -42,8 +43,18 @@ class PickySerializer:
         raise NotImplementedError
 
 
+class Encoder(EncodingSaver):
+    """Encodes, and stores nothing."""
+
+    def alist(self, *args: Any, **options: Any) -> AsyncIterator[CheckpointTuple]:
+        raise NotImplementedError
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        raise NotImplementedError
+
+
 def encoded(checkpoint: Checkpoint, hold: Hold | None = None, **changed: int) -> EncodedCheckpoint:
-    commit = InMemorySaver().encode_commit(THREAD, checkpoint, {}, {**changed}, (), hold)
+    commit = Encoder().encode_commit(THREAD, checkpoint, {}, {**changed}, (), hold)
     assert isinstance(commit.checkpoint, EncodedCheckpoint)
     return commit.checkpoint
 
@@ -61,22 +72,22 @@ def test_a_refused_value_is_named_with_its_thread_checkpoint_and_channel() -> No
         rf"^thread 't', namespace 'ns', checkpoint '{checkpoint['id']}': cannot store messages\[1\]\.x: "
     )
     with pytest.raises(CheckpointSerializationError, match=expected):
-        InMemorySaver().encode_commit(config_for("t", "ns"), checkpoint, {}, {"messages": 1}, ())
+        Encoder().encode_commit(config_for("t", "ns"), checkpoint, {}, {"messages": 1}, ())
 
 
 def test_a_refused_write_is_named_with_its_task_and_channel() -> None:
     with pytest.raises(CheckpointSerializationError, match=r"^task 'id': cannot store messages\.x: "):
-        InMemorySaver().encode_writes(TaskWrites("id", "", [("messages", {"x": object()})]))
+        Encoder().encode_writes(TaskWrites("id", "", [("messages", {"x": object()})]))
 
 
 def test_errors_of_other_serializers_are_named_too() -> None:
     with pytest.raises(CheckpointSerializationError, match=r"^task 'id': channel 'a': not today"):
-        InMemorySaver(serde=PickySerializer()).encode_writes(TaskWrites("id", "", [("a", 1)]))
+        Encoder(serde=PickySerializer()).encode_writes(TaskWrites("id", "", [("a", 1)]))
 
 
 async def test_a_value_without_a_version_is_refused() -> None:
     with pytest.raises(CheckpointSerializationError, match=r"values without versions: \['a'\]"):
-        await InMemorySaver().aput(THREAD, make_checkpoint({"a": 1}, versions={}), {}, {})
+        await Encoder().aput(THREAD, make_checkpoint({"a": 1}, versions={}), {}, {})
 
 
 @pytest.mark.parametrize("ts", ["yesterday", "", None, 7])
@@ -92,13 +103,13 @@ def test_a_checkpoint_without_a_time_is_refused(ts: Any) -> None:
 
 def test_of_several_special_writes_the_last_one_counts() -> None:
     task = TaskWrites("id", "path", [(ERROR, "first"), ("a", 1), (ERROR, "last")])
-    writes = InMemorySaver().encode_writes(task).writes
+    writes = Encoder().encode_writes(task).writes
     read = CellReader(SERDE, {}).value
     assert [(write.position, read(write.cell)) for write in writes] == [(-1, "last"), (1, 1)]
 
 
 def test_a_write_does_not_bring_what_its_run_has_stored() -> None:
-    saver, hold = InMemorySaver(), fresh_hold()
+    saver, hold = Encoder(), fresh_hold()
     task = TaskWrites("id", "", [("a", LARGE)])
     assert saver.encode_writes(task, hold).cells != {}
     saver.encode_commit(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1}, (), hold)
@@ -149,11 +160,11 @@ def test_a_refused_superstep_leaves_the_memory_as_it_was() -> None:
 
 
 async def test_a_run_remembers_what_it_has_read() -> None:
-    saver = InMemorySaver()
-    await saver.aput(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1})
-    _, hold = await saver.ahold(THREAD)
-    commit = saver.encode_commit(THREAD, make_checkpoint({"a": LARGE, "b": LARGE}), {}, {"b": 2}, (), hold)
-    assert commit.checkpoint.cells == {}
+    async with AsyncSqliteSaver.from_conn_string(":memory:") as saver:
+        await saver.aput(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1})
+        _, hold = await saver.ahold(THREAD)
+    after = make_checkpoint({"a": LARGE, "b": LARGE})
+    assert encoded(after, hold, b=2).cells.keys().isdisjoint(encoded(make_checkpoint({"a": LARGE})).cells)
 
 
 # -- checkpoints as a whole ------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Metadata as JSON: what comes back, what is refused, and how it tells where."""
 
+import tracemalloc
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,15 @@ def test_ids_enums_and_tuples_become_json() -> None:
 
     metadata = load_metadata(dump_metadata({"run": UUID(int=7), "mode": Mode.FAST, "pair": (1, 2)}))
     assert metadata == {"run": str(UUID(int=7)), "mode": "fast", "pair": [1, 2]}
+
+
+def test_a_text_takes_no_more_memory_than_it_is_long() -> None:
+    tracemalloc.start()
+    try:
+        texts = [dump_metadata({"step": step}) for step in range(100)]
+        assert tracemalloc.get_traced_memory()[0] < 100 * (200 + len(texts[-1]))
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("stored", ["[]", "null", '"text"', "1"])

@@ -1,0 +1,179 @@
+"""How a superstep becomes what `InMemorySaver` keeps; see `_kept`."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeAlias
+
+from aiograph import _ids
+from aiograph.channels.base import MISSING
+from aiograph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    TaskWrites,
+    VersionsSeen,
+    checked_name,
+)
+from aiograph.checkpoint.memory._kept import NO_CELLS, Kept, KeptCheckpoint, KeptWrites, Row, is_fixed
+from aiograph.checkpoint.serde._blocks import Draft, Root
+from aiograph.checkpoint.serde._cells import Cell, Cells
+from aiograph.checkpoint.serde._dividing import CellWriter
+from aiograph.checkpoint.serde._encoding import Values, created_at, encode_value, encode_write
+from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde._stored import Given
+from aiograph.checkpoint.serde.base import SerializerProtocol
+
+_FEW = 64
+"""Entries that may be looked up in rows above, even if a whole row has fewer."""
+
+
+class Trail:
+    """What a hold remembers for a saver in memory: the checkpoint that its run has handed over last.
+
+    It is changed in place, and only by supersteps that can be stored.
+    """
+
+    __slots__ = ("drafts", "names", "room", "roots", "values")
+
+    def __init__(
+        self, values: Mapping[str, Kept] | None = None, roots: Mapping[str, Root] | None = None
+    ) -> None:
+        self.values: dict[str, Kept] = {**(values or {})}
+        self.roots: Mapping[str, Root] = roots or {}
+        """Those of large values."""
+        self.drafts: dict[str, Draft] = {}
+        """By channel, what tasks have written since."""
+        self.names: set[str] = set()
+        """Names that can be stored."""
+        self.room = -1
+        """How many entries may change before a row is whole again, so that rows need not be followed far.
+        Below zero before there is any row."""
+
+    def follow(self, row: Row, roots: Mapping[str, Root]) -> None:
+        """Goes on to a checkpoint."""
+        if row.is_whole:
+            self.values = {**row.values}
+            self.room = max(_FEW, len(row.versions) + len(row.seen))
+        else:
+            self.values.update(row.values)
+            for name, kept in row.values.items():
+                if kept is MISSING:
+                    del self.values[name]
+            self.room -= len(row.versions) + len(row.seen)
+        self.roots, self.drafts = roots, {}
+
+
+_Values: TypeAlias = tuple[dict[str, Kept], Mapping[str, Root], Cells]
+"""Values of a checkpoint; the roots of all large ones; and what the values refer to."""
+
+
+class Keeper:
+    """Detaches supersteps from the live state.
+
+    Args:
+        serde: What encodes the values that may change; if it is not our own, it encodes all of them.
+        seal: What gives cells their addresses.
+    """
+
+    def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
+        from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer  # loaded by now, as a rule
+
+        self._serde = serde
+        self._seal = seal
+        self._keeps_fixed = type(serde) is JsonPlusSerializer
+
+    def cell_of(self, kept: Kept) -> Cell:
+        """What is kept as a cell."""
+        return kept if type(kept) is Cell else Cell(*self._serde.dumps_typed(kept))
+
+    def writes(self, task: TaskWrites, trail: Trail) -> KeptWrites:
+        """The writes of a task.
+
+        Raises:
+            CheckpointSerializationError: One cannot be stored.
+        """
+        task_id, path, _ = task
+        checked_name(task_id, "task_id")
+        names = trail.names  # of a run, they are few
+        if path not in names:
+            names.add(checked_name(path, "task_path"))
+        writer, kept = None, []
+        for channel, value in task.writes:
+            if channel not in names:
+                names.add(checked_name(channel, "channel"))
+            if not (self._keeps_fixed and is_fixed(value)):
+                writer = writer or CellWriter(self._serde, self._seal)
+                value = encode_write(writer, task_id, channel, value, trail)
+            kept.append((channel, value))
+        return KeptWrites(task_id, path, kept, NO_CELLS if writer is None else writer.found)
+
+    def checkpoint(self, given: Given, trail: Trail) -> KeptCheckpoint:
+        """A checkpoint, which the trail goes on to.
+
+        Raises:
+            CheckpointSerializationError: A value cannot be stored; the trail is as before.
+        """
+        key, parent_id, checkpoint, metadata, versions, seen = given
+        is_whole = seen is None or trail.room < len(versions) + len(seen)
+        keep = self._all_values if is_whole else self._values
+        values, roots, cells = keep(checkpoint["channel_values"], versions, trail)
+        if seen is None or is_whole:
+            versions, seen = detached(checkpoint)
+        updated = checkpoint["updated_channels"]
+        row = Row(
+            parent_id,
+            is_whole,
+            versions,
+            seen,
+            values,
+            None if updated is None else tuple(updated),
+            *told(checkpoint),
+            checkpoint["v"],
+            metadata,
+        )
+        trail.follow(row, roots)
+        return KeptCheckpoint(key, row, cells)
+
+    def _values(self, given: Mapping[str, Any], changed: Collection[str], trail: Trail) -> _Values:
+        """The values that have changed; those that are there no longer are `MISSING`.
+
+        Raises:
+            CheckpointSerializationError: One cannot be stored.
+        """
+        writer, kept, roots = None, dict[str, Kept](), {**trail.roots}
+        for name in changed:
+            value = given.get(name, MISSING)
+            if (self._keeps_fixed and is_fixed(value)) or name not in given:
+                kept[name] = value
+                roots.pop(name, None)
+            else:
+                writer = writer or CellWriter(self._serde, self._seal)
+                encode_value(writer, value, name, Values(kept, roots), trail)
+        return kept, roots, NO_CELLS if writer is None else writer.found
+
+    def _all_values(self, given: Mapping[str, Any], changed: Collection[str], trail: Trail) -> _Values:
+        """All values; of those that have not changed, what was kept of them before, unseen.
+
+        Raises:
+            CheckpointSerializationError: One cannot be stored.
+        """
+        before = trail.values
+        names = [name for name in given if name in changed or name not in before]
+        new, roots, cells = self._values(given, names, trail)
+        values = {name: new[name] if name in new else before[name] for name in given}
+        return values, {name: root for name, root in roots.items() if name in given}, cells
+
+
+def told(checkpoint: Checkpoint) -> tuple[int, str | None]:
+    """When a checkpoint was made: in microseconds since 1970, and as text if that does not follow.
+
+    Raises:
+        CheckpointSerializationError: Its `ts` is not a time.
+    """
+    text = checkpoint["ts"]
+    moment = _ids.microseconds_told(text)
+    return (created_at(checkpoint), text) if moment is None else (moment, None)
+
+
+def detached(checkpoint: Checkpoint) -> tuple[ChannelVersions, VersionsSeen]:
+    """The versions in a checkpoint, and what nodes have seen of them; later changes do not reach these."""
+    seen = {node: {**versions} for node, versions in checkpoint["versions_seen"].items()}
+    return {**checkpoint["channel_versions"]}, seen

@@ -16,6 +16,7 @@ import pytest
 from aiograph import bridge
 from aiograph._sql.migrate import Component
 from aiograph._sql.postgres import PostgresDatabase
+from aiograph._sql.session import Query
 from aiograph.errors import BridgeClosedError, CheckpointStorageError
 from tests._sql.outages import SETTINGS, THINGS, names, put
 
@@ -65,8 +66,8 @@ def test_opened_by_a_synchronous_call_it_serves_any_loop(postgres_database: str)
 async def test_a_request_from_another_loop_can_be_cancelled(database: PostgresDatabase) -> None:
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.0):
-                await put(database, "a")
+            async with asyncio.timeout(0.05):
+                await database.fetch(Query("SELECT pg_sleep(60)"), "a long wait")
 
     await asyncio.to_thread(asyncio.run, give_up())
     await put(database, "b")

@@ -16,6 +16,9 @@ SEGMENT = 512
 BLOCK = 64
 """Items that are cut into segments by themselves, whatever stands before and behind them."""
 
+_GROWTH = 4
+"""How many times the items of the segment before a segment may have, however small they were."""
+
 _NEIGHBOURHOOD = 2
 """A node ends at a child whose rank is the smallest of so many children before and after it: about every
 fifth. Whether it is, nothing further away can change. Of the numbers from 1 to 4, this one and 1 write the
@@ -54,9 +57,22 @@ def cut(items: list[T], length: int) -> Iterator[list[T]]:
     return (items[start : start + length] for start in range(0, len(items), length))
 
 
+def first_length(size: int) -> int:
+    """Items that a segment may have whose first one has `size` bytes: a power of two."""
+    return _power_of_two(SEGMENT // size)
+
+
 def next_length(count: int, size: int) -> int:
-    """Items that the next segment may have, where `count` of them had `size` bytes: a power of two."""
-    fitting = min(SEGMENT * count // size, BLOCK)
+    """Items that the next segment may have, where `count` of them had `size` bytes: a power of two.
+
+    It grows by steps, as what does not fit is encoded for nothing: where small items stand between large
+    ones, each of the small ones would have all large ones behind it encoded.
+    """
+    return _power_of_two(min(SEGMENT * count // size, _GROWTH * count))
+
+
+def _power_of_two(most: int) -> int:
+    fitting = min(most, BLOCK)
     return 1 << fitting.bit_length() - 1 if fitting else 1
 
 

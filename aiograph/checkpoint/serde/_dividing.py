@@ -29,6 +29,7 @@ from aiograph.checkpoint.serde._cutting import (
     Level,
     cut,
     ends_of_nodes,
+    first_length,
     items_of,
     next_length,
     shorter_length,
@@ -345,7 +346,7 @@ class CellWriter:
     ) -> tuple[list[Any], Cell, int]:
         """The items of the next segment, these in one cell, and how many there might have been."""
         if length == 0:
-            length = next_length(1, len(self._encoded(given, block[start : start + 1]).data))
+            length = first_length(len(self._encoded(given, block[start : start + 1]).data))
         while True:
             part = block[start : start + length]
             whole = self._encoded(given, part)

@@ -260,6 +260,26 @@ def test_what_has_too_many_parts_is_stored_whole(monkeypatch: pytest.MonkeyPatch
     assert decode(root.cell, found) == value
 
 
+@pytest.mark.parametrize("small", [None, 1, "a", ["a", "b"]])
+def test_small_items_between_large_ones_have_these_encoded_a_few_times_only(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = 0
+
+    def counted(self: JsonPlusSerializer, value: Any) -> tuple[str, bytes]:
+        nonlocal encoded
+        tag, data = dumps_typed(self, value)
+        encoded += len(data)
+        return tag, data
+
+    dumps_typed = JsonPlusSerializer.dumps_typed
+    value = [f"{number:05}" * 1000 if number % 2 else small for number in range(640)]
+    size = len(SERDE.dumps_typed(value)[1])
+    monkeypatch.setattr(JsonPlusSerializer, "dumps_typed", counted)
+    encode(value)
+    assert encoded < 8 * size
+
+
 def test_a_large_item_may_occur_often() -> None:
     value = ["x" * 500_000] * 100
     assert len(value) * len(value[0]) > _cells.MAX_REPEATED

@@ -67,7 +67,7 @@ async def test_a_request_from_another_loop_can_be_cancelled(database: PostgresDa
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await database.fetch(Query("SELECT pg_sleep(60)"), "a long wait")
+                await database.fetch(Query("SELECT pg_sleep(0.3)"), "a wait")
 
     await asyncio.to_thread(asyncio.run, give_up())
     await put(database, "b")

@@ -203,18 +203,17 @@ class Thread:
             if task.cells:
                 self.cells.update(task.cells)
 
-    def read(self, key: Key, cell_of: CellOf) -> StoredCheckpoint | None:
+    def read(self, key: Key) -> StoredCheckpoint | None:
         line = self.lines.get(key.namespace)
         row = None if line is None else line.rows.get(key.checkpoint_id)
         if line is None or row is None:
             return None
         row = line.whole(row)
-        values = {name: cell_of(kept) for name, kept in row.values.items()}
-        pending = [
-            (write.task_id, write.channel, cell_of(write.kept)) for write in line.pending(key.checkpoint_id)
-        ]
+        pending = [(write.task_id, write.channel, write.kept) for write in line.pending(key.checkpoint_id)]
         # what is swept later stays in the dict of cells that was handed out
-        return StoredCheckpoint(key, row.parent_id, row.skeleton(), row.metadata, values, pending, self.cells)
+        return StoredCheckpoint(
+            key, row.parent_id, row.skeleton(), row.metadata, row.values, pending, self.cells
+        )
 
     def is_part_of(self, other: "Thread") -> bool:
         """Whether the other one has all these checkpoints as well."""

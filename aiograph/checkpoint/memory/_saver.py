@@ -206,10 +206,7 @@ class InMemorySaver(EncodingSaver):
             if thread is None or line is None or line.head is None:
                 return Sought(None, None)
             wanted = checkpoint_id or line.head.checkpoint_id
-            return Sought(
-                thread.read(Key(thread_id, namespace, wanted), self._keeper.cell_of) if wanted else None,
-                line.head,
-            )
+            return Sought(thread.read(Key(thread_id, namespace, wanted)) if wanted else None, line.head)
 
     async def alist(
         self,
@@ -244,7 +241,7 @@ class InMemorySaver(EncodingSaver):
     def _read(self, key: Key) -> StoredCheckpoint | None:
         with _lock:
             thread = self._threads.get(key.thread_id)
-            return None if thread is None else thread.read(key, self._keeper.cell_of)
+            return None if thread is None else thread.read(key)
 
     def _found(self, listing: Listing) -> Iterator[Key]:
         for thread_id, namespace, line in self._lines(listing):

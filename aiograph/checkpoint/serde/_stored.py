@@ -104,9 +104,10 @@ class StoredCheckpoint(NamedTuple):
     parent_id: str | None
     skeleton: Skeleton
     metadata: bytes | str
-    values: Mapping[str, Cell]
-    writes: Sequence[tuple[str, str, Cell]]
-    """Task id, channel and value, in order."""
+    values: Mapping[str, Any]
+    """Cells; or values as they are, which cannot change then."""
+    writes: Sequence[tuple[str, str, Any]]
+    """Task id, channel and value, in order; as above."""
     cells: Cells
     size: int = 0
     """Bytes that have to be decoded, at most, if that is known."""

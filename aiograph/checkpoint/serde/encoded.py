@@ -87,10 +87,11 @@ def _remembered(stored: StoredCheckpoint, decoded: Decoded, memos: Memos, lineag
     line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
     values = decoded.found.checkpoint["channel_values"]
     roots = {}
-    for name, cell in stored.values.items():
-        if cell.refs:
+    for name, reached in decoded.reach.items():
+        if reached:
+            cell = stored.values[name]
             root = memos.root(line, checkpoint_id, name, cell)
-            roots[name] = Root(cell, decoded.reach[name]) if root is None else root.seen(values[name])
+            roots[name] = Root(cell, reached) if root is None else root.seen(values[name])
     return Memory(checkpoint_id, stored.values, decoded.known, lineage, roots)
 
 
@@ -299,9 +300,8 @@ def decode(serde: SerializerProtocol, stored: StoredCheckpoint) -> Decoded:
     key, skeleton = stored.key, stored.skeleton
     reader = CellReader(serde, stored.cells)
     values, reach = {}, {}
-    for name, cell in stored.values.items():
-        values[name] = reading(key, f"channel {name!r}", reader.value, cell)
-        reach[name] = reader.reached if cell.refs else _NOTHING
+    for name, kept in stored.values.items():
+        values[name], reach[name] = _read(reader, key, f"channel {name!r}", kept)
     writes, reached = _load_writes(reader, stored)
     checkpoint = Checkpoint(
         v=skeleton.v,
@@ -323,11 +323,19 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 def _load_writes(reader: CellReader, stored: StoredCheckpoint) -> tuple[list[PendingWrite], frozenset[bytes]]:
     writes, reached = [], _NOTHING
-    for task, channel, cell in stored.writes:
-        about = f"task {task!r}, channel {channel!r}"
-        writes.append((task, channel, reading(stored.key, about, reader.value, cell)))
-        reached |= reader.reached if cell.refs else _NOTHING
+    for task, channel, kept in stored.writes:
+        value, led_to = _read(reader, stored.key, f"task {task!r}, channel {channel!r}", kept)
+        writes.append((task, channel, value))
+        reached |= led_to
     return writes, reached
+
+
+def _read(reader: CellReader, key: Key, what: str, kept: Any) -> tuple[Any, frozenset[bytes]]:
+    """A value, and the addresses of the cells that it has led to."""
+    if type(kept) is not Cell:
+        return kept, _NOTHING
+    value = reading(key, what, reader.value, kept)
+    return value, reader.reached if kept.refs else _NOTHING
 
 
 def reading(key: Key, what: str, read: Callable[[Any], T], data: Any) -> T:

@@ -4,14 +4,12 @@ The engine fills these in; `config`, `runtime` and the bridge read them.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from threading import Lock
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from aiograph._config_types import Durability, RunnableConfig
-from aiograph._need_loop import need_loop
+from aiograph._effects import NOTHING, ONE_AT_A_TIME, Effects
 from aiograph._onlookers import Pulse, Showing
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import OutsideRunError
@@ -63,31 +61,6 @@ class Desk(Protocol):
     def call(self, caller: "TaskScope", node: Any, arg: Any, key: str | None = None) -> Any:
         """Has a task begin, from whichever thread, and returns its future at once."""
         ...
-
-
-class Callees(Protocol):
-    """The tasks that one attempt has called."""
-
-    def call(self, node: Any, arg: Any, key: str | None) -> Any:
-        """Has another one begin."""
-        ...
-
-    async def join(self) -> None:
-        """Waits for their end; raises what nobody has been told of."""
-        ...
-
-    async def dismiss(self, error: BaseException) -> None:
-        """Waits for their end, or brings it about, as the attempt has failed with `error`."""
-        ...
-
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
-NO_NAMES: frozenset[str] = frozenset()
-"""The empty set, made once: each takes 216 bytes."""
-
-_ASKING = Lock()
-"""Held for a moment by whoever asks: threads that a node has started may do so at once."""
 
 
 class Means(NamedTuple):
@@ -224,23 +197,11 @@ class TaskScope:
     """One attempt at one task."""
 
     __slots__ = (
-        "_asked",
-        "_runs_under_way",
-        "_runs_waiter",
         "attempt",
-        "callees",
-        "calls",
-        "commands",
+        "effects",
         "give_ups",
         "has_ended",
-        "is_drained",
-        "is_stopped",
-        "is_waiting",
-        "noted",
-        "passed",
         "pulse",
-        "pushed",
-        "questions",
         "run",
         "task",
     )
@@ -251,33 +212,12 @@ class TaskScope:
         self.attempt = attempt
         self.pulse = pulse or run.pulse
         """Those who wait for this attempt, or for one around it; `None` if no time is limited."""
-        self.calls = 0
-        """How many nested runs this attempt has started so far."""
-        self.callees: Callees | None = None
-        """Set once it has called a task."""
         self.give_ups: tuple[Any, ...] = ()
         """What ends the wait for its synchronous code, and that of the tasks it calls."""
         self.has_ended = False
         """Whether its code has ended, and must not start anything any more."""
-        self._asked = 0
-        self._runs_under_way = 0
-        self._runs_waiter: asyncio.Future[None] | None = None
-        self.questions: Sequence[Any] = ()
-        """What this attempt, or a run nested in it, has asked without getting an answer."""
-        self.commands: Sequence[Any] = ()
-        """What graphs that run in this attempt have commanded graphs further out."""
-        self.is_stopped = False
-        """Whether it must not finish as its node would have it."""
-        self.is_drained = False
-        """Whether it waits for nothing but to be gone on with after a drain."""
-        self.is_waiting = False
-        """Whether it must not finish at all, as it has asked, or as a run nested in it has stopped."""
-        self.passed = NO_NAMES
-        """Stops of runs nested in it that keep nothing; when the task runs again, they do not count."""
-        self.noted: Mapping[str, str] = NOTHING
-        """Where stateful graphs that it has called stand now."""
-        self.pushed: Sequence[tuple[str, Any]] = ()
-        """What its code has added to the state so far, by key."""
+        self.effects: Effects | None = None
+        """What its code has done besides returning; `None` as long as that is nothing."""
 
     @property
     def name(self) -> str:
@@ -326,9 +266,10 @@ class TaskScope:
     def positions(self) -> Mapping[str, str]:
         """Where stateful graphs stand, as far as the task knows: namespace → checkpoint."""
         here = self.task.positions
-        if not here and not self.noted:
+        noted = NOTHING if self.effects is None else self.effects.positions
+        if not here and not noted:
             return self.run.positions  # mostly nothing: a nested run should not cost more for it
-        return {**self.run.positions, **here, **self.noted}
+        return {**self.run.positions, **here, **noted}
 
     @property
     def namespace(self) -> str:
@@ -381,57 +322,12 @@ class TaskScope:
         if self.pulse is not None:
             self.pulse.heartbeat()
 
-    def run_begins(self) -> None:
-        """A run nested in the attempt begins, on whichever thread."""
-        with _ASKING:
-            self._runs_under_way += 1
-
-    def run_ends(self) -> None:
-        """A run nested in the attempt has ended."""
-        with _ASKING:
-            self._runs_under_way -= 1
-            waiter = self._runs_waiter if not self._runs_under_way else None
-        if waiter is not None:
-            waiter.get_loop().call_soon_threadsafe(_set, waiter)
-
-    async def runs_ended(self) -> None:
-        """Waits for runs nested in the attempt that its code has left running."""
-        if self._runs_under_way:
-            await need_loop()
-        with _ASKING:
-            if not self._runs_under_way:
-                return
-            self._runs_waiter = asyncio.get_running_loop().create_future()
-        await self._runs_waiter
-
-    def next_place(self) -> int:
-        """Numbers the questions of this attempt."""
-        with _ASKING:
-            self._asked += 1
-            return self._asked - 1
-
-    def callees_from(self, make: Callable[["TaskScope"], Callees]) -> Callees:
-        """What it has called, or will have."""
-        with _ASKING:
-            if self.callees is None:
-                self.callees = make(self)
-            return self.callees
-
-    def stop(
-        self, questions: Sequence[Any], *, is_drained: bool = False, passed: frozenset[str] = NO_NAMES
-    ) -> None:
-        """Notes that the attempt cannot finish, and what it waits for.
-
-        Args:
-            questions: What is asked.
-            is_drained: Whether it is a drain that has stopped it.
-            passed: Stops of nested runs that keep nothing; when the task runs again, they do not count.
-        """
-        with _ASKING:
-            self.is_drained = is_drained and (self.is_drained or not self.is_waiting)
-            self.is_stopped = self.is_waiting = True
-            self.questions = (*self.questions, *questions)
-            self.passed |= passed
+    def acting(self) -> Effects:
+        """Its effects, made when the first one is to be noted; from whichever thread."""
+        with ONE_AT_A_TIME:
+            if self.effects is None:
+                self.effects = Effects()
+            return self.effects
 
     def push(self, key: str, value: Any) -> None:
         """Adds to what the attempt writes, from whichever thread.
@@ -439,16 +335,9 @@ class TaskScope:
         Raises:
             OutsideRunError: The attempt has ended.
         """
-        with _ASKING:
-            if self.has_ended:
-                raise OutsideRunError(f"node {self.name!r} has ended: nothing can be added to what it writes")
-            self.pushed = (*self.pushed, (key, value))
-
-    def obey(self, commands: Sequence[Any]) -> None:
-        """Notes what a run nested in the attempt has ended with: that counts, whatever the node returns."""
-        with _ASKING:
-            self.is_stopped = True
-            self.commands = (*self.commands, *commands)
+        if self.has_ended:
+            raise OutsideRunError(f"node {self.name!r} has ended: nothing can be added to what it writes")
+        self.acting().push(key, value)
 
 
 class NestedRun(NamedTuple):
@@ -478,11 +367,6 @@ class NestedRun(NamedTuple):
 
 def _nobody_listens(value: Any) -> None:
     """The stream writer of a run without a listener."""
-
-
-def _set(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 current_task: ContextVar[TaskScope | None] = ContextVar("aiograph_task", default=None)

@@ -54,11 +54,11 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         InvalidResumeError: The answer does not fit; the question stays open.
     """
     scope = require_task("interrupt()")
-    question = question_id(scope.id, scope.next_place())
+    question = question_id(scope.id, scope.acting().next_question())
     answers = scope.answers
     if question not in answers:
         asked = Interrupt(value, question, response_schema=_shown(response_schema))
-        scope.stop((asked,))
+        scope.acting().stop((asked,))
         raise Interrupted((asked,))
     # the node may change what it gets; when it runs again, it gets what was answered
     return _checked(deepcopy(answers[question]), response_schema, question)

@@ -12,8 +12,6 @@ class GuardedChannel(ValueChannel[Value, Value]):
 
     __slots__ = ("guard",)
 
-    replaces = True
-
     def __init__(self, typ: type[Value], guard: bool = True, key: str = "") -> None:
         super().__init__(typ, key)
         self.guard = guard

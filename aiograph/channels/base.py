@@ -54,8 +54,9 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
         persistent: The value is stored in checkpoints.
         consumable: `consume` may change the channel. Set for every class that defines `consume`.
         awaits_finish: `finish` may change the channel. Set for every class that defines `finish`.
-        replaces: `update` does nothing but put a write in the place of the value. What others make of
-            writes is kept between a conditional edge that is shown it and the end of the superstep.
+        replaces: `update` does nothing but put a write in the place of the value, so a conditional edge
+            may be shown that write itself. What other channels make of writes is kept between that and
+            the end of the superstep. Not inherited by a class that defines `update` or `get`.
     """
 
     __slots__ = ("key", "typ")
@@ -75,6 +76,8 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
         for flag, verb in (("consumable", "consume"), ("awaits_finish", "finish")):
             if verb in vars(cls) and flag not in vars(cls):
                 setattr(cls, flag, True)
+        if "replaces" not in vars(cls) and not vars(cls).keys().isdisjoint(("update", "get")):
+            cls.replaces = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({_shown(self.typ)}, key={self.key!r})"

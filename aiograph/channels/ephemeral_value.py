@@ -17,6 +17,7 @@ class EphemeralValue(GuardedChannel[Value]):
     __slots__ = ()
 
     transient = True
+    replaces = True
 
     def update(self, values: Sequence[Value]) -> bool:
         return self._take(values) if values else self._clear()

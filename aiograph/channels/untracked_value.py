@@ -19,6 +19,7 @@ class UntrackedValue(GuardedChannel[Value]):
     __slots__ = ()
 
     persistent = False
+    replaces = True
 
     def checkpoint(self) -> Missing:
         return MISSING

@@ -11,7 +11,7 @@ from itertools import filterfalse
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from aiograph._context import NO_NAMES
+from aiograph._effects import NO_NAMES
 from aiograph.constants import TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._plan import Plan, Write
@@ -197,22 +197,22 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> tuple[str, ...]:
         state.versions.update(versions)
         if state.news is not None:
             state.news.versions.update(versions)
-    prototypes, values, readable = plan.channels, state.values, plan.readable
+    values, channels = state.values, state.channels
     updated, fading = [], [*filterfalse(changed.__contains__, state.fading)]
     for name, channel in changed.items():
         if channel.is_available():
             updated.append(name)
-            if name in readable:
+            if name in plan.readable:
                 values[name] = channel.get()
         else:
             values.pop(name, None)
-            if channel is prototypes[name] or channel.is_empty():
+            if channel is plan.channels[name] or channel.is_empty():
                 _drop(state, name)
                 continue
-        state.channels[name] = channel
-        if channel.transient:
+        channels[name] = channel
+        if name in plan.transient:
             fading.append(name)
-        if channel.awaits_finish:
+        if name in plan.awaits_finish:
             state.pending_finish |= {name}
     state.fading = fading
     return tuple(updated)

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from aiograph._context import TaskScope, current_task
+from aiograph._effects import Effects
 from aiograph._interrupt import Interrupted
 from aiograph._need_loop import need_loop
 from aiograph._onlookers import Audience, Pulse
@@ -136,8 +137,8 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
             if run.scope.audience is not None:
                 run.scope.audience.take_in(input)
             output = await _call(task.node, input, scope, lane)
-            if scope.callees is not None:
-                await scope.callees.join()
+            if scope.effects is not None and scope.effects.callees is not None:
+                await scope.effects.callees.join()
         except BaseException as error:
             await _see_off(scope, error)
             raise
@@ -145,26 +146,27 @@ async def _once(run: Run, task: Task, lane: Lane, number: int, pulse: Pulse | No
             scope.has_ended = True
         if pulse is not None:
             pulse.progress()
-        if not scope.is_stopped:
-            writes = await _writes(run, task.node, task.node.write(output), scope)
+        if scope.effects is None or not scope.effects.is_stopped:
+            writes = _written(run, task.node, task.node.write(output), scope)
+            if task.node.routes:
+                await _route(run, task.node, writes, scope)
     except (SystemExit, KeyboardInterrupt) as error:
         raise CarriedExit(error) from error
     except Leaving as leaving:
         writes = _leave(run, task, leaving.commands)
     except Interrupted:
-        if not scope.is_stopped:
+        if scope.effects is None or not scope.effects.is_stopped:
             raise  # asked in the name of another task
     except BaseExceptionGroup as group:
         _require_questions_alone(group)
-    if scope.is_waiting:
-        # whatever the node has made of it: a question that was swallowed would be lost without a word
-        task.passed = scope.passed
-        raise Interrupted(scope.questions, is_drained=scope.is_drained)
-    if scope.is_stopped:
-        writes = await _obey(run, task, scope)
+    effects = scope.effects
+    if effects is not None and effects.is_stopped:
+        writes = await _obey(run, task, scope, effects)
     if run.scope.audience is not None:
         writes = _shown(run.scope.audience, scope, writes)
-    task.writes = [*writes, (POSITIONS, scope.noted)] if scope.noted else writes
+    if effects is not None and effects.positions:
+        writes = [*writes, (POSITIONS, effects.positions)]
+    task.writes = writes
 
 
 def show_spared(run: Run, task: Task) -> None:
@@ -184,11 +186,14 @@ def _shown(audience: Audience, scope: TaskScope, writes: list[Write]) -> list[Wr
 
 async def _see_off(scope: TaskScope, error: BaseException) -> None:
     """Waits for what a node has begun and left running when it ended with `error`."""
-    if scope.callees is not None:
-        await scope.callees.dismiss(error)
+    effects = scope.effects
+    if effects is None:
+        return
+    if effects.callees is not None:
+        await effects.callees.dismiss(error)
     if isinstance(error, Interrupted):
         # `asyncio.gather` leaves others running when one asks: what they do and ask counts as well
-        await scope.runs_ended()
+        await effects.runs_ended()
 
 
 def _require_questions_alone(group: BaseExceptionGroup[BaseException]) -> None:
@@ -206,17 +211,27 @@ def _leave(run: Run, task: Task, commands: Commands) -> list[Write]:
     return writes
 
 
-async def _obey(run: Run, task: Task, scope: TaskScope) -> list[Write]:
-    """What graphs within the node have commanded counts, in place of what the node returned."""
+async def _obey(run: Run, task: Task, scope: TaskScope, effects: Effects) -> list[Write]:
+    """What graphs within the node have commanded counts, in place of what the node returned.
+
+    Raises:
+        Interrupted: The node, or a graph within it, has asked, whatever the node has made of it: a question
+            that was swallowed would be lost without a word.
+    """
+    if effects.is_waiting:
+        task.passed = effects.passed
+        raise Interrupted(effects.questions, is_drained=effects.is_drained)
     if task.is_call:
         raise InvalidUpdateError(
             f"a graph that task {task.name!r} has called commands the graph around it, but a called task has "
             "no place in that: call the graph in the node, or return the command and have the node do so"
         )
-    here, further = split(run.scope, task.name, scope.commands)
+    here, further = split(run.scope, task.name, effects.commands)
     if further:
         return _leave(run, task, further)
-    return await _writes(run, task.node, obeyed(run.plan, task.node, here), scope)
+    writes = _written(run, task.node, obeyed(run.plan, task.node, here), scope)
+    await _route(run, task.node, writes, scope)
+    return writes
 
 
 async def write_as(run: Run, task: Task, output: Any) -> list[Write]:
@@ -226,9 +241,12 @@ async def write_as(run: Run, task: Task, output: Any) -> list[Write]:
         InvalidUpdateError: Its node may not return that, or not without being run.
     """
     try:
-        return await _writes(run, task.node, task.node.write(output), _enter(run, task))
+        scope = _enter(run, task)
+        writes = _written(run, task.node, task.node.write(output), scope)
+        await _route(run, task.node, writes, scope)
     except Leaving:
         raise InvalidUpdateError("an update from outside is for its own graph: leave out graph=") from None
+    return writes
 
 
 def _enter(
@@ -237,19 +255,23 @@ def _enter(
     """Makes the task the current one, in the context that was made for it."""
     scope = TaskScope(run.scope, task, number, pulse)
     scope.give_ups = lane.give_ups
-    if lane.caller is not None:
-        scope.noted = lane.caller.noted
+    if lane.caller is not None and lane.caller.effects is not None and lane.caller.effects.positions:
+        scope.acting().stand(lane.caller.effects.positions)
     current_task.set(scope)
     if run.scope.lend is not None:
         run.scope.lend(scope)
     return scope
 
 
-async def _writes(run: Run, node: PlannedNode, written: Sequence[Write], scope: TaskScope) -> list[Write]:
-    """What a task writes: what its node returned, and what follows from the node's edges."""
-    if scope.pushed:
-        written = [*pushed_writes(run.plan, node, scope.pushed), *written]
-    writes = [*written, *node.after]
+def _written(run: Run, node: PlannedNode, written: Sequence[Write], scope: TaskScope) -> list[Write]:
+    """What a task writes, but for its routers: what its node returned, and the node's plain edges."""
+    if scope.effects is not None and scope.effects.pushed:
+        written = [*pushed_writes(run.plan, node, scope.effects.pushed), *written]
+    return [*written, *node.after]
+
+
+async def _route(run: Run, node: PlannedNode, writes: list[Write], scope: TaskScope) -> None:
+    """Adds what follows from the node's conditional edges."""
     for route in node.routes:
         values = fresh_values(run.plan, run.state, writes, node.name)
         # routers run on the loop, synchronous ones too: they only look at the state
@@ -259,7 +281,6 @@ async def _writes(run: Run, node: PlannedNode, written: Sequence[Write], scope: 
         elif not isinstance(answer, str):
             answer = await settled(answer)
         writes += route.resolve(answer)
-    return writes
 
 
 def _call(node: PlannedNode, input: Any, scope: TaskScope, lane: Lane) -> Awaitable[Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from aiograph import _threads, constants
 from aiograph._cancel import until_done
 from aiograph._context import TaskScope
+from aiograph._effects import Effects
 from aiograph._interrupt import Interrupted
 from aiograph._need_loop import need_loop
 from aiograph.bridge import running_loop
@@ -113,7 +114,8 @@ class CallDesk:
         if declared() is not self._declared:
             self._tell_saver(run)
         known = self._known_at(run.state.step)
-        callees = caller.callees_from(lambda scope: _Callees(run, scope, known))
+        effects = caller.acting()
+        callees = effects.callees_from(lambda: _Callees(run, caller, effects, known))
         future: TaskFuture[Any] = callees.call(node, arg, key)
         return future
 
@@ -139,9 +141,10 @@ def _too_late(node: PlannedNode, caller: TaskScope) -> RuntimeError:
 class _Callees:
     """The tasks that one attempt at a task has called."""
 
-    def __init__(self, run: Run, caller: TaskScope, known: dict[str, Known]) -> None:
+    def __init__(self, run: Run, caller: TaskScope, effects: Effects, known: dict[str, Known]) -> None:
         self._run = run
         self._caller = caller
+        self._effects = effects
         self._known = known
         """What was called in this superstep before."""
         self._numbers = count()
@@ -220,13 +223,13 @@ class _Callees:
 
     def _hand_back(self, known: Known, future: TaskFuture[Any]) -> None:
         if known.positions:
-            self._caller.noted = {**self._caller.noted, **known.positions}
+            self._effects.stand(known.positions)
         future.set_result(known.result)
 
     def _ask(self, questions: Sequence[Interrupt], future: TaskFuture[Any], call: Task) -> None:
         is_drained = call in self._run.drained_tasks
         self._askers.update({question.id: call.path[2] for question in questions})
-        self._caller.stop(questions, is_drained=is_drained)
+        self._effects.stop(questions, is_drained=is_drained)
         future.set_exception(Interrupted(questions, is_drained=is_drained))
 
     def _start(self, call: Task, future: TaskFuture[Any], context: Context) -> "asyncio.Task[None]":
@@ -344,7 +347,7 @@ class _Callees:
         self._end()
         if self._refusal is not None:
             raise self._refusal
-        if self._caller.is_stopped:
+        if self._effects.is_stopped:
             return  # what has failed will run again
         for _, future in sorted(self._futures.items()):
             if not future.is_seen and not future.cancelled():
@@ -378,10 +381,10 @@ class _Callees:
         What is asked is asked in the order of the calls, whichever came to it first.
         """
         if self._askers:
-            questions = self._caller.questions
-            self._caller.questions = sorted(questions, key=lambda each: self._askers.get(each.id, -1))
+            questions = self._effects.questions
+            self._effects.questions = sorted(questions, key=lambda each: self._askers.get(each.id, -1))
         self._caller.has_ended = True
-        self._caller.callees = None
+        self._effects.callees = None
 
     def _may_finish(self, error: BaseException) -> bool:
         if isinstance(error, BaseExceptionGroup) and error.split(Interrupted)[0] is not None:

@@ -275,11 +275,12 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         return self._run_inside(outer, request, view)
 
     async def _run_inside(self, outer: TaskScope, request: Request, view: View | None) -> Any:
-        outer.run_begins()
+        effects = outer.acting()
+        effects.run_begins()
         try:
             return await self._run_at_its_place(request, view, outer)
         finally:
-            outer.run_ends()
+            effects.run_ends()
 
     async def _run_at_its_place(self, request: Request, view: View | None, outer: TaskScope | None) -> Any:
         try:

@@ -94,10 +94,11 @@ def _result(run: Run) -> Any:
     """
     is_nested = run.scope.outer is not None
     if run.commands:
-        require_task("a nested run").obey(run.commands)
+        require_task("a nested run").acting().obey(run.commands)
         raise Interrupted(())
     if run.is_stopped and (run.scope.place.is_inner or (run.is_drained and is_nested)):
-        require_task("a nested run").stop(run.questions, is_drained=run.is_drained, passed=run.passed)
+        effects = require_task("a nested run").acting()
+        effects.stop(run.questions, is_drained=run.is_drained, passed=run.passed)
         raise Interrupted(run.questions)
     if run.is_drained:
         raise drained(run)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiograph._context import NOTHING, current_task
+from aiograph._context import current_task
+from aiograph._effects import NOTHING
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT, START
 from aiograph.pregel._answers import answers_in, require_saver

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple
 
-from aiograph._context import NOTHING, NestedRun, TaskScope
+from aiograph._context import NestedRun, TaskScope
+from aiograph._effects import NOTHING
 from aiograph.checkpoint.base import BaseCheckpointSaver, Retention, config_for, thread_of
 from aiograph.constants import NAMESPACE_END, NAMESPACE_SEPARATOR
 from aiograph.errors import CheckpointError, CheckpointQueryError
@@ -61,7 +62,7 @@ def find_place(
     saver = _saver(checkpointer, outer)
     if outer is None:
         return NOWHERE if saver is None else _named(saver, config)
-    nested = NestedRun(outer, _number_of_call(outer))
+    nested = NestedRun(outer, outer.acting().next_run())
     if saver is not None and _names_another_thread(config, outer):
         return _named(saver, config)._replace(nested=nested)
     around = _around(nested)
@@ -164,11 +165,6 @@ def _names_another_thread(config: RunnableConfig, outer: TaskScope) -> bool:
         (each.get("configurable") or {}).get("thread_id") for each in (config, outer.run.config)
     )
     return named is not None and str(named) != str(ambient)
-
-
-def _number_of_call(outer: TaskScope) -> int:
-    outer.calls += 1
-    return outer.calls - 1
 
 
 def turn_at(place: Place, on_conflict: OnConflict) -> AbstractAsyncContextManager[None]:

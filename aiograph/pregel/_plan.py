@@ -148,6 +148,12 @@ class Plan:
     """Channels that hold a value before anybody has written to them."""
     consumable: frozenset[str] = field(init=False)
     """Channels that may change by being told that what they triggered has run."""
+    transient: frozenset[str] = field(init=False)
+    """Channels whose value lasts one superstep."""
+    awaits_finish: frozenset[str] = field(init=False)
+    """Channels that wait for the end of the run to become readable."""
+    replaces: frozenset[str] = field(init=False)
+    """Channels that show what was written as it is."""
     entry: PlannedNode | None = field(init=False)
     """The node that does nothing but hand the input to the state, if there is one that does no more."""
     unstored: frozenset[str] = field(init=False)
@@ -164,8 +170,9 @@ class Plan:
         object.__setattr__(self, "readable", _readable(self.channels))
         born = (name for name, channel in self.channels.items() if channel.is_available())
         object.__setattr__(self, "born", tuple(name for name in born if name != POSITIONS))
-        told = (name for name, channel in self.channels.items() if channel.consumable)
-        object.__setattr__(self, "consumable", frozenset(told))
+        for flag in ("consumable", "transient", "awaits_finish", "replaces"):
+            flagged = (name for name, channel in self.channels.items() if getattr(channel, flag))
+            object.__setattr__(self, flag, frozenset(flagged))
         object.__setattr__(self, "entry", _entry(self))
         unstored = (name for name, channel in self.channels.items() if not channel.persistent)
         object.__setattr__(self, "unstored", frozenset(unstored))
@@ -201,8 +208,8 @@ def _entry(plan: Plan) -> PlannedNode | None:
     if node is None or node.call is not None or node.routes or node.triggers != (plan.input,):
         return None
     (trigger,) = node.triggers
-    channel, is_alone = plan.channels[trigger], plan.subscribers[trigger] == (START,)
-    return node if is_alone and channel.transient and channel.replaces else None
+    is_alone = plan.subscribers[trigger] == (START,)
+    return node if is_alone and trigger in plan.transient and trigger in plan.replaces else None
 
 
 _CONTROL = ("branch:", JOIN_PREFIX)

@@ -64,7 +64,7 @@ class Run:
     positions: Mapping[str, str] | None = None
     """Where stateful graphs stand that the tasks which end it have called."""
     passed: frozenset[str] = frozenset()
-    """Where it has stopped though it keeps nothing, and tasks in it have; see `TaskScope.passed`."""
+    """Where it has stopped though it keeps nothing, and tasks in it have; see `Effects.passed`."""
     questions: Sequence[Interrupt] = ()
     """What it has stopped to ask."""
 

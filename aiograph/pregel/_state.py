@@ -5,7 +5,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from aiograph import _ids
-from aiograph._context import NO_NAMES, NestedRun
+from aiograph._context import NestedRun
+from aiograph._effects import NO_NAMES
 from aiograph.channels.base import BaseChannel
 from aiograph.checkpoint.base import ChannelVersions
 from aiograph.pregel._plan import Plan, Values

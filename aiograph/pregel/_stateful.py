@@ -149,5 +149,4 @@ def hand_on(run: Run, place: Place) -> None:
     if place.caller is not None and run.state.checkpoint_id is not None:
         positions[place.namespace] = run.state.checkpoint_id
     if positions:
-        task = place.nested.task
-        task.noted = {**task.noted, **positions}
+        place.nested.task.acting().stand(positions)

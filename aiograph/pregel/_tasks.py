@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiograph import _ids
-from aiograph._context import NO_NAMES, NOTHING, TaskScope
+from aiograph._context import TaskScope
+from aiograph._effects import NO_NAMES, NOTHING
 from aiograph.constants import POSITIONS, PULL, PUSH, TAG_NOSTREAM, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write

@@ -24,10 +24,13 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: s
         elif name in readable:
             own[name] = [value]
     for name, written in own.items():
+        if len(written) == 1 and name in plan.replaces:
+            values[name] = written[0]
+            continue
         base = state.channels.get(name) or plan.channels[name]
         channel = base.copy()
         try:
-            if channel.update(written) and not channel.replaces:
+            if channel.update(written):
                 state.tried = {**state.tried, name: (base, written, channel)}
         except Exception as error:
             raise refusal(error, name, repr(writer), state.step) from error

@@ -1,6 +1,7 @@
 """The state as a node's routes see it, and the errors of channels that refuse."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -50,6 +51,17 @@ def test_what_a_router_has_been_shown_holds_for_its_superstep_alone() -> None:
     apply_writes(PLAN, state, [task])
     apply_writes(PLAN, state, [task])
     assert state.values == {"log": ["y", "y"]}
+
+
+class Capped(LastValue[int]):
+    def update(self, values: Sequence[int]) -> bool:
+        return super().update([min(each, 10) for each in values])
+
+
+def test_a_router_is_shown_what_a_channel_of_a_users_own_makes_of_a_write() -> None:
+    plan = plan_of(node("a", "x"), n=LastValue(int), capped=Capped(int))
+    values = fresh_values(plan, at_start(plan), [("n", 99), ("capped", 99)], "a")
+    assert values == {"n": 99, "capped": 10}
 
 
 def test_writes_that_only_trigger_are_left_out() -> None:

@@ -130,6 +130,9 @@ def _update(
     errors = {}
     channels, prototypes = state.channels, plan.channels
     for name, values in gathered.items():
+        if name in plan.signals and values[-1] is None:
+            changed[name] = plan.signals[name]
+            continue
         base = changed.get(name) or channels.get(name) or prototypes[name]
         channel = tried(state, name, base, values) if state.tried else None
         if channel is not None:

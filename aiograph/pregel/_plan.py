@@ -6,13 +6,13 @@ input is read from the channels' values, what is called, and how its output beco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from aiograph.channels.base import BaseChannel
 from aiograph.channels.dict_merge import DictMerge
-from aiograph.constants import JOIN_PREFIX, POSITIONS, START, TAG_HIDDEN, TASKS
+from aiograph.constants import BRANCH_PREFIX, JOIN_PREFIX, POSITIONS, START, TAG_HIDDEN, TASKS
 from aiograph.types import CachePolicy, Command, RetryPolicy, TimeoutPolicy
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class Plan:
     """Channels that wait for the end of the run to become readable."""
     replaces: frozenset[str] = field(init=False)
     """Channels that show what was written as it is."""
+    signals: Mapping[str, BaseChannel[Any, Any, Any]] = field(init=False)
+    """Channels that only say that a node is to run, as writing `None` leaves them; all runs share them."""
     entry: PlannedNode | None = field(init=False)
     """The node that does nothing but hand the input to the state, if there is one that does no more."""
     unstored: frozenset[str] = field(init=False)
@@ -173,6 +175,7 @@ class Plan:
         for flag in ("consumable", "transient", "awaits_finish", "replaces"):
             flagged = (name for name, channel in self.channels.items() if getattr(channel, flag))
             object.__setattr__(self, flag, frozenset(flagged))
+        object.__setattr__(self, "signals", {name: _given(self, name) for name in _signalling(self)})
         object.__setattr__(self, "entry", _entry(self))
         unstored = (name for name, channel in self.channels.items() if not channel.persistent)
         object.__setattr__(self, "unstored", frozenset(unstored))
@@ -201,6 +204,16 @@ def _subscribers(nodes: Any) -> dict[str, tuple[str, ...]]:
         for channel in node.triggers:
             index.setdefault(channel, []).append(node.name)
     return {channel: tuple(sorted(names)) for channel, names in index.items()}
+
+
+def _signalling(plan: Plan) -> Iterator[str]:
+    return (name for name in plan.channels if name.startswith(BRANCH_PREFIX) and name in plan.replaces)
+
+
+def _given(plan: Plan, name: str) -> BaseChannel[Any, Any, Any]:
+    channel = plan.channels[name].copy()
+    channel.update((None,))
+    return channel
 
 
 def _entry(plan: Plan) -> PlannedNode | None:

@@ -7,7 +7,6 @@ as it was.
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
-from itertools import filterfalse
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -201,7 +200,7 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> tuple[str, ...]:
         if state.news is not None:
             state.news.versions.update(versions)
     values, channels = state.values, state.channels
-    updated, fading = [], [*filterfalse(changed.__contains__, state.fading)]
+    updated = []
     for name, channel in changed.items():
         if channel.is_available():
             updated.append(name)
@@ -214,16 +213,16 @@ def _install(plan: Plan, state: RunState, changed: Channels) -> tuple[str, ...]:
                 continue
         channels[name] = channel
         if name in plan.transient:
-            fading.append(name)
+            state.fading[name] = None
         if name in plan.awaits_finish:
             state.pending_finish |= {name}
-    state.fading = fading
     return tuple(updated)
 
 
 def _drop(state: RunState, name: str) -> None:
     """A channel that remembers nothing; it comes to life again when it is written."""
     state.channels.pop(name, None)
+    state.fading.pop(name, None)
     if name in state.pending_finish:
         state.pending_finish -= {name}
 

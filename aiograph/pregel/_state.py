@@ -112,13 +112,13 @@ class RunState:
         """Per node, the versions of its triggers that it has run for."""
         self.updated = updated
         """What the superstep before changed; `None` when that is not known."""
-        self.fading: list[str] = []
-        """Live channels whose value lasts one superstep."""
+        self.fading: dict[str, None] = {}
+        """Live channels whose value lasts one superstep; a set that has an order."""
         self.pending_finish = NO_NAMES
         """Live channels that wait for the end of the run to become readable."""
         for name, channel in channels.items():
             if channel.transient:
-                self.fading.append(name)
+                self.fading[name] = None
             if channel.awaits_finish:
                 self.pending_finish |= {name}
         self.news: News | None = None

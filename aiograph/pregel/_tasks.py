@@ -251,11 +251,11 @@ def due_sends(state: RunState) -> Sequence[Send]:
 
 def due_tasks(plan: Plan, state: RunState, remaining: int) -> list[Task]:
     """The tasks of the next superstep, in task order; none when the run is finished."""
-    nodes = plan.nodes
-    tasks = [
-        Task(nodes[name], (PULL, name), _available(nodes[name], state), state, remaining)
-        for name in due_nodes(plan, state)
-    ]
+    tasks = []
+    for name in due_nodes(plan, state):
+        node = plan.nodes[name]
+        triggers = node.triggers if len(node.triggers) == 1 else _available(node, state)
+        tasks.append(Task(node, (PULL, name), triggers, state, remaining))
     if TASKS in state.channels:
         tasks += [_pushed(plan, index, send, state) for index, send in enumerate(due_sends(state))]
     return tasks
@@ -283,8 +283,6 @@ def missing_node(plan: Plan, name: str) -> PlannedNode:
 
 
 def _available(node: PlannedNode, state: RunState) -> tuple[str, ...]:
-    if len(node.triggers) == 1:
-        return node.triggers
     return tuple(
         trigger
         for trigger in node.triggers

@@ -304,7 +304,7 @@ class Send:
         return f"Send(node={self.node!r}, arg={self.arg!r}{timeout})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class Command(Generic[N]):
     """An update of the state and where to go next, from a node or, as input, from the caller.
 
@@ -329,6 +329,17 @@ class Command(Generic[N]):
 
     PARENT: ClassVar[Literal["__parent__"]] = PARENT
     """The graph around the one whose node commands."""
+
+    def __init__(
+        self,
+        *,
+        update: Any = None,
+        goto: Send | Sequence[Send | N] | N = (),
+        graph: str | None = None,
+        resume: Any = None,
+    ) -> None:
+        # in one go, as nodes may make one in every superstep: frozen slots are filled one by one
+        self.__dict__.update(update=update, goto=goto, graph=graph, resume=resume)
 
 
 @dataclass(frozen=True, slots=True)

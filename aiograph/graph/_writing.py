@@ -75,7 +75,7 @@ class StateWriter:
         Raises:
             InvalidUpdateError: There is no such node.
         """
-        if isinstance(target, _SEVERAL):
+        if type(target) is not str and isinstance(target, _SEVERAL):
             return [write for item in target for write in self._goto_one(item)]
         return self._goto_one(target)
 

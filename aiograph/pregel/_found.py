@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiograph.checkpoint.base import ChannelVersions, CheckpointTuple, PendingWrite
+from aiograph.pregel._backlog import Storage
 from aiograph.pregel._changes import NO_CHANGES, Changes, is_current
-from aiograph.pregel._journal import Storage
 from aiograph.pregel._migrate import Migrate, fitted
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan

@@ -2,28 +2,18 @@
 
 Values are encoded the moment they are handed over, so nodes that run on cannot change what is being
 stored, and a value that cannot be stored fails the superstep that made it. Operations reach the saver in
-the order in which they were handed over. What was handed over is written even if the run is cancelled.
+the order in which they were handed over; how they get there is the backlog's.
 """
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from aiograph import _ids
-from aiograph._cancel import outlast, until_done
-from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import (
-    BaseCheckpointSaver,
-    ChannelVersions,
-    Commit,
-    TaskWrites,
-    VersionsSeen,
-    config_for,
-)
+from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, VersionsSeen, config_for
 from aiograph.constants import CALL, ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
-from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
+from aiograph.errors import CheckpointSerializationError
+from aiograph.pregel._backlog import Backlog, Operation, Record, Storage, Withdrawal, run_through
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
@@ -38,41 +28,6 @@ from aiograph.pregel._snapshot import (
 from aiograph.pregel._state import News, RunState
 from aiograph.pregel._tasks import Task
 from aiograph.types import Durability, RunnableConfig
-
-
-class _Record(NamedTuple):
-    """Writes of finished tasks, for a checkpoint that is stored, or on its way, already."""
-
-    config: RunnableConfig
-    writes: list[Any]
-
-
-class _Withdrawal(NamedTuple):
-    """Tasks whose writes are to be taken back."""
-
-    config: RunnableConfig
-    task_ids: Sequence[str]
-
-
-_Operation: TypeAlias = Commit | _Record | _Withdrawal
-
-
-class Storage(NamedTuple):
-    """Where a run keeps what it keeps."""
-
-    saver: BaseCheckpointSaver
-    hold: Hold
-    thread_id: str
-
-    def carry_out(self, operation: _Operation) -> Coroutine[Any, Any, None]:
-        """Stores something, once it is awaited."""
-        match operation:
-            case Commit():
-                return self.saver.acommit(operation)
-            case _Record(config, writes):
-                return self.saver.arecord(config, writes, self.hold)
-            case _Withdrawal(config, task_ids):
-                return self.saver.awithdraw(config, task_ids, self.hold)
 
 
 class Journal:
@@ -103,8 +58,8 @@ class Journal:
         """Under `"exit"`: where the checkpoint that is yet to be made comes from."""
         self._held: dict[str, list[Any]] = {}
         """Under `"exit"`: by task, writes that belong to that checkpoint, oldest first."""
-        self._backlog = _Backlog(storage)
-        self._kept_back: list[_Operation] | None = None
+        self._backlog = Backlog(storage)
+        self._kept_back: list[Operation] | None = None
         """What waits for `release`, if anything does."""
 
     @property
@@ -180,11 +135,11 @@ class Journal:
             self._hand_over(operation)
         await self._backlog.flush()
 
-    def _hand_over(self, operation: _Operation) -> None:
+    def _hand_over(self, operation: Operation) -> None:
         if self._kept_back is not None:
             self._kept_back.append(operation)
         elif self._saver.never_suspends:
-            _run_through(self._storage.carry_out(operation))
+            run_through(self._storage.carry_out(operation))
         else:
             self._backlog.add(operation)
 
@@ -283,13 +238,13 @@ class Journal:
             encoded = self._saver.encode_writes(writes, self._hold)
         except CheckpointSerializationError as error:
             raise self._located(error, self._state.step, "the command that is the input, ") from error
-        self._hand_over(_Record(self.config, [encoded]))
+        self._hand_over(Record(self.config, [encoded]))
 
     def _record(self, task: Task, encoded: Any) -> None:
         if self._source is not None:
             self._held.setdefault(task.id, []).append(encoded)
         else:
-            self._hand_over(_Record(self.config, [encoded]))
+            self._hand_over(Record(self.config, [encoded]))
 
     async def flush(self) -> None:
         """Waits until everything that was handed over is stored.
@@ -309,7 +264,7 @@ class Journal:
         if self._source is not None:
             self._held = {task: writes for task, writes in self._held.items() if task not in recorded}
         elif recorded:
-            self._hand_over(_Withdrawal(self.config, recorded))
+            self._hand_over(Withdrawal(self.config, recorded))
         for task in tasks:
             if task.recorded and task.answers:
                 self.record_answers(task)
@@ -325,153 +280,5 @@ class Journal:
             source, self._source = self._source, None
             self._hand_over(self._encode(source, []))
             if self._held:
-                self._hand_over(_Record(self.config, [*chain.from_iterable(self._held.values())]))
+                self._hand_over(Record(self.config, [*chain.from_iterable(self._held.values())]))
         await self._backlog.flush()
-
-
-class _Backlog:
-    """Writes behind the run's back, in order: what is in flight, and what gathers meanwhile."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._gathering: list[_Operation] = []
-        self._behind = 0
-        """Checkpoints that were handed over and are not written yet."""
-        self._progress: asyncio.Future[None] | None = None
-        """Waited for by the run; done when there are fewer of them."""
-        self._writer: asyncio.Task[None] | None = None
-        self._is_putting = False
-        """Whether the run itself is writing."""
-        self._error: BaseException | None = None
-
-    def add(self, operation: _Operation) -> None:
-        if self._error is not None:
-            return  # the next flush tells the run; nothing may be stored after a gap
-        self._gathering.append(operation)
-        self._behind += isinstance(operation, Commit)
-        self._see_to_writer()
-
-    def _see_to_writer(self) -> None:
-        if self._gathering and self._writer is None and not self._is_putting:
-            self._writer = asyncio.create_task(self._write())
-
-    async def put(self, operation: _Operation) -> None:
-        """Writes an operation after all others, and waits for it, even if the run is cancelled meanwhile.
-
-        Where there are no others, the run does so itself: a task for it would be a good part of what a
-        superstep costs.
-
-        Raises:
-            CheckpointError: Something could not be written.
-        """
-        if self._writer is not None or self._error is not None:
-            self.add(operation)
-            return await self.flush()
-        self._is_putting = True
-        try:
-            await self._storage.carry_out(operation)
-        except asyncio.CancelledError:
-            await self._put_again(operation)
-        except BaseException as error:
-            self._error = error
-            raise
-        finally:
-            self._is_putting = False
-            self._see_to_writer()
-
-    async def _put_again(self, operation: _Operation) -> None:
-        """Writes what was broken off once more; raises the cancellation after that, if there was one."""
-        again = asyncio.create_task(_once_more(self._storage, operation))
-        current = asyncio.current_task()
-        if current is None or not current.cancelling():
-            return await outlast(again)
-        await until_done(again)
-        raise asyncio.CancelledError from again.exception()
-
-    async def room(self) -> None:
-        """Waits until no more than one checkpoint is not written yet.
-
-        Raises:
-            CheckpointError: Something could not be written.
-        """
-        while self._behind > 1:
-            self._progress = asyncio.get_running_loop().create_future()
-            await self._progress
-        self._raise()
-
-    async def flush(self) -> None:
-        """Waits until everything is written, even if the run is cancelled meanwhile.
-
-        Raises:
-            CheckpointError: Something could not be written; whatever came after it was not.
-        """
-        if self._writer is not None:
-            await outlast(self._writer)
-        self._raise()
-
-    async def _write(self) -> None:
-        try:
-            while self._gathering:
-                batch, self._gathering = self._gathering, []
-                for operation in merged(batch):
-                    await _insist(self._storage, operation)
-                    self._advance(self._behind - isinstance(operation, Commit))
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            self._error = error  # an exit would end the loop for everyone, if this task raised it
-        self._writer = None
-        self._gathering.clear()
-        self._advance(0)
-
-    def _advance(self, behind: int) -> None:
-        self._behind = behind
-        if self._progress is not None and not self._progress.done():
-            self._progress.set_result(None)
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-async def _insist(storage: Storage, operation: _Operation) -> None:
-    """Has the saver do something, once more if it was broken off.
-
-    The backlog's task is cancelled by nobody but a loop that is shutting down, and there it may still
-    finish; or it was not cancelled at all, and the saver gave up on its own. Doing it twice is harmless.
-
-    Raises:
-        CheckpointStorageError: It was broken off twice.
-    """
-    with suppress(asyncio.CancelledError):
-        return await storage.carry_out(operation)
-    await _once_more(storage, operation)
-
-
-async def _once_more(storage: Storage, operation: _Operation) -> None:
-    try:
-        await storage.carry_out(operation)
-    except asyncio.CancelledError as error:
-        raise CheckpointStorageError("the saver broke off, and it is not known what it has stored") from error
-
-
-def merged(batch: Sequence[_Operation]) -> list[_Operation]:
-    """The same operations in fewer steps: writes that belong to one checkpoint travel together."""
-    steps: list[_Operation] = []
-    for operation in batch:
-        last = steps[-1] if steps else None
-        if not isinstance(last, _Record) or last.config != operation.config:
-            steps.append(operation)
-        elif isinstance(operation, Commit | _Record):
-            steps[-1] = operation._replace(writes=[*last.writes, *operation.writes])
-        else:
-            steps.append(operation)
-    return steps
-
-
-def _run_through(operation: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine that never suspends."""
-    try:
-        operation.send(None)
-    except StopIteration:
-        return
-    operation.close()
-    raise RuntimeError("a saver that says it never suspends did")

@@ -6,19 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiograph.checkpoint.base import Commit, config_for
-from aiograph.pregel._journal import _Record, _Withdrawal, merged
+from aiograph.pregel._backlog import Record, Withdrawal, merged
 
 
-def record(checkpoint: str, *writes: Any) -> _Record:
-    return _Record(config_for("t", "", checkpoint), list(writes))
+def record(checkpoint: str, *writes: Any) -> Record:
+    return Record(config_for("t", "", checkpoint), list(writes))
 
 
 def commit(parent: str, *writes: Any) -> Commit:
     return Commit(config_for("t", "", parent), list(writes), f"after {parent}", {}, {})
 
 
-def withdrawal(checkpoint: str, *tasks: str) -> _Withdrawal:
-    return _Withdrawal(config_for("t", "", checkpoint), list(tasks))
+def withdrawal(checkpoint: str, *tasks: str) -> Withdrawal:
+    return Withdrawal(config_for("t", "", checkpoint), list(tasks))
 
 
 def test_records_beside_one_checkpoint_travel_together() -> None:
@@ -61,7 +61,7 @@ def spelled_out(operations: Any) -> list[Any]:
     """Each write, commit and withdrawal by itself, in order."""
     found: list[Any] = []
     for operation in operations:
-        if isinstance(operation, _Withdrawal):
+        if isinstance(operation, Withdrawal):
             found.append(operation)
             continue
         found += [(operation.config, write) for write in operation.writes]

@@ -1,0 +1,199 @@
+"""Operations on their way to the saver, in order: what is being stored, and what gathers meanwhile.
+
+What was handed over is written even if the run is cancelled. After a failure nothing is written any more, as
+nothing may be stored behind a gap; whoever waits next is told.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeAlias
+
+from aiograph._cancel import outlast, until_done
+from aiograph.checkpoint._hold import Hold
+from aiograph.checkpoint.base import BaseCheckpointSaver, Commit
+from aiograph.errors import CheckpointStorageError
+from aiograph.types import RunnableConfig
+
+
+class Record(NamedTuple):
+    """Writes of finished tasks, for a checkpoint that is stored, or on its way, already."""
+
+    config: RunnableConfig
+    writes: list[Any]
+
+
+class Withdrawal(NamedTuple):
+    """Tasks whose writes are to be taken back."""
+
+    config: RunnableConfig
+    task_ids: Sequence[str]
+
+
+Operation: TypeAlias = Commit | Record | Withdrawal
+
+
+class Storage(NamedTuple):
+    """Where a run keeps what it keeps."""
+
+    saver: BaseCheckpointSaver
+    hold: Hold
+    thread_id: str
+
+    def carry_out(self, operation: Operation) -> Coroutine[Any, Any, None]:
+        """Stores something, once it is awaited."""
+        match operation:
+            case Commit():
+                return self.saver.acommit(operation)
+            case Record(config, writes):
+                return self.saver.arecord(config, writes, self.hold)
+            case Withdrawal(config, task_ids):
+                return self.saver.awithdraw(config, task_ids, self.hold)
+
+
+class Backlog:
+    """Writes behind the run's back."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._gathering: list[Operation] = []
+        self._behind = 0
+        """Checkpoints that were handed over and are not written yet."""
+        self._progress: asyncio.Future[None] | None = None
+        """Waited for by the run; done when there are fewer of them."""
+        self._writer: asyncio.Task[None] | None = None
+        self._is_putting = False
+        """Whether the run itself is writing."""
+        self._error: BaseException | None = None
+
+    def add(self, operation: Operation) -> None:
+        if self._error is not None:
+            return  # the next flush tells the run; nothing may be stored after a gap
+        self._gathering.append(operation)
+        self._behind += isinstance(operation, Commit)
+        self._see_to_writer()
+
+    def _see_to_writer(self) -> None:
+        if self._gathering and self._writer is None and not self._is_putting:
+            self._writer = asyncio.create_task(self._write())
+
+    async def put(self, operation: Operation) -> None:
+        """Writes an operation after all others, and waits for it, even if the run is cancelled meanwhile.
+
+        Where there are no others, the run does so itself: a task for it would be a good part of what a
+        superstep costs.
+
+        Raises:
+            CheckpointError: Something could not be written.
+        """
+        if self._writer is not None or self._error is not None:
+            self.add(operation)
+            return await self.flush()
+        self._is_putting = True
+        try:
+            await self._storage.carry_out(operation)
+        except asyncio.CancelledError:
+            await self._put_again(operation)
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._is_putting = False
+            self._see_to_writer()
+
+    async def _put_again(self, operation: Operation) -> None:
+        """Writes what was broken off once more; raises the cancellation after that, if there was one."""
+        again = asyncio.create_task(_once_more(self._storage, operation))
+        current = asyncio.current_task()
+        if current is None or not current.cancelling():
+            return await outlast(again)
+        await until_done(again)
+        raise asyncio.CancelledError from again.exception()
+
+    async def room(self) -> None:
+        """Waits until no more than one checkpoint is not written yet.
+
+        Raises:
+            CheckpointError: Something could not be written.
+        """
+        while self._behind > 1:
+            self._progress = asyncio.get_running_loop().create_future()
+            await self._progress
+        self._raise()
+
+    async def flush(self) -> None:
+        """Waits until everything is written, even if the run is cancelled meanwhile.
+
+        Raises:
+            CheckpointError: Something could not be written; whatever came after it was not.
+        """
+        if self._writer is not None:
+            await outlast(self._writer)
+        self._raise()
+
+    async def _write(self) -> None:
+        try:
+            while self._gathering:
+                batch, self._gathering = self._gathering, []
+                for operation in merged(batch):
+                    await _insist(self._storage, operation)
+                    self._advance(self._behind - isinstance(operation, Commit))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            self._error = error  # an exit would end the loop for everyone, if this task raised it
+        self._writer = None
+        self._gathering.clear()
+        self._advance(0)
+
+    def _advance(self, behind: int) -> None:
+        self._behind = behind
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+async def _insist(storage: Storage, operation: Operation) -> None:
+    """Has the saver do something, once more if it was broken off.
+
+    The backlog's task is cancelled by nobody but a loop that is shutting down, and there it may still
+    finish; or it was not cancelled at all, and the saver gave up on its own. Doing it twice is harmless.
+
+    Raises:
+        CheckpointStorageError: It was broken off twice.
+    """
+    with suppress(asyncio.CancelledError):
+        return await storage.carry_out(operation)
+    await _once_more(storage, operation)
+
+
+async def _once_more(storage: Storage, operation: Operation) -> None:
+    try:
+        await storage.carry_out(operation)
+    except asyncio.CancelledError as error:
+        raise CheckpointStorageError("the saver broke off, and it is not known what it has stored") from error
+
+
+def merged(batch: Sequence[Operation]) -> list[Operation]:
+    """The same operations in fewer steps: writes that belong to one checkpoint travel together."""
+    steps: list[Operation] = []
+    for operation in batch:
+        last = steps[-1] if steps else None
+        if not isinstance(last, Record) or last.config != operation.config:
+            steps.append(operation)
+        elif isinstance(operation, Commit | Record):
+            steps[-1] = operation._replace(writes=[*last.writes, *operation.writes])
+        else:
+            steps.append(operation)
+    return steps
+
+
+def run_through(operation: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine that never suspends."""
+    try:
+        operation.send(None)
+    except StopIteration:
+        return
+    operation.close()
+    raise RuntimeError("a saver that says it never suspends did")

@@ -1,36 +1,28 @@
-"""Requests to PostgreSQL in queues, and the connections that carry them out: all on one loop.
+"""The connections to PostgreSQL that carry out what is asked for: all on one loop.
 
 There is no lock. Who asks while nothing is under way is served at once, by a connection that is at hand. Else
 a connection takes its share of what is queued by then, and carries that out as one transaction in one round
 trip. If the group fails each request is tried alone, so that nobody pays for another's fault. What a lost
-connection has interrupted goes back to the head of its queue. Reads and writes queue apart and take turns, so
-that neither waits for all of the other.
+connection has interrupted goes back to the head of its queue.
 """
 
 import asyncio
 import math
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from psycopg import Error
 
 from aiograph._sql.line import Answers, Line
 from aiograph._sql.migrate import SchemaError
-from aiograph._sql.operation import Pending
-from aiograph._sql.pipeline import Connection, Statement
-from aiograph._sql.session import Counters, Row, size_of
+from aiograph._sql.pipeline import Statement
+from aiograph._sql.queues import Group, Queues, Request
+from aiograph._sql.session import Counters, size_of
 from aiograph._sql.sqlstate import Meaning, ServerSilentError, described, meaning_of
 from aiograph._sql.supply import Supply
-
-_GROUP = 32
-"""Requests that share a transaction, at most."""
-
-_FEW = 4
-"""Requests that are not worth a connection more."""
 
 _LOOK_UP = 1.0
 """Seconds after which a wait for a connection looks up, to see whether anybody still wants it."""
@@ -40,37 +32,6 @@ _GRACE = 2.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds before interrupted requests are tried again."""
-
-
-class Request(Pending[list[Row]]):
-    """Statements that belong together."""
-
-    __slots__ = ("asked_at", "errand", "is_alone", "losses", "order", "statements", "writes")
-
-    def __init__(
-        self,
-        about: object,
-        statements: Sequence[Statement],
-        *,
-        writes: bool,
-        order: tuple[str, ...] = (),
-        errand: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
-    ) -> None:
-        super().__init__(about)
-        self.statements = statements
-        self.writes = writes
-        self.order = order
-        self.errand = errand
-        """In place of statements: something that takes a connection, alone and for as long as it likes."""
-        self.is_alone = errand is not None
-        """Whether it must not share a transaction."""
-        self.losses = 0
-        """Connections that were lost under it."""
-        self.asked_at = time.monotonic()
-
-
-Group: TypeAlias = list[Request]
-Lane: TypeAlias = deque[Request]
 
 
 class Limits(NamedTuple):
@@ -84,16 +45,13 @@ class Limits(NamedTuple):
 
 
 class Dispatcher:
-    """Two queues, and as many lines as there is work for, up to the number of connections."""
+    """Queues, and as many lines as there is work for, up to the number of connections."""
 
     def __init__(self, supply: Supply, limits: Limits, counters: Counters) -> None:
         self._supply = supply
         self._limits = limits
         self._counters = counters
-        self._reads: Lane = deque()
-        self._writes: Lane = deque()
-        self._last: Lane = self._reads
-        """The queue that was served last."""
+        self._queues = Queues()
         self._busy: set[Line] = set()
         self._idle: list[Line] = []
         self._leaving: set[Line] = set()
@@ -114,7 +72,7 @@ class Dispatcher:
 
     def submit(self, request: Request) -> None:
         """Has a request carried out: at once if there are no others, else once the loop has come round."""
-        (self._writes if request.writes else self._reads).append(request)
+        self._queues.add(request)
         if self._busy or self._is_due:
             self._deal_soon()
         else:
@@ -122,7 +80,7 @@ class Dispatcher:
 
     async def aclose(self) -> None:
         """Waits for what was asked before, and gives up the connections."""
-        while self._busy or self._chores or self._seeker is not None or self._has_queued:
+        while self._busy or self._chores or self._seeker is not None or self._queues:
             self._stir = asyncio.get_running_loop().create_future()
             await self._stir
         if self._tidying is not None:
@@ -132,10 +90,6 @@ class Dispatcher:
 
     # -- dealing out
 
-    @property
-    def _has_queued(self) -> bool:
-        return bool(self._reads or self._writes)
-
     def _deal_soon(self) -> None:
         if not self._is_due:
             self._is_due = True
@@ -144,31 +98,25 @@ class Dispatcher:
     def _deal(self) -> None:
         """Gives idle lines their share of what is queued; if that does not do, seeks a connection more."""
         self._is_due = False
-        while self._idle and self._has_queued and not self._rests:
+        while self._idle and self._queues and not self._rests:
             line = self._idle.pop()
             if line.is_lost:
                 self._do(self._wind_up([self._leave(line)], []))
             else:
                 self._employ(line)
-        if self._has_queued and not self._rests:
+        if self._queues and not self._rests:
             self._seek()
 
     def _employ(self, line: Line) -> None:
         """Gives a line its share of what is queued, if anything is."""
-        while self._has_queued:
-            group = self._share(self._next())
+        while self._queues:
+            group = self._queues.share(self._supply.size - len(self._busy))
             if group:
                 self._begin(line, group)
                 return
         self._idle.append(line)
         if self._tidying is None:
             self._tidying = asyncio.get_running_loop().call_later(self._supply.term, self._tidy)
-
-    def _next(self) -> Lane:
-        """The other queue than the last time, unless that is empty."""
-        other = self._writes if self._last is self._reads else self._reads
-        self._last = other or self._last
-        return self._last
 
     def _begin(self, line: Line, group: Group) -> None:
         self._busy.add(line)
@@ -195,9 +143,9 @@ class Dispatcher:
             leaving.append(self._leave(line))
         else:
             self._employ(line)
-        if not is_good and self._has_queued:
+        if not is_good and self._queues:
             self._rest()
-        if leaving or (self._seeker is not None and not self._has_queued):
+        if leaving or (self._seeker is not None and not self._queues):
             self._do(self._wind_up(leaving, ended))
         else:
             _finish(ended)
@@ -237,17 +185,6 @@ class Dispatcher:
         self._deal()
         self._notice()
 
-    def _share(self, lane: Lane) -> Group:
-        """A line's share of a queue, in the order that all keep to who lock rows."""
-        others = self._supply.size - len(self._busy) - 1
-        size = min(_GROUP, max(_FEW, math.ceil(len(lane) / (1 + others))))
-        group: Group = []
-        while lane and len(group) < size and not (group and (lane[0].is_alone or group[0].is_alone)):
-            request = lane.popleft()
-            if request.claim():
-                group.append(request)
-        return sorted(group, key=_order)
-
     def _settle(self, group: Group, error: Exception) -> bool:
         """Decides what becomes of a group that has failed; whether the connection was good for it.
 
@@ -269,8 +206,7 @@ class Dispatcher:
             if meaning is not Meaning.FINAL and self._is_too_late(request, now):
                 self._fail([request], error)
             else:
-                request.unclaim()
-                (self._writes if request.writes else self._reads).appendleft(request)
+                self._queues.put_back(request)
         return meaning is Meaning.FINAL
 
     def _is_too_late(self, request: Request, now: float) -> bool:
@@ -293,7 +229,7 @@ class Dispatcher:
         return len(self._busy) + len(self._idle) + len(self._leaving)
 
     async def _find(self) -> None:
-        while self._has_queued and self._out < self._supply.size:
+        while self._queues and self._out < self._supply.size:
             try:
                 connection = await self._supply.take(_GRACE if self._is_silent else _LOOK_UP)
             except Exception as error:
@@ -310,15 +246,9 @@ class Dispatcher:
         """Ends requests that have waited long enough for a connection, or all if there will not be one."""
         is_hopeless = self._is_silent or meaning_of(error) is Meaning.FINAL
         now = time.monotonic()
-        for lane in (self._reads, self._writes):
-            waiting = [request for request in lane if not request.is_claimed]
-            lane.clear()
-            for request in waiting:
-                if not (is_hopeless or self._is_too_late(request, now)):
-                    lane.append(request)
-                elif request.claim():
-                    self._fail([request], error)
-                    request.finish()
+        refused = self._queues.sort_out(lambda request: is_hopeless or self._is_too_late(request, now))
+        self._fail(refused, error)
+        _finish(refused)
 
     def _tidy(self) -> None:
         """Gives back idle connections whose term is over."""
@@ -343,7 +273,7 @@ class Dispatcher:
     async def _wind_up(self, leaving: Sequence[Line], ended: Group) -> None:
         """Gives back connections, and the search for more if nobody needs them, before some are told."""
         try:
-            if self._seeker is not None and not self._has_queued:
+            if self._seeker is not None and not self._queues:
                 self._seeker.cancel()
                 await asyncio.wait([self._seeker])
             for line in leaving:
@@ -375,10 +305,6 @@ class Dispatcher:
         fault = self._limits.fault(f"{request.about}: cannot {what} {self._supply.name}: {described(error)}")
         fault.__cause__ = error
         return fault
-
-
-def _order(request: Request) -> tuple[str, ...]:
-    return request.order
 
 
 def _finish(group: Group) -> None:

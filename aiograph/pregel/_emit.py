@@ -116,6 +116,14 @@ class Emitter:
         self.hears_nodes = self.wants_custom or self.messages is not None or bool(self.listeners)
         """Whether nodes may have something to show while they run."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a consumer is slow."""
+        for view in self._views:  # noqa: SIM110  # a generator would be a part of what a superstep costs
+            if view.is_full:
+                return True
+        return False
+
     async def room(self) -> None:
         """Holds the run back while a consumer is slow."""
         for view in self._views:

@@ -185,6 +185,8 @@ def _is_among(task: Task, names: frozenset[str]) -> bool:
 
 async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
+        if run.emitter.is_full:
+            await stages.room(run.emitter)
         run.emitter.started(tasks)
     while await stages.execute(run, tasks):
         if run.is_left and (commands := commands_in(tasks)):
@@ -205,7 +207,7 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
 async def _conclude(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     parent = None if run.journal is None else await stages.keep(run, "loop", tasks)
     if run.emitter is not None:
-        await stages.show(run, run.emitter, tasks, parent)
+        stages.show(run, run.emitter, tasks, parent)
 
 
 async def _leave(run: Run, tasks: Sequence[Task], commands: Sequence[Command[Any]]) -> None:
@@ -298,10 +300,9 @@ def _show_checkpoint(run: Run, source: str, parent: RunnableConfig | None) -> No
         run.emitter.checkpoint(run.state, run.journal.config, parent, run.journal.metadata(source))
 
 
-async def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: RunnableConfig | None) -> None:
+def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: RunnableConfig | None) -> None:
     emitter.stepped(run.state, tasks)
     _show_checkpoint(run, "loop", parent)
-    await emitter.room()
 
 
-STAGES = Stages(due_tasks, _superstep, execute, apply_writes, _keep, _show, _close)
+STAGES = Stages(due_tasks, _superstep, Emitter.room, execute, apply_writes, _keep, _show, _close)

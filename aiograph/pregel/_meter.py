@@ -73,10 +73,11 @@ class Meter:
         return Stages(
             plan=self._planning(stages.plan),
             superstep=self._superstep(stages.superstep),
+            room=self._timed("output", stages.room),
             execute=self._timed("execution", stages.execute),
             apply=self._timed_at_once("apply", stages.apply),
             keep=self._timed("checkpoint", stages.keep),
-            show=self._timed("output", stages.show),
+            show=self._timed_at_once("output", stages.show),
             close=self._timed("checkpoint", stages.close),
         )
 

@@ -10,7 +10,7 @@ from aiograph import _threads
 CHUNKS_AHEAD = 16
 """Chunks that may wait for the consumer before the run is held back at its next superstep or task."""
 
-FIRST_AHEAD = 2
+_FIRST_AHEAD = 1
 """How many at the beginning. A run that never waits would not let go of the loop before, and so the first
 chunk would be late; each time the consumer has caught up, there may be twice as many."""
 
@@ -26,7 +26,7 @@ class Sink:
         self._chunks: deque[Any] = deque()
         self._incoming: deque[Any] = deque()
         """Chunks that threads have left for the loop to take in."""
-        self._ahead = FIRST_AHEAD
+        self._ahead = _FIRST_AHEAD
         self._closed = False
         self._consumer: asyncio.Future[None] | None = None
         self._producers: list[asyncio.Future[None]] = []

@@ -12,14 +12,16 @@ class Stages:
     plan: Callable[..., Any]
     """Which tasks are due."""
     superstep: Callable[..., Awaitable[None]]
-    """The four stages below."""
+    """The stages below."""
+    room: Callable[..., Awaitable[None]]
+    """Holds the run back while those who listen are slow; not called otherwise."""
     execute: Callable[..., Awaitable[bool]]
     """Tells whether all tasks have finished."""
     apply: Callable[..., Any]
     """Makes what the tasks have written the next state, or raises and leaves it as it is."""
     keep: Callable[..., Awaitable[Any]]
     """Hands a checkpoint to the journal, if there is one."""
-    show: Callable[..., Awaitable[None]]
+    show: Callable[..., None]
     """Tells those who listen."""
     close: Callable[..., Awaitable[None]]
     """Once per run: what was handed to the journal is stored."""

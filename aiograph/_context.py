@@ -75,7 +75,7 @@ class Means(NamedTuple):
 
     def or_else(self, others: "Means") -> "Means":
         """With those of a run around in place of what is missing."""
-        return Means(*(its if own is None else own for own, its in zip(self, others, strict=True)))
+        return Means._make(its if own is None else own for own, its in zip(self, others, strict=True))
 
 
 class Whereabouts(Protocol):

@@ -19,5 +19,5 @@ def with_parts(hint: Any, change: Callable[[Any], Any]) -> Any:
         return hint
     if origin in (Union, UnionType):
         return Union[changed]  # noqa: UP007  # made at run time
-    # `Required` and its like take one argument, and no tuple of one
-    return origin[changed if len(changed) > 1 else changed[0]]
+    only, *more = changed  # `Required` and its like take one argument, and no tuple of one
+    return origin[changed if more else only]

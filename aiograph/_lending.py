@@ -37,8 +37,9 @@ def _concerns_others(config: RunnableConfig) -> bool:
 def _lend(variable: ContextVar[Any], scope: TaskScope) -> None:
     around = variable.get() or {}  # that of a runnable of LangChain's which has called the graph
     config: Mapping[str, Any] = config_of(scope)
-    lent = {key: config[key] for key in _LENT if config.get(key)}
+    lent: dict[str, Any] = {key: config[key] for key in _LENT if config.get(key)}
+    configurable: Mapping[str, Any] = lent["configurable"]
     lent["configurable"] = {
-        key: value for key, value in lent["configurable"].items() if not key.startswith("checkpoint_")
+        key: value for key, value in configurable.items() if not key.startswith("checkpoint_")
     }
     variable.set({**around, **lent})

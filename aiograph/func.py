@@ -355,7 +355,8 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
             retry=self._retry,
             timeout=self._timeout,
         )
-        channels = {START: EphemeralValue(Any), END: LastValue(Any), PREVIOUS: LastValue(Any)}
+        anything: Any = Any
+        channels = {START: EphemeralValue(anything), END: LastValue(anything), PREVIOUS: LastValue(anything)}
         node = cached_node(node, _checked_policy(self._cache_policy, func, name))
         plan = planned({name: node}, channels, START, END, (), name)
         plan = replace(plan, find_edges=lambda: (Edge(START, name), Edge(name, END)))
@@ -366,7 +367,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         )
         if options.cache is not None:
             options.cache.allow_types(options.storable)
-        graph: Pregel[Any, ContextT, Any, Any] = Pregel.of(plan, options)
+        graph = Pregel[Any, ContextT, Any, Any].of(plan, options)
         return graph.with_checkpointer(self._checkpointer)
 
 

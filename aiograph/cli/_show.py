@@ -67,8 +67,8 @@ def _plain_object(value: Any) -> Any:
         return _plain_message(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
-    if hasattr(value, "model_dump"):  # Pydantic's
-        return plain(value.model_dump())
+    if (dump := getattr(value, "model_dump", None)) is not None:  # Pydantic's
+        return plain(dump())
     return repr(value) if isinstance(value, bytes | bytearray | BaseException) else str(value)
 
 

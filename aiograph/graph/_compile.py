@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Channel = BaseChannel[Any, Any, Any]
 
+_ANYTHING: Any = Any
+"""The type of what control channels hold."""
+
 
 class Schemas(NamedTuple):
     """The schemas of a graph, read, with one table of channels for all of them."""
@@ -94,7 +97,10 @@ def _is_plain(channel: Channel) -> bool:
 
 def compile_plan(spec: GraphSpec, schemas: Schemas, name: str, *, strict: bool) -> Plan:
     """The plan of a graph that has been found valid."""
-    channels: dict[str, Channel] = {START: EphemeralValue(Any, key=START), TASKS: Topic(Send, key=TASKS)}
+    channels: dict[str, Channel] = {
+        START: EphemeralValue(_ANYTHING, key=START),
+        TASKS: Topic(Send, key=TASKS),
+    }
     channels |= dict(_valid_channels(schemas))
     channels |= {entry.key: entry for entry in _control_channels(spec)}
     weaver = _Weaver(spec, schemas, strict)
@@ -158,7 +164,10 @@ def _channel_keys(schema: Schema) -> tuple[str, ...]:
 def _control_channels(spec: GraphSpec) -> Iterable[Channel]:
     for node in spec.nodes.values():
         key = BRANCH_PREFIX + node.name
-        yield LastValueAfterFinish(Any, key=key) if node.defer else EphemeralValue(Any, guard=False, key=key)
+        if node.defer:
+            yield LastValueAfterFinish(_ANYTHING, key=key)
+        else:
+            yield EphemeralValue(_ANYTHING, guard=False, key=key)
     for starts, end in sorted(spec.joins):
         deferred = end in spec.nodes and spec.nodes[end].defer
         barrier = NamedBarrierValueAfterFinish if deferred else NamedBarrierValue

@@ -135,7 +135,7 @@ _PLAIN = (
 )
 """Expressions that are in order when their parts are."""
 
-_REFUSED = {
+_REFUSED: Mapping[type[ast.expr], str] = {
     ast.Lambda: "a lambda",
     ast.NamedExpr: "an assignment",
     ast.JoinedStr: "an f-string",

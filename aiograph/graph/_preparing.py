@@ -20,7 +20,8 @@ def preparations(channels: Mapping[str, BaseChannel[Any, Any, Any]]) -> Preparat
     reducers = {
         key: channel.op for key, channel in channels.items() if isinstance(channel, BinaryOperatorAggregate)
     }
-    return {key: op.prepare_write for key, op in reducers.items() if hasattr(op, "prepare_write")}
+    prepared = {key: getattr(op, "prepare_write", None) for key, op in reducers.items()}
+    return {key: prepare for key, prepare in prepared.items() if prepare is not None}
 
 
 def prepared_writer(writer: Writer, prepare: Preparations) -> Writer:

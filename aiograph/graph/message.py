@@ -106,15 +106,15 @@ def push_message(message: MessageLike, *, state_key: str | None = "messages") ->
         TypeError: It does not stand for a message.
     """
     scope = _context.require_task("push_message()")
-    message = coerce_message(message)
-    if message.id is None:
+    pushed = coerce_message(message)
+    if pushed.id is None:
         raise ValueError("push_message() needs a message with an id, so that stream and state agree on it")
     if state_key is not None and not scope.task.is_call:
-        scope.push(state_key, message)
+        scope.push(state_key, pushed)
     stream = get_message_stream()
     if stream is not None:
-        stream.emit(message)
-    return message
+        stream.emit(pushed)
+    return pushed
 
 
 class MessagesState(TypedDict):

@@ -482,7 +482,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         options = replace(options, stops=_options.stops(plan, interrupt_before, interrupt_after))
         if options.cache is not None:
             options.cache.allow_types(options.storable)
-        graph: CompiledStateGraph[StateT, ContextT, InputT, OutputT] = CompiledStateGraph.of(plan, options)
+        graph = CompiledStateGraph[StateT, ContextT, InputT, OutputT].of(plan, options)
         return graph.with_checkpointer(checkpointer)
 
 

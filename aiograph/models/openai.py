@@ -62,7 +62,11 @@ class OpenAIChat(SdkChat["AsyncOpenAI"]):
 
     async def _astream(self, request: ModelRequest) -> Chunks:
         client = await self._clients.here()
-        params = {"stream": True, "stream_options": {"include_usage": True}, **self._params(request)}
+        params: dict[str, Any] = {
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self._params(request),
+        }
         usage: CompletionUsage | None = None
         is_finished = False
         async with await client.chat.completions.create(**params) as events:

@@ -48,7 +48,8 @@ def cache_key(policy: CachePolicy, serde: SerializerProtocol, /, *args: Any, **k
     from aiograph.checkpoint.serde._canonical import canonical  # brings all codecs along
 
     # a serializer that encrypts makes other bytes each time: those within are what counts
-    told = canonical(*getattr(serde, "serde", serde).dumps_typed(made))
+    tag, blob = getattr(serde, "serde", serde).dumps_typed(made)
+    told = canonical(tag, blob)
     return blake2b(told, digest_size=16).hexdigest()
 
 

@@ -119,10 +119,10 @@ async def _give_way(run: Run, task: Task) -> None:
 
 
 async def _in_time(run: Run, todo: Sequence[Task], seconds: float) -> None:
-    give_up = GiveUp()
+    give_up, limit = GiveUp(), asyncio.timeout(seconds)
     timer = asyncio.get_running_loop().call_later(seconds, give_up.trigger)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with limit:
             await _together(run, todo, Lane(give_ups=(give_up,)))
     except TimeoutError as error:
         if not limit.expired():

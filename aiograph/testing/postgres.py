@@ -332,7 +332,7 @@ def _cluster(
     binaries: Binaries, folder: Path, account: _Account | None, over_tcp: bool, settings: Sequence[str]
 ) -> Iterator[PostgresServer]:
     """Makes a cluster in `folder`, serves it until the end of the block, and stops the server."""
-    options = {**_child_options(account), "cwd": folder}
+    options: dict[str, Any] = {**_child_options(account), "cwd": folder}
     _make_cluster(binaries, folder / "data", options)
     address, listening = _address(folder, over_tcp)
     places = [f"--{key}={value}" for key, value in listening.items()]
@@ -386,7 +386,7 @@ def _refusal(server: PostgresServer) -> Exception | None:
     return None
 
 
-def _wait_until_ready(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(server: PostgresServer, process: subprocess.Popen[Any], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while (trouble := _refusal(server)) is not None:
         if process.poll() is not None or time.monotonic() > deadline:
@@ -395,7 +395,7 @@ def _wait_until_ready(server: PostgresServer, process: subprocess.Popen[bytes], 
         time.sleep(0.02)  # the server is another process: nothing to wait on but its answer
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[Any]) -> None:
     """A fast shutdown: connections are cut, transactions rolled back."""
     if _IS_WINDOWS:
         process.terminate()

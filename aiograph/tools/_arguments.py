@@ -254,9 +254,10 @@ def faults_in(error: Exception, injected: Container[str] = ()) -> list[str]:
     """
     if isinstance(error, ArgumentFaults):
         return error.faults
-    if type(error).__name__ != "ValidationError" or not hasattr(error, "errors"):
+    errors = getattr(error, "errors", None)
+    if type(error).__name__ != "ValidationError" or errors is None:
         return []
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = errors(include_url=False, include_context=False, include_input=False)
     return [
         f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
         for each in found

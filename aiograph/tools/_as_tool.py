@@ -1,8 +1,8 @@
 """Tools out of whatever people pass as one."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from aiograph.tools._arguments import json_schema
 from aiograph.tools._langchain import is_langchain_tool, tool_of_langchain
@@ -35,7 +35,7 @@ def as_tool(value: Any) -> Tool:
         raise TypeError(
             f"{value!r} does not say what it takes: call it in a function with a docstring, and pass that"
         )
-    made: Tool = tool(value)
+    made: Tool = tool(cast("Callable[..., Any]", value))
     return made
 
 

@@ -1,5 +1,7 @@
 """Synchronous verbs: the parameters of their asynchronous twins, and `timeout=`."""
 
+# pyright: strict
+
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict, assert_type

@@ -1,5 +1,7 @@
 """The builder: which nodes and routers type checkers accept for a state, and what they know of the graph."""
 
+# pyright: strict
+
 import functools
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, assert_type

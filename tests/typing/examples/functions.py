@@ -1,5 +1,7 @@
 """Functions: what type checkers know of tasks, of their futures, and of the graphs that entrypoints make."""
 
+# pyright: strict
+
 import asyncio
 from dataclasses import dataclass
 from typing import Any, assert_type

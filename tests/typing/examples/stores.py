@@ -1,5 +1,7 @@
 """Stores: what their verbs take and give, in both colours."""
 
+# pyright: strict
+
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict, assert_type

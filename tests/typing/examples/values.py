@@ -1,5 +1,7 @@
 """Values that users build: what type checkers accept of them, and what they refuse."""
 
+# pyright: strict
+
 from typing import Literal, assert_type
 
 from aiograph.types import Command, RetryPolicy, Send

@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
     def fits(self, head: Head | None) -> bool:
         """Whether the write may happen; also if it has happened already, and is repeated."""
-        return head in (self.before, self.after)
+        return head in self
 
 
 def new_epoch() -> int:
@@ -66,9 +66,8 @@ class Hold:
 
     def step(self, checkpoint_id: str | None) -> Step:
         """The step that makes a checkpoint the head; the next step follows upon it."""
-        step = Step(self._expected, Head(checkpoint_id, self._epoch))
-        self._expected = step.after
-        return step
+        before, self._expected = self._expected, Head(checkpoint_id, self._epoch)
+        return Step(before, self._expected)
 
     def claim(self) -> Step:
         """The step that takes the head and leaves it where it is."""

@@ -37,6 +37,7 @@ class Trail:
         self, values: Mapping[str, Kept] | None = None, roots: Mapping[str, Root] | None = None
     ) -> None:
         self.values: dict[str, Kept] = {**(values or {})}
+        """`MISSING` where it has none any more."""
         self.roots: Mapping[str, Root] = roots or {}
         """Those of large values."""
         self.drafts: dict[str, Draft] = {}
@@ -47,18 +48,15 @@ class Trail:
         """How many entries may change before a row is whole again, so that rows need not be followed far.
         Below zero before there is any row."""
 
-    def follow(self, row: Row, roots: Mapping[str, Root]) -> None:
-        """Goes on to a checkpoint."""
-        if row.is_whole:
-            self.values = {**row.values}
-            self.room = max(_FEW, len(row.versions) + len(row.seen))
-        else:
-            self.values.update(row.values)
-            for name, kept in row.values.items():
-                if kept is MISSING:
-                    del self.values[name]
-            self.room -= len(row.versions) + len(row.seen)
-        self.roots, self.drafts = roots, {}
+    def begin(self, values: Mapping[str, Kept], entries: int) -> None:
+        """Goes on to a checkpoint that is kept whole."""
+        self.values = {**values}
+        self.room = max(_FEW, entries)
+
+    def go_on(self, values: Mapping[str, Kept], entries: int) -> None:
+        """Goes on to one of which so many entries are kept that have changed."""
+        self.values.update(values)
+        self.room -= entries
 
 
 _Values: TypeAlias = tuple[dict[str, Kept], Mapping[str, Root], Cells]
@@ -90,20 +88,20 @@ class Keeper:
         Raises:
             CheckpointSerializationError: One cannot be stored.
         """
-        task_id, path, _ = task
+        task_id, path, writes = task
         checked_name(task_id, "task_id")
         names = trail.names  # of a run, they are few
         if path not in names:
             names.add(checked_name(path, "task_path"))
         writer, kept = None, []
-        for channel, value in task.writes:
+        for channel, value in writes:
             if channel not in names:
                 names.add(checked_name(channel, "channel"))
             if not (self._keeps_fixed and is_fixed(value)):
                 writer = writer or CellWriter(self._serde, self._seal)
                 value = encode_write(writer, task_id, channel, value, trail)
             kept.append((channel, value))
-        return KeptWrites(task_id, path, kept, NO_CELLS if writer is None else writer.found)
+        return task_id, path, kept, NO_CELLS if writer is None else writer.found
 
     def checkpoint(self, given: Given, trail: Trail) -> KeptCheckpoint:
         """A checkpoint, which the trail goes on to.
@@ -117,6 +115,10 @@ class Keeper:
         values, roots, cells = keep(checkpoint["channel_values"], versions, trail)
         if seen is None or is_whole:
             versions, seen = detached(checkpoint)
+            trail.begin(values, len(versions) + len(seen))
+        else:
+            trail.go_on(values, len(versions) + len(seen))
+        trail.roots, trail.drafts = roots, {}
         updated = checkpoint["updated_channels"]
         row = Row(
             parent_id,
@@ -129,8 +131,7 @@ class Keeper:
             checkpoint["v"],
             metadata,
         )
-        trail.follow(row, roots)
-        return KeptCheckpoint(key, row, cells)
+        return key, row, cells
 
     def _values(self, given: Mapping[str, Any], changed: Collection[str], trail: Trail) -> _Values:
         """The values that have changed; those that are there no longer are `MISSING`.
@@ -138,7 +139,8 @@ class Keeper:
         Raises:
             CheckpointSerializationError: One cannot be stored.
         """
-        writer, kept, roots = None, dict[str, Kept](), {**trail.roots}
+        kept: dict[str, Kept] = {}
+        writer, roots = None, {**trail.roots}
         for name in changed:
             value = given.get(name, MISSING)
             if (self._keeps_fixed and is_fixed(value)) or name not in given:
@@ -156,7 +158,7 @@ class Keeper:
             CheckpointSerializationError: One cannot be stored.
         """
         before = trail.values
-        names = [name for name in given if name in changed or name not in before]
+        names = [name for name in given if name in changed or before.get(name, MISSING) is MISSING]
         new, roots, cells = self._values(given, names, trail)
         values = {name: new[name] if name in new else before[name] for name in given}
         return values, {name: root for name, root in roots.items() if name in given}, cells

@@ -69,24 +69,12 @@ class Row(NamedTuple):
         return Skeleton(self.v, ts, self.versions, seen, updated)
 
 
-class KeptCheckpoint(NamedTuple):
-    """A checkpoint on its way to where it is kept."""
+KeptCheckpoint: TypeAlias = tuple[Key, Row, Cells]
+"""A checkpoint on its way to where it is kept, and what its values refer to."""
 
-    key: Key
-    row: Row
-    cells: Cells
-    """What its values refer to."""
-
-
-class KeptWrites(NamedTuple):
-    """The writes of one task."""
-
-    task_id: str
-    task_path: str
-    writes: Sequence[tuple[str, Kept]]
-    """`(channel, value)`, as many and in the order as the task has made them."""
-    cells: Cells
-    """What the values refer to."""
+KeptWrites: TypeAlias = tuple[str, str, Sequence[tuple[str, Kept]], Cells]
+"""The id and the path of a task; `(channel, value)`, as many and in the order as it has made them; and what
+the values refer to."""
 
 
 class _Write(NamedTuple):
@@ -199,9 +187,9 @@ class Thread:
         return self.lines[namespace].rows if namespace in self.lines else {}
 
     def keep_cells(self, tasks: Sequence[KeptWrites]) -> None:
-        for task in tasks:
-            if task.cells:
-                self.cells.update(task.cells)
+        for _, _, _, cells in tasks:
+            if cells:
+                self.cells.update(cells)
 
     def read(self, key: Key) -> StoredCheckpoint | None:
         line = self.lines.get(key.namespace)

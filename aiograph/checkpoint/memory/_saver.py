@@ -78,17 +78,17 @@ class InMemorySaver(EncodingSaver):
     async def acommit(self, commit: Commit) -> None:
         checkpoint: KeptCheckpoint = commit.checkpoint
         key, row, cells = checkpoint
-        parent_id, writes = commit.parent_id, commit.writes
+        parent_id, writes, step = commit.parent_id, commit.writes, commit.step
         with _lock:
-            thread, line = self._admit(key, commit.step, commit.required_parent)
+            thread, line = self._admit(key, step, commit.required_parent)
             if writes and parent_id is not None:
                 thread.keep_cells(writes)
                 line.record(parent_id, writes)
             if cells:
                 thread.cells.update(cells)
             line.rows.setdefault(key.checkpoint_id, row if row.parent_id == parent_id else row.of(parent_id))
-            line.head = line.head_after(key.checkpoint_id) if commit.step is None else commit.step.after
-        self._tally.put()
+            line.head = line.head_after(key.checkpoint_id) if step is None else step.after
+            self._tally.puts += 1
 
     async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
         thread_id, namespace, _ = thread_of(config)
@@ -110,7 +110,7 @@ class InMemorySaver(EncodingSaver):
         with _lock:
             _, line = self._admit_owner(key, hold)
             kept = line.writes.get(key.checkpoint_id, [])
-            kept[:] = [task for task in kept if task.task_id not in task_ids]
+            kept[:] = [task for task in kept if task[0] not in task_ids]
 
     def _admit(self, key: Key, step: Step | None, required_parent: str | None = None) -> tuple[Thread, Line]:
         """Where a write goes, which is made if it is not there.
@@ -199,8 +199,8 @@ class InMemorySaver(EncodingSaver):
 
     async def _afind(self, config: RunnableConfig) -> Sought:
         thread_id, namespace, checkpoint_id = thread_of(config)
-        self._tally.get()
         with _lock:
+            self._tally.gets += 1
             thread = self._threads.get(thread_id)
             line = None if thread is None else thread.lines.get(namespace)
             if thread is None or line is None or line.head is None:

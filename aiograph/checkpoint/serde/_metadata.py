@@ -33,9 +33,10 @@ def dump_json(value: Any, name: str) -> bytes:
         text = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         raise _fault(value, name) from None
-    if b"null" in text and (path := _path_of(value, _is_replaced_by_null, name)):
+    # `in` would try whether it is asked for a number first, which takes twice as long
+    if text.find(b"null") >= 0 and (path := _path_of(value, _is_replaced_by_null, name)):
         raise UnstorableValueError(path, "JSON knows neither NaN nor infinity")
-    if b"\\u0000" in text and (path := _path_of(value, _has_nul, name)):
+    if text.find(b"\\u0000") >= 0 and (path := _path_of(value, _has_nul, name)):
         raise UnstorableValueError(path, f"{name} is text, and PostgreSQL's has no NUL character")
     return b"%b" % text  # a copy of its own length: orjson's may hold on to kilobytes that it has not used
 

@@ -180,8 +180,7 @@ class EncodingSaver(BaseCheckpointSaver):
         key = Key(thread_id, namespace, checkpoint["id"])
         try:
             text = dump_metadata(metadata)
-            given = Given(key, parent_id, checkpoint, text, new_versions, new_seen)
-            encoded = self._encode(given, hold)
+            encoded = self._encode((key, parent_id, checkpoint, text, new_versions, new_seen), hold)
         except CheckpointSerializationError as error:
             raise owned(error, key) from error.__cause__
         if hold is None:

@@ -16,8 +16,8 @@ _GREGORIAN_OFFSET = 0x01B21DD213814000
 _lock = RLock()
 """Held while an id is made: no two of this process have the same time."""
 
-_last = 0, ""
-"""The time in the id that was made last, and that id."""
+_last = 0
+"""The time in the id that was made last."""
 
 _prefix = -1, ""
 """What ids begin with that are made within 410 us, and when that is."""
@@ -40,14 +40,15 @@ def wall_ns() -> int:
 def now_iso() -> str:
     """The current UTC time as ISO 8601 text."""
     global _second, _told
-    second, microsecond = divmod(wall_ns() // 1000, 1_000_000)
+    microseconds = wall_ns() // 1000
+    second, microsecond = divmod(microseconds, 1_000_000)
     at, text = _second
     if at != second:
         text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
         _second = second, text
     # as `isoformat` has it, which leaves out a fraction of nothing
     told = f"{text}.{microsecond:06d}+00:00" if microsecond else f"{text}+00:00"
-    _told = told, second * 1_000_000 + microsecond
+    _told = told, microseconds
     return told
 
 
@@ -64,17 +65,14 @@ def checkpoint_id(after: str | None = None) -> str:
     """
     global _last, _prefix
     with _lock:
-        last_ticks, last_id = _last
-        ticks = max(wall_ns() // 100 + _GREGORIAN_OFFSET, last_ticks + 1)
-        if after is not None and after != last_id:
-            ticks = max(ticks, _ticks_of(after) + 1)
+        ticks = wall_ns() // 100 + _GREGORIAN_OFFSET
+        least = _last + 1 if after is None else max(_last, _ticks_of(after)) + 1
+        _last = ticks = least if ticks < least else ticks
         when, prefix = _prefix
         if when != ticks >> 12:
             prefix = f"{ticks >> 28:08x}-{ticks >> 12 & 0xFFFF:04x}-6"
             _prefix = ticks >> 12, prefix
-        made = f"{prefix}{ticks & 0xFFF:03x}{_suffix}"
-        _last = ticks, made
-    return made
+    return f"{prefix}{ticks & 0xFFF:03x}{_suffix}"
 
 
 def _ticks_of(checkpoint: str) -> int:

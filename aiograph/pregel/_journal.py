@@ -46,8 +46,13 @@ class Journal:
         self._saver, self._hold, self._thread_id = storage
         self._plan = plan
         self._state = state
+        self._namespace = state.origin.namespace
         self._durability = durability
+        self._waits = durability == "sync" or self._saver.never_suspends
+        """Whether the run waits for each checkpoint; a saver that never suspends is not waited for long."""
         self._metadata = metadata
+        self._after = max(state.checkpoint_id or "", self._hold.newest or "") or None
+        """What the id of the first checkpoint has to sort after."""
         self._parent = state.checkpoint_id
         """The newest checkpoint that was handed over."""
         self._versions = dict(state.versions if versions is None else versions)
@@ -70,7 +75,7 @@ class Journal:
     @property
     def config(self) -> RunnableConfig:
         """Names the checkpoint of the current state."""
-        return config_for(self._thread_id, self._state.namespace, self._state.checkpoint_id)
+        return config_for(self._thread_id, self._namespace, self._state.checkpoint_id)
 
     @property
     def mapped_config(self) -> RunnableConfig:
@@ -82,7 +87,7 @@ class Journal:
         """Names the newest checkpoint that was handed over."""
         if self._parent is None:
             return None
-        return config_for(self._thread_id, self._state.namespace, self._parent)
+        return config_for(self._thread_id, self._namespace, self._parent)
 
     def metadata(self, source: str) -> Any:
         """Metadata of a checkpoint of the current state."""
@@ -95,17 +100,13 @@ class Journal:
         two supersteps are ever at risk: this one, and the one that runs meanwhile; under `"exit"` nothing
         is stored before `close`.
         """
-        state = self._state
-        # a run that starts from an older checkpoint still becomes the newest one
-        state.checkpoint_id = _ids.checkpoint_id(
-            after=max(state.checkpoint_id or "", self._hold.newest or "")
-        )
+        self._begin_checkpoint()
         if self._durability == "exit":
             self._source = source
             self._held.clear()
             return
         operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        if self.is_strict and self._kept_back is None and not self._saver.never_suspends:
+        if self._waits and self._kept_back is None:
             await self._backlog.put(operation)
         else:
             self._hand_over(operation)
@@ -113,12 +114,16 @@ class Journal:
 
     def clone(self, parent_id: str | None) -> None:
         """Keeps the current state once more, beside its checkpoint: with the same parent, under a new id."""
-        state = self._state
-        state.checkpoint_id = _ids.checkpoint_id(after=max(self._parent or "", self._hold.newest or ""))
+        self._begin_checkpoint()
         self._versions = {}  # the saver is told what differs from the parent, and that may be all
         # encoded as a child of the original, which has to be there still, as the two share what is stored
         commit = self._encode("fork", [])
-        self._hand_over(commit._replace(config=config_for(self._thread_id, state.namespace, parent_id)))
+        self._hand_over(commit._replace(config=config_for(self._thread_id, self._namespace, parent_id)))
+
+    def _begin_checkpoint(self) -> None:
+        """Gives the state a new checkpoint's id: that becomes the newest, wherever the run has started."""
+        after, self._after = self._after, None  # the ids of one process ascend
+        self._state.checkpoint_id = _ids.checkpoint_id(after)
 
     def keep_back(self) -> None:
         """Has everything that is handed over from now on wait, until `release` is called."""
@@ -145,12 +150,10 @@ class Journal:
 
     def _encode(self, source: str, writes: Sequence[Any]) -> Commit:
         state = self._state
-        if SHAPE not in state.versions:
-            state.versions[SHAPE] = max(state.versions.values(), default=0)
         changed, seen = self._go_on(source)
         try:
             commit = self._saver.encode_commit(
-                config_for(self._thread_id, state.namespace, self._parent),
+                config_for(self._thread_id, self._namespace, self._parent),
                 make_checkpoint(state, self._values),
                 self.metadata(source),
                 changed,
@@ -175,6 +178,8 @@ class Journal:
             renew_values(self._values, state, news.versions)
             self._versions.update(news.versions)
             return news
+        if SHAPE not in state.versions:
+            state.versions[SHAPE] = max(state.versions.values(), default=0)
         changed = changed_versions(self._versions, state)
         was_cleared = not self._versions.keys() <= state.versions.keys()
         if self._values and not was_cleared:

@@ -203,7 +203,7 @@ def encode(codecs: Mapping[type, Codec], value: Any) -> tuple[bytes, bool]:
     """
     run = Encoding(codecs)
     data = run.pack(value)
-    if b"\xc4" in data or b"\xc5" in data or b"\xc6" in data:
+    if 0xC4 in data or 0xC5 in data or 0xC6 in data:
         shielded = shield(value)
         if run.is_doubtful or shielded is not value:
             run = Encoding(codecs, is_careful=True)

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from aiograph import _ids
 from aiograph.channels.base import MISSING
+from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
@@ -17,9 +18,9 @@ from aiograph.checkpoint.serde._blocks import Draft, Root
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._encoding import Values, created_at, encode_value, encode_write
-from aiograph.checkpoint.serde._seal import Seal
-from aiograph.checkpoint.serde._stored import Given
+from aiograph.checkpoint.serde._stored import Given, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver, known_roots
 
 _FEW = 64
 """Entries that may be looked up in rows above, even if a whole row has fewer."""
@@ -63,74 +64,62 @@ _Values: TypeAlias = tuple[dict[str, Kept], Mapping[str, Root], Cells]
 """Values of a checkpoint; the roots of all large ones; and what the values refer to."""
 
 
-class Keeper:
-    """Detaches supersteps from the live state.
+class KeepingSaver(EncodingSaver):
+    """Detaches supersteps from the live state; a subclass keeps and reads.
 
-    Args:
-        serde: What encodes the values that may change; if it is not our own, it encodes all of them.
-        seal: What gives cells their addresses.
+    What its `acommit` gets is a `KeptCheckpoint` and `KeptWrites`.
     """
 
-    def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
+    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer  # loaded by now, as a rule
 
-        self._serde = serde
-        self._seal = seal
-        self._keeps_fixed = type(serde) is JsonPlusSerializer
+        super().__init__(serde=serde)
+        self._keeps_fixed = type(self._content) is JsonPlusSerializer
+        """Whether it may be left out; another serializer encodes all values."""
 
-    def cell_of(self, kept: Kept) -> Cell:
+    def _cell_of(self, kept: Kept) -> Cell:
         """What is kept as a cell."""
-        return kept if type(kept) is Cell else Cell(*self._serde.dumps_typed(kept))
+        return kept if type(kept) is Cell else Cell(*self._content.dumps_typed(kept))
 
-    def writes(self, task: TaskWrites, trail: Trail) -> KeptWrites:
-        """The writes of a task.
+    def _nothing_known(self, lineage: str | None) -> Trail:
+        return Trail()
 
-        Raises:
-            CheckpointSerializationError: One cannot be stored.
-        """
-        task_id, path, writes = task
+    def _known(self, stored: StoredCheckpoint, decoded: Decoded, lineage: str | None) -> Trail:
+        return Trail(stored.values, known_roots(stored, decoded, self._memos))
+
+    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> KeptWrites:
+        trail: Trail = Trail() if hold is None else hold.memory
+        task_id, path, written = writes
         checked_name(task_id, "task_id")
         names = trail.names  # of a run, they are few
         if path not in names:
             names.add(checked_name(path, "task_path"))
         writer, kept = None, []
-        for channel, value in writes:
+        for channel, value in written:
             if channel not in names:
                 names.add(checked_name(channel, "channel"))
             if not (self._keeps_fixed and is_fixed(value)):
-                writer = writer or CellWriter(self._serde, self._seal)
+                writer = writer or CellWriter(self._content, self._seal)
                 value = encode_write(writer, task_id, channel, value, trail)
             kept.append((channel, value))
         return task_id, path, kept, NO_CELLS if writer is None else writer.found
 
-    def checkpoint(self, given: Given, trail: Trail) -> KeptCheckpoint:
-        """A checkpoint, which the trail goes on to.
-
-        Raises:
-            CheckpointSerializationError: A value cannot be stored; the trail is as before.
-        """
+    def _encode(self, given: Given, hold: Hold | None) -> KeptCheckpoint:
+        trail: Trail = Trail() if hold is None else hold.memory
         key, parent_id, checkpoint, metadata, versions, seen = given
         is_whole = seen is None or trail.room < len(versions) + len(seen)
         keep = self._all_values if is_whole else self._values
         values, roots, cells = keep(checkpoint["channel_values"], versions, trail)
+        created_at, ts = told(checkpoint)
         if seen is None or is_whole:
             versions, seen = detached(checkpoint)
             trail.begin(values, len(versions) + len(seen))
         else:
             trail.go_on(values, len(versions) + len(seen))
         trail.roots, trail.drafts = roots, {}
-        updated = checkpoint["updated_channels"]
-        row = Row(
-            parent_id,
-            is_whole,
-            versions,
-            seen,
-            values,
-            None if updated is None else tuple(updated),
-            *told(checkpoint),
-            checkpoint["v"],
-            metadata,
-        )
+        updated = None if (names := checkpoint["updated_channels"]) is None else tuple(names)
+        v = checkpoint["v"]
+        row = Row(parent_id, is_whole, versions, seen, values, updated, created_at, ts, v, metadata)
         return key, row, cells
 
     def _values(self, given: Mapping[str, Any], changed: Collection[str], trail: Trail) -> _Values:
@@ -147,7 +136,7 @@ class Keeper:
                 kept[name] = value
                 roots.pop(name, None)
             else:
-                writer = writer or CellWriter(self._serde, self._seal)
+                writer = writer or CellWriter(self._content, self._seal)
                 encode_value(writer, value, name, Values(kept, roots), trail)
         return kept, roots, NO_CELLS if writer is None else writer.found
 

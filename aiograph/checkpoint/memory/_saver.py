@@ -13,18 +13,16 @@ from aiograph.checkpoint.base import (
     CheckpointTuple,
     Commit,
     PruneStrategy,
-    TaskWrites,
     ThreadInfo,
     checked_name,
     checkpoint_of,
     thread_of,
 )
-from aiograph.checkpoint.memory._keeping import Keeper, Trail
+from aiograph.checkpoint.memory._keeping import KeepingSaver
 from aiograph.checkpoint.memory._kept import KeptCheckpoint, KeptWrites, Line, Thread
 from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._metadata import load_metadata
 from aiograph.checkpoint.serde._stored import (
-    Given,
     Key,
     Listing,
     StoredCheckpoint,
@@ -35,7 +33,7 @@ from aiograph.checkpoint.serde._stored import (
     thread_name,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import EncodingSaver, Sought, decode
+from aiograph.checkpoint.serde.encoded import Sought, decode
 from aiograph.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
@@ -48,7 +46,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-class InMemorySaver(EncodingSaver):
+class InMemorySaver(KeepingSaver):
     """Keeps checkpoints in memory, detached from live objects, so that later changes do not reach them.
 
     One saver may serve any number of threads and event loops at once. Values are neither compressed nor
@@ -59,21 +57,9 @@ class InMemorySaver(EncodingSaver):
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
-        self._keeper = Keeper(self._content, self._seal)
         self._threads: dict[str, Thread] = {}
 
     # -- writing
-
-    async def ahold(self, config: RunnableConfig) -> tuple[CheckpointTuple | None, Hold]:
-        found, hold = await super().ahold(config)
-        hold.memory = Trail(hold.memory.values, hold.memory.roots)
-        return found, hold
-
-    def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> KeptWrites:
-        return self._keeper.writes(writes, Trail() if hold is None else hold.memory)
-
-    def _encode(self, given: Given, hold: Hold | None) -> KeptCheckpoint:
-        return self._keeper.checkpoint(given, Trail() if hold is None else hold.memory)
 
     async def acommit(self, commit: Commit) -> None:
         checkpoint: KeptCheckpoint = commit.checkpoint
@@ -227,9 +213,7 @@ class InMemorySaver(EncodingSaver):
     async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         require_limit(limit)
         with _lock:
-            threads = [
-                thread.info(thread_id, self._keeper.cell_of) for thread_id, thread in self._threads.items()
-            ]
+            threads = [thread.info(thread_id, self._cell_of) for thread_id, thread in self._threads.items()]
         newest_first = sorted(
             (info for info in threads if info),
             key=lambda info: (info.updated_at, info.thread_id),

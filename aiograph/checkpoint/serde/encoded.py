@@ -82,8 +82,8 @@ class Decoded(NamedTuple):
         return self.pending.union(*self.reach.values())
 
 
-def _remembered(stored: StoredCheckpoint, decoded: Decoded, memos: Memos, lineage: str | None) -> Memory:
-    """What there is to remember of what was read."""
+def known_roots(stored: StoredCheckpoint, decoded: Decoded, memos: Memos) -> dict[str, Root]:
+    """What is known of the large values that were read, by channel."""
     line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
     values = decoded.found.checkpoint["channel_values"]
     roots = {}
@@ -92,7 +92,7 @@ def _remembered(stored: StoredCheckpoint, decoded: Decoded, memos: Memos, lineag
             cell = stored.values[name]
             root = memos.root(line, checkpoint_id, name, cell)
             roots[name] = Root(cell, reached) if root is None else root.seen(values[name])
-    return Memory(checkpoint_id, stored.values, decoded.known, lineage, roots)
+    return roots
 
 
 def _require_versions(checkpoint: Checkpoint) -> None:
@@ -151,9 +151,18 @@ class EncodingSaver(BaseCheckpointSaver):
         stored, head, lineage = await self._afind(config)
         start = thread_of(config)[2]
         if stored is None:
-            return None, Hold(head, start, Memory(None, {}, (), lineage))
+            return None, Hold(head, start, self._nothing_known(lineage))
         decoded = await self._adecode(stored)
-        return decoded.found, Hold(head, start, _remembered(stored, decoded, self._memos, lineage))
+        return decoded.found, Hold(head, start, self._known(stored, decoded, lineage))
+
+    def _nothing_known(self, lineage: str | None) -> Any:
+        """What a hold on a thread remembers where nothing is stored."""
+        return Memory(None, {}, (), lineage)
+
+    def _known(self, stored: StoredCheckpoint, decoded: Decoded, lineage: str | None) -> Any:
+        """What it remembers of what was read."""
+        roots = known_roots(stored, decoded, self._memos)
+        return Memory(stored.key.checkpoint_id, stored.values, decoded.known, lineage, roots)
 
     async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
         return decode(self._content, stored)

@@ -71,13 +71,28 @@ class CheckpointTuple(NamedTuple):
     """Sorted by task path, task id and position."""
 
 
+TaskName: TypeAlias = str | tuple[str, ...]
+"""The id of a task; or what that is a digest of, for those who may never need it."""
+
+
 class TaskWrites(NamedTuple):
     """The writes of one finished task."""
 
-    task_id: str
+    task: TaskName
+    """What it is called; see `task_id`."""
     task_path: str
     writes: Sequence[tuple[str, Any]]
     """`(channel, value)` in the order in which the task made them."""
+
+    @property
+    def task_id(self) -> str:
+        """The id of the task, made for whoever asks."""
+        return task_id_of(self.task)
+
+
+def task_id_of(task: TaskName) -> str:
+    """The id of a task."""
+    return task if isinstance(task, str) else _ids.digest_id(task)
 
 
 class ThreadInfo(NamedTuple):

@@ -190,7 +190,7 @@ class Journal:
         return changed, None
 
     def _encode_task(self, task: Task) -> Any:
-        writes = TaskWrites(task.id, task.path_text, storable_writes(self._plan, task))
+        writes = TaskWrites(task.id_or_place, task.path_text, storable_writes(self._plan, task))
         try:
             return self._saver.encode_writes(writes, self._hold)
         except CheckpointSerializationError as error:

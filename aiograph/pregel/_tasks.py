@@ -7,11 +7,13 @@ it is not known what changed. Order is a promise: nodes by name, then `Send`s in
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aiograph import _ids
 from aiograph._context import TaskScope
 from aiograph._effects import NO_NAMES, NOTHING
+from aiograph.checkpoint._model import TaskName
 from aiograph.constants import POSITIONS, PULL, PUSH, TAG_NOSTREAM, TASKS
 from aiograph.errors import InvalidUpdateError, NodeError
 from aiograph.pregel._plan import Call, Plan, PlannedNode, Write
@@ -112,6 +114,11 @@ class Task:
             self._id = self._origin.known_ids.get(place) or _ids.digest_id(place)
         return self._id
 
+    @property
+    def id_or_place(self) -> TaskName:
+        """The id; or what it is a digest of, as long as nobody has asked for it."""
+        return self.id if self._id is not None or self._origin.known_ids else self.place
+
     def began(self) -> float:
         """When its first attempt began, in seconds since 1970.
 
@@ -176,6 +183,7 @@ class Task:
         return len(self.path) == 4
 
 
+@lru_cache(maxsize=1024)  # where supersteps are kept in memory, they share the text
 def _text_of(path: tuple[Any, ...]) -> str:
     kind, place = path[0], path[1]
     if isinstance(place, tuple):

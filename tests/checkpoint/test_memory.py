@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiograph._ids import digest_id
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     Checkpoint,
     Retention,
+    TaskWrites,
     config_for,
     empty_checkpoint,
 )
@@ -64,6 +66,15 @@ def test_an_unchanged_value_is_kept_once() -> None:
         changed = {"n": step + 1} if step else versions
         config = run_through(saver.aput(config, checkpoint, {}, changed))
     assert sum(len(cell.data) for cell in saver._threads["t"].cells.values()) < 1100
+
+
+def test_the_id_of_a_task_is_made_when_its_writes_are_read() -> None:
+    saver, place = InMemorySaver(), ("checkpoint", "", "1", "node", "pull", "x")
+    config = run_through(saver.aput(config_for("t", ""), make_checkpoint({"a": 1}), {}, {"a": 1}))
+    run_through(saver.arecord(config, [saver.encode_writes(TaskWrites(place, "", [("a", 1)]))]))
+    assert run_through(saver.aget_tuple(config)).pending_writes == [(digest_id(place), "a", 1)]
+    run_through(saver.awithdraw_writes(config, [digest_id(place)]))
+    assert run_through(saver.aget_tuple(config)).pending_writes == []
 
 
 # -- values that cannot change are kept as they are --------------------------------------------------

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiograph.channels import LastValue
+from aiograph.checkpoint._model import task_id_of
 from aiograph.constants import TASKS
 from aiograph.pregel._apply import apply_writes
 from aiograph.pregel._plan import Plan
@@ -111,6 +112,14 @@ def test_ids_differ_by_checkpoint_step_namespace_and_node() -> None:
 def test_the_trigger_counts_for_nodes_but_not_for_sends() -> None:
     one, other = ids(), ids(trigger="y")
     assert [mine == theirs for mine, theirs in zip(one, other, strict=True)] == [False, True, True]
+
+
+def test_all_that_an_id_is_a_digest_of_stands_for_it_until_somebody_asks() -> None:
+    plan = plan_of(node("a", "x"))
+    (task,) = due_tasks(plan, written(plan, ("x", 1)), 5)
+    place = task.id_or_place
+    assert isinstance(place, tuple)
+    assert task_id_of(place) == task.id == task.id_or_place
 
 
 def test_without_a_saver_ids_are_the_same_throughout_a_superstep_and_differ_between_runs() -> None:

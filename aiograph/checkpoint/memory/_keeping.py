@@ -89,8 +89,9 @@ class KeepingSaver(EncodingSaver):
 
     def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> KeptWrites:
         trail: Trail = Trail() if hold is None else hold.memory
-        task_id, path, written = writes
-        checked_name(task_id, "task_id")
+        task, path, written = writes
+        if hold is None:
+            checked_name(writes.task_id, "task_id")
         names = trail.names  # of a run, they are few
         if path not in names:
             names.add(checked_name(path, "task_path"))
@@ -100,9 +101,9 @@ class KeepingSaver(EncodingSaver):
                 names.add(checked_name(channel, "channel"))
             if not (self._keeps_fixed and is_fixed(value)):
                 writer = writer or CellWriter(self._content, self._seal)
-                value = encode_write(writer, task_id, channel, value, trail)
+                value = encode_write(writer, writes, channel, value, trail)
             kept.append((channel, value))
-        return task_id, path, kept, NO_CELLS if writer is None else writer.found
+        return task, path, tuple(kept), NO_CELLS if writer is None else writer.found
 
     def _encode(self, given: Given, hold: Hold | None) -> KeptCheckpoint:
         trail: Trail = Trail() if hold is None else hold.memory

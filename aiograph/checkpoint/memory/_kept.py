@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from aiograph.channels.base import MISSING
 from aiograph.checkpoint._hold import Head, Step, new_epoch
+from aiograph.checkpoint._model import TaskName, task_id_of
 from aiograph.checkpoint.base import ChannelVersions, ThreadInfo, VersionsSeen, write_position
 from aiograph.checkpoint.serde._cells import Cell, Cells, reach
 from aiograph.checkpoint.serde._filter import moment_of
@@ -72,9 +73,9 @@ class Row(NamedTuple):
 KeptCheckpoint: TypeAlias = tuple[Key, Row, Cells]
 """A checkpoint on its way to where it is kept, and what its values refer to."""
 
-KeptWrites: TypeAlias = tuple[str, str, Sequence[tuple[str, Kept]], Cells]
-"""The id and the path of a task; `(channel, value)`, as many and in the order as it has made them; and what
-the values refer to."""
+KeptWrites: TypeAlias = tuple[TaskName, str, Sequence[tuple[str, Kept]], Cells]
+"""What a task is called, and its path; `(channel, value)`, as many and in the order as it has made them; and
+what the values refer to."""
 
 
 class _Write(NamedTuple):
@@ -143,7 +144,8 @@ class Line:
         """The writes beside a checkpoint, in order. Of writes to one place, the last one counts if it is to a
         special channel, else the first."""
         kept: dict[tuple[str, int], _Write] = {}
-        for task_id, path, writes, _ in self.writes.get(checkpoint_id, ()):
+        for task, path, writes, _ in self.writes.get(checkpoint_id, ()):
+            task_id = task_id_of(task)
             for index, (channel, value) in enumerate(writes):
                 position = write_position(channel, index)
                 place = (task_id, position)

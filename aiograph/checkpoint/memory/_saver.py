@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, ClassVar, Self
 
 from aiograph.checkpoint._hold import Hold, Step
+from aiograph.checkpoint._model import task_id_of
 from aiograph.checkpoint._retention import Retention
 from aiograph.checkpoint.base import (
     CheckpointTuple,
@@ -96,7 +97,7 @@ class InMemorySaver(KeepingSaver):
         with _lock:
             _, line = self._admit_owner(key, hold)
             kept = line.writes.get(key.checkpoint_id, [])
-            kept[:] = [task for task in kept if task[0] not in task_ids]
+            kept[:] = [task for task in kept if task_id_of(task[0]) not in task_ids]
 
     def _admit(self, key: Key, step: Step | None, required_parent: str | None = None) -> tuple[Thread, Line]:
         """Where a write goes, which is made if it is not there.

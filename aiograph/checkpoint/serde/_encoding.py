@@ -89,17 +89,17 @@ class Memory:
 
 def encode_writes(writer: CellWriter, task: TaskWrites, memory: Memory) -> EncodedWrites:
     """The writes of a task as cells; of several writes to one position, the last one counts."""
-    checked_name(task.task_id, "task_id")
+    task_id = checked_name(task.task_id, "task_id")
     checked_name(task.task_path, "task_path")
     rows = {}
     for index, (channel, value) in enumerate(task.writes):
         position = write_position(checked_name(channel, "channel"), index)
-        cell = encode_write(writer, task.task_id, channel, value, memory)
+        cell = encode_write(writer, task, channel, value, memory)
         rows[position] = EncodedWrite(position, channel, cell)
-    return EncodedWrites(task.task_id, task.task_path, list(rows.values()), unknown(writer.found, memory))
+    return EncodedWrites(task_id, task.task_path, list(rows.values()), unknown(writer.found, memory))
 
 
-def encode_write(writer: CellWriter, task_id: str, channel: str, value: Any, memory: Remembered) -> Cell:
+def encode_write(writer: CellWriter, task: TaskWrites, channel: str, value: Any, memory: Remembered) -> Cell:
     """One write of a task.
 
     Raises:
@@ -108,7 +108,7 @@ def encode_write(writer: CellWriter, task_id: str, channel: str, value: Any, mem
     try:
         return _written(writer, value, channel, memory)
     except CheckpointSerializationError as error:
-        raise owned(_within(error, channel), f"task {task_id!r}") from error.__cause__
+        raise owned(_within(error, channel), f"task {task.task_id!r}") from error.__cause__
 
 
 def _written(writer: CellWriter, value: Any, channel: str, memory: Remembered) -> Cell:

@@ -42,13 +42,11 @@ class Storage(NamedTuple):
 
     def carry_out(self, operation: Operation) -> Coroutine[Any, Any, None]:
         """Stores something, once it is awaited."""
-        match operation:
-            case Commit():
-                return self.saver.acommit(operation)
-            case Record(config, writes):
-                return self.saver.arecord(config, writes, self.hold)
-            case Withdrawal(config, task_ids):
-                return self.saver.awithdraw(config, task_ids, self.hold)
+        if isinstance(operation, Commit):
+            return self.saver.acommit(operation)
+        if isinstance(operation, Record):
+            return self.saver.arecord(operation.config, operation.writes, self.hold)
+        return self.saver.awithdraw(operation.config, operation.task_ids, self.hold)
 
 
 class Backlog:

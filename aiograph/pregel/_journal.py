@@ -18,7 +18,6 @@ from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
     changed_versions,
-    checkpoint_metadata,
     make_checkpoint,
     renew_values,
     storable_writes,
@@ -91,7 +90,8 @@ class Journal:
 
     def metadata(self, source: str) -> Any:
         """Metadata of a checkpoint of the current state."""
-        return checkpoint_metadata(source, self._state.step - 1, self._metadata)
+        # what the engine knows wins over what the user passed
+        return {**self._metadata, "source": source, "step": self._state.step - 1}
 
     async def commit(self, source: str, tasks: Sequence[Task]) -> None:
         """Keeps the current state as a new checkpoint, together with the writes that led to it.
@@ -177,7 +177,7 @@ class Journal:
         if news is not None and source == "loop":
             renew_values(self._values, state, news.versions)
             self._versions.update(news.versions)
-            return news
+            return news.versions, news.seen
         if SHAPE not in state.versions:
             state.versions[SHAPE] = max(state.versions.values(), default=0)
         changed = changed_versions(self._versions, state)

@@ -9,7 +9,6 @@ from aiograph.checkpoint.base import (
     FORMAT_VERSION,
     ChannelVersions,
     Checkpoint,
-    CheckpointMetadata,
     PendingWrite,
 )
 from aiograph.constants import (
@@ -102,12 +101,6 @@ def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str
     }
     own = {"parents": dict(parents)} if caller is None else {"parents": dict(parents), CALLER: caller}
     return {**plain, **(config.get("metadata") or {}), **own}
-
-
-def checkpoint_metadata(source: str, step: int, extra: Mapping[str, Any]) -> CheckpointMetadata:
-    """The metadata of one checkpoint; what the engine knows wins over what the user passed."""
-    metadata: Any = {**extra, "source": source, "step": step}
-    return metadata  # type: ignore[no-any-return]  # a dict
 
 
 def by_depth(namespaces: Iterable[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from aiograph import _ids
 from aiograph._context import NestedRun
@@ -55,7 +56,8 @@ class Origin:
         return self._made
 
 
-class News(NamedTuple):
+@dataclass(slots=True)
+class News:
     """What has changed since the newest checkpoint, for those who keep no more than that."""
 
     versions: ChannelVersions

@@ -11,7 +11,6 @@ from aiograph.constants import ERROR, NO_WRITES, SCHEDULED, SHAPE
 from aiograph.pregel._apply import apply_writes
 from aiograph.pregel._snapshot import (
     changed_versions,
-    checkpoint_metadata,
     make_checkpoint,
     restore_writes,
     run_metadata,
@@ -91,8 +90,6 @@ def test_metadata_of_a_run_are_plain_entries_of_configurable_and_all_of_metadata
 
 
 def test_what_the_engine_knows_wins_over_what_the_user_passed() -> None:
-    found = checkpoint_metadata("loop", 3, {"source": "user", "step": 99, "mine": 1})
-    assert found == {"source": "loop", "step": 3, "mine": 1}
     assert run_metadata({"metadata": {"parents": "mine"}}, {}, None) == {"parents": {}}
 
 

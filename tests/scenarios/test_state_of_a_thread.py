@@ -46,6 +46,14 @@ async def test_the_state_of_a_finished_thread() -> None:
     assert state.created_at > "2020"
 
 
+async def test_what_the_engine_knows_wins_over_metadata_of_the_user() -> None:
+    graph = chain()
+    config: RunnableConfig = {**THREAD, "metadata": {"source": "user", "step": 99, "mine": 1}}
+    await graph.ainvoke({"n": 1}, config)
+    state = await graph.aget_state(THREAD)
+    assert state.metadata == {"source": "loop", "step": 3, "mine": 1, "parents": {}}
+
+
 async def third_is_lost(call: SaverCall) -> None:
     """The checkpoint of the first superstep, after that of the input."""
     if (call.verb, call.of_verb) == ("acommit", 3):

@@ -39,7 +39,7 @@ def read(connection: sqlite3.Connection) -> tuple[list[int], int]:
         asked.append(query)
         return fetched(connection, query)
 
-    rows = run_plan(connection, with_cells(ROOTS), fetch)
+    rows = run_plan(connection, with_cells(ROOTS), fetch).rows
     return sorted(int.from_bytes(row[-1], "big") for row in rows if row[0] == 2), len(asked)
 
 

@@ -1,59 +1,152 @@
-"""The cells of threads that were used last, so that the next run on one of them need not fetch its values.
+"""The cells of threads that were used last, so that the next read of one need not fetch its values.
 
 What is kept can never be outdated, as cells are named by their content: which ones a checkpoint is made of
 is asked of the database each time.
 """
 
-import threading
+import os
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Set
+from threading import Lock
+from typing import NamedTuple
 
-from aiograph.checkpoint.serde._cells import Cell, Cells, reach
+from aiograph.checkpoint.serde._cells import Cell, Cells
+
+CACHED_BYTES = 32 * 2**20
+"""What a saver keeps unless it is told otherwise."""
+
+_BYTES_OF_A_CELL = 256
+"""What a cell takes in memory besides what it holds, about."""
+
+_ROOM = 65_536
+"""Bytes of cells that a namespace may keep beyond twice what it needs, before it is gone through."""
+
+_lock = Lock()
+"""One for all caches, so that a fork can wait for it."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 Line = tuple[str, str]
 """Thread and namespace."""
 
 
+class Known(NamedTuple):
+    """What is known of a namespace."""
+
+    cells: Cells
+    """Some may be added to these, but none removed."""
+    whole: frozenset[bytes]
+    """Addresses of cells that are there with all that they lead to."""
+    size: int
+    """Bytes that the cells hold."""
+
+
+NOTHING = Known({}, frozenset(), 0)
+
+
 class CellCache:
-    """The cells of the newest checkpoints of some threads.
+    """The cells of some checkpoints per thread, mostly the newest one.
 
     Args:
-        size: How many namespaces of threads to remember; those that were not used for longest are forgotten.
+        limit: How many bytes to keep; the namespaces that were not used for longest are forgotten.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lines: OrderedDict[Line, Cells] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lines: OrderedDict[Line, _Line] = OrderedDict()
+        self._size = 0
 
-    def __bool__(self) -> bool:
-        return self._size > 0
-
-    def cells(self, line: Line) -> Cells:
+    def known(self, line: Line) -> Known:
         """What is known of a namespace."""
-        with self._lock:
-            if line in self._lines:
-                self._lines.move_to_end(line)
-            return self._lines.get(line, {})
-
-    def remember(self, line: Line, cells: Cells) -> None:
-        """Keeps the cells of the newest checkpoint of a namespace, and forgets older ones."""
-        with self._lock:
-            self._lines[line] = cells
+        with _lock:
+            kept = self._lines.get(line)
+            if kept is None:
+                return NOTHING
             self._lines.move_to_end(line)
-            while len(self._lines) > self._size:
-                self._lines.popitem(last=False)
+            return Known(kept.cells, kept.whole, kept.size - _BYTES_OF_A_CELL * len(kept.cells))
 
-    def follow(self, line: Line, new: Mapping[bytes, Cell], reached: Iterable[bytes]) -> None:
-        """Keeps up with a checkpoint that was stored: `new` cells, and which ones it leads to."""
-        old = self.cells(line)
-        known = {address: new.get(address) or old.get(address) for address in reached}
-        self.remember(line, {address: cell for address, cell in known.items() if cell is not None})
+    def learn(self, line: Line, known: Known, cells: Cells) -> None:
+        """Keeps what a read has brought: cells that lead to each other, and to what was known before."""
+        if not self._limit or not cells:
+            return
+        with _lock:
+            kept = self._lines.get(line)
+            if known.whole is not (NOTHING if kept is None else kept).whole:
+                return  # it has changed meanwhile
+            kept = self._taken(line)
+            kept.add(cells)
+            kept.whole = kept.whole.union(cells)
+            if known is NOTHING:
+                kept.settle()
+            if not kept.is_full:  # else the next read finds out how much of it is needed
+                self._keep(line, kept)
+
+    def follow(self, line: Line, new: Cells, reached: Set[bytes]) -> None:
+        """Keeps up with a checkpoint that was stored: cells that are new, and all that it leads to."""
+        if not self._limit:
+            return
+        with _lock:
+            kept = self._taken(line)
+            kept.add({address: new[address] for address in new.keys() & reached})
+            if not reached or not reached <= kept.cells.keys():
+                return  # it has none, or some that are not kept any more
+            kept.whole = frozenset(reached)
+            if kept.is_full or kept.size > self._limit:
+                kept.settle()
+            self._keep(line, kept)
+
+    def forget(self, thread_id: str) -> None:
+        """Keeps nothing of a thread."""
+        with _lock:
+            for line in [line for line in self._lines if line[0] == thread_id]:
+                self._taken(line)
+
+    def _taken(self, line: Line) -> "_Line":
+        """What is kept of a namespace, taken out."""
+        kept = self._lines.pop(line, None)
+        if kept is None:
+            return _Line()
+        self._size -= kept.size
+        return kept
+
+    def _keep(self, line: Line, kept: "_Line") -> None:
+        if kept.size > self._limit:
+            return  # nor is anything else given up for it
+        self._lines[line] = kept
+        self._size += kept.size
+        while self._size > self._limit:
+            self._size -= self._lines.popitem(last=False)[1].size
 
 
-def needed(roots: Iterable[Cell], cells: Cells) -> Cells | None:
-    """The cells that some lead to; `None` if one of them is not there."""
-    addresses = reach(roots, cells)
-    if not all(address in cells for address in addresses):
-        return None
-    return {address: cells[address] for address in addresses}
+class _Line:
+    """What is kept of a namespace; see `Known`."""
+
+    __slots__ = ("_needed", "cells", "size", "whole")
+
+    def __init__(self) -> None:
+        self.cells: dict[bytes, Cell] = {}
+        self.whole = NOTHING.whole
+        self.size = 0
+        self._needed = 0
+        """Bytes in cells that were needed when that was found out last."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is worth finding out what of it is needed."""
+        return self.size > 2 * self._needed + _ROOM
+
+    def add(self, cells: Cells) -> None:
+        """Keeps some cells as well."""
+        more = {address: cell for address, cell in cells.items() if address not in self.cells}
+        self.cells.update(more)
+        self.size += _size_of(more)
+
+    def settle(self) -> None:
+        """Keeps what is needed, and nothing else."""
+        self.cells = {address: self.cells[address] for address in self.whole}
+        self.size = self._needed = _size_of(self.cells)
+
+
+def _size_of(cells: Cells) -> int:
+    return sum(_BYTES_OF_A_CELL + len(cell.data) + len(cell.refs) for cell in cells.values())

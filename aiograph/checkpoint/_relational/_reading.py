@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from aiograph._sql.session import Query, Row
 from aiograph.checkpoint._hold import Head
+from aiograph.checkpoint._relational._cache import NOTHING, Known
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
-from aiograph.checkpoint.serde._cells import Cell, CellReader, Cells, unpack_entries
+from aiograph.checkpoint.serde._cells import Cell, CellReader, unpack_entries
 from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -190,14 +191,14 @@ class Found(NamedTuple):
     """Of the last thread that it was asked for."""
 
 
-def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Cells | None = None) -> Found:
+def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Known = NOTHING) -> Found:
     """Puts rows together.
 
     Args:
         serde: Reads what the cells hold.
         seal: Opens the cells.
         rows: What a query has brought.
-        known: The cells, if the query has not brought them.
+        known: Cells of their thread that the query need not have brought.
 
     Raises:
         CheckpointDeserializationError: A checkpoint cannot be read.
@@ -221,9 +222,7 @@ def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Cel
 class _Page:
     """The threads that some rows belong to."""
 
-    def __init__(
-        self, serde: SerializerProtocol, seal: Seal, lineages: dict[str, str], known: Cells | None
-    ) -> None:
+    def __init__(self, serde: SerializerProtocol, seal: Seal, lineages: dict[str, str], known: Known) -> None:
         self._known = known
         self._serde = serde
         self._seal = seal
@@ -236,13 +235,13 @@ class _Page:
     def cells(self, thread_id: str) -> SealedCells:
         cells = self._cells.get(thread_id)
         if cells is None:
-            cells = self._cells[thread_id] = SealedCells(self._sealer(thread_id))
+            cells = self._cells[thread_id] = SealedCells(self._sealer(thread_id), self._known)
         return cells
 
     def checkpoint(self, row: Row, writes: Sequence[Row]) -> StoredCheckpoint:
         key = Key(*row[1:4])
-        fetched, sealer = self.cells(key.thread_id), self._sealer(key.thread_id)
-        cells = fetched if self._known is None else self._known
+        fetched, sealer = self._cells.get(key.thread_id), self._sealer(key.thread_id)
+        cells, size = (self._known.cells, 0) if fetched is None else (fetched, fetched.size)
         stored = (row[8], bytes(row[9]), bytes(row[10]))
         document = reading(key, "the checkpoint itself", lambda each: sealer.open(each, *key[1:]), stored)
         skeleton, values = read_document(CellReader(self._serde, cells), key, document, row[7])
@@ -251,7 +250,8 @@ class _Page:
             for each in sorted(writes, key=lambda each: (each[6], each[4], each[7]))
             for write in self._writes(sealer, key, each, list(skeleton.channel_versions))
         ]
-        return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, fetched.size)
+        size += self._known.size
+        return StoredCheckpoint(key, row[4], skeleton, row[5], values, pending, cells, size)
 
     def _writes(
         self, sealer: Sealer, key: Key, row: Row, names: Sequence[str]

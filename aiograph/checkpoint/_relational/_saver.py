@@ -1,6 +1,6 @@
 """The one implementation of all savers that keep checkpoints in tables."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -9,9 +9,11 @@ from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint._relational import _reading as reading
 from aiograph.checkpoint._relational import _statements as statements
-from aiograph.checkpoint._relational._cache import CellCache, needed
+from aiograph.checkpoint._relational._cache import CACHED_BYTES, NOTHING, CellCache, Known
 from aiograph.checkpoint._relational._dialect import Dialect
-from aiograph.checkpoint._relational._sealing import Sealer
+from aiograph.checkpoint._relational._reading import Wants
+from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
+from aiograph.checkpoint._relational._walking import walked, with_cells
 from aiograph.checkpoint._retention import Retention
 from aiograph.checkpoint._statistics import Statistics
 from aiograph.checkpoint.base import (
@@ -22,7 +24,6 @@ from aiograph.checkpoint.base import (
     checked_name,
     thread_of,
 )
-from aiograph.checkpoint.serde._cells import Cells
 from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
@@ -40,7 +41,6 @@ from aiograph.checkpoint.serde._stored import (
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver, Sought, decode
-from aiograph.errors import CheckpointDeserializationError
 from aiograph.types import RunnableConfig
 
 _PAGE = 50
@@ -48,10 +48,6 @@ _PAGE = 50
 
 _LARGE = 1_000_000
 """Bytes from which decoding leaves the loop: they would hold it up for milliseconds."""
-
-
-_Place = tuple[str, str, str | None]
-"""Thread, namespace, and checkpoint or `None` for the newest."""
 
 
 class SqlSaver(EncodingSaver):
@@ -62,18 +58,18 @@ class SqlSaver(EncodingSaver):
     Args:
         session: The database.
         serde: How values become bytes.
-        cached_threads: How many threads' newest values are kept in memory, so that a run need not fetch them.
-            What other processes write is seen all the same.
+        cached_bytes: How much of what was read and written is kept in memory, so that it need not be fetched
+            again. What others write is seen all the same.
     """
 
     dialect: ClassVar[Dialect]
 
     def __init__(
-        self, session: Session, *, serde: SerializerProtocol | None = None, cached_threads: int = 0
+        self, session: Session, *, serde: SerializerProtocol | None = None, cached_bytes: int = CACHED_BYTES
     ) -> None:
         super().__init__(serde=serde)
         self._session = session
-        self._cache = CellCache(cached_threads)
+        self._cache = CellCache(cached_bytes)
         self._binds = self._seal is not PLAIN
 
     @property
@@ -121,7 +117,7 @@ class SqlSaver(EncodingSaver):
         )
         await self._session.write(changes, key, key[:2])
         self._tally.put()
-        if self._cache and commit.step is not None:
+        if commit.step is not None:
             self._cache.follow(key[:2], cells, checkpoint.reached)
 
     def _admission(self, key: Key, commit: Commit, lineage: str) -> statements.Statements:
@@ -171,6 +167,7 @@ class SqlSaver(EncodingSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         name = thread_name(thread_id)
         await self._change(name, statements.delete_thread(self.dialect, name))
+        self._cache.forget(name)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         wanted = [checked_name(run_id, "run_id") for run_id in run_ids]
@@ -207,33 +204,13 @@ class SqlSaver(EncodingSaver):
 
     async def _afind(self, config: RunnableConfig) -> Sought:
         thread_id, namespace, checkpoint_id = place = thread_of(config)
-        line = (thread_id, namespace)
-        known = self._cache.cells(line) if self._cache and checkpoint_id is None else {}
-        sought = await self._afind_with(place, known) if known else None
-        self._tally.get(cached=sought is not None)
-        if sought is None:
-            sought = await self._aread_one(place, None)
-            if self._cache and checkpoint_id is None and sought.stored is not None:
-                self._cache.remember(line, dict(sought.stored.cells))
-        return sought
-
-    async def _afind_with(self, place: _Place, known: Cells) -> Sought | None:
-        """Reads a checkpoint whose cells are known; `None` if some turn out not to be."""
-        try:
-            sought = await self._aread_one(place, known)
-        except CheckpointDeserializationError:
-            return None  # a part of the checkpoint itself is missing, or is read again and reported
-        if sought.stored is None:
-            return sought
-        stored = sought.stored
-        cells = needed([*stored.values.values(), *(cell for _, _, cell in stored.writes)], known)
-        return None if cells is None else sought._replace(stored=stored._replace(cells=cells))
-
-    async def _aread_one(self, place: _Place, known: Cells | None) -> Sought:
-        about = place_text(*place[:2]) + (f", checkpoint {place[2]!r}" if place[2] else "")
+        known = self._cache.known((thread_id, namespace))
+        named = "" if checkpoint_id is None else f", checkpoint {checkpoint_id!r}"
+        about = place_text(thread_id, namespace) + named
         ask = partial(reading.read_one, self.dialect, *place)
-        rows = await self._arows(ask, about, cells=known is None)
+        rows = await self._arows(ask, about, known.whole)
         found = reading.found(self._content, self._seal, rows, known)
+        self._tally.get(cached=known is not NOTHING and not any(row[0] == reading.CELL for row in rows))
         return Sought(found.checkpoints[0] if found.checkpoints else None, found.head, found.lineage)
 
     async def alist(
@@ -245,25 +222,36 @@ class SqlSaver(EncodingSaver):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         listing = Listing.of(config, filter, before, limit)
+        thread_id, namespace = listing.thread_id, listing.namespace or ""
+        known = NOTHING if thread_id is None else self._cache.known((thread_id, namespace))
         left, after = limit, None
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
-            page = await self._apage(listing, after, size)
+            page = await self._apage(listing, known, after, size)
             for stored in page:
-                yield (await self._adecode(stored)).found
+                yield (await self._adecode_aside(stored)).found
             if len(page) < size:
                 return
             left = None if left is None else left - size
             after = page[-1].key
 
-    async def _apage(self, listing: Listing, after: Key | None, size: int) -> list[StoredCheckpoint]:
+    async def _apage(
+        self, listing: Listing, known: Known, after: Key | None, size: int
+    ) -> list[StoredCheckpoint]:
         ask = partial(reading.read_page, self.dialect, listing, after, size)
-        rows = await self._arows(ask, f"checkpoints of thread {listing.thread_id!r}", cells=True)
-        return reading.found(self._content, self._seal, rows).checkpoints
+        rows = await self._arows(ask, f"checkpoints of thread {listing.thread_id!r}", known.whole)
+        return reading.found(self._content, self._seal, rows, known).checkpoints
 
-    async def _arows(self, ask: Callable[[reading.Wants], Query], about: str, *, cells: bool) -> list[Row]:
-        """The rows that a query brings, and if they are wanted, those of the cells that they lead to."""
-        return await self._session.fetch(ask(reading.Wants(cells=cells, lineage=self._binds)), about)
+    async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> list[Row]:
+        """The rows that a query brings, and those of the cells that they lead to, unless these are known."""
+        if known:
+            query = ask(Wants(cells=False, lineage=self._binds))
+            fetch = partial(self._session.fetch, about=about)
+            rows, is_whole = await walked(with_cells(query, known), fetch)
+            if is_whole:
+                return rows
+            # a clean-up has come between: one statement sees the database as it is at one moment
+        return await self._session.fetch(ask(Wants(cells=True, lineage=self._binds)), about)
 
     async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         require_limit(limit)
@@ -279,6 +267,13 @@ class SqlSaver(EncodingSaver):
             after = rows[-1][1], rows[-1][0]
 
     async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
+        decoded = await self._adecode_aside(stored)
+        if isinstance(cells := stored.cells, SealedCells):
+            self._cache.learn(stored.key[:2], cells.known, cells.opened)
+        return decoded
+
+    async def _adecode_aside(self, stored: StoredCheckpoint) -> Decoded:
+        """Decodes, off the loop if there is much."""
         work = partial(decode, self._content, stored)
         return await off_loop(work) if stored.size > _LARGE else work()
 

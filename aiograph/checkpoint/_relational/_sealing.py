@@ -6,7 +6,8 @@ in there. So with a seal that encrypts, a row that was moved, exchanged or made 
 
 from collections.abc import Iterator, Mapping
 
-from aiograph.checkpoint.serde._cells import Cell
+from aiograph.checkpoint._relational._cache import Known
+from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._seal import PLAIN, Seal
 from aiograph.errors import CheckpointDeserializationError
 
@@ -63,9 +64,15 @@ class Sealer:
 
 
 class SealedCells(Mapping[bytes, Cell]):
-    """The cells of a thread by address, each opened when it is asked for."""
+    """The cells of a thread by address, each opened when it is asked for.
 
-    def __init__(self, sealer: Sealer) -> None:
+    Args:
+        sealer: What opens them.
+        known: Those that need not be opened, beside those that are added.
+    """
+
+    def __init__(self, sealer: Sealer, known: Known) -> None:
+        self.known = known
         self._sealer = sealer
         self._closed: dict[bytes, StoredCell] = {}
         self._opened: dict[bytes, Cell] = {}
@@ -76,17 +83,22 @@ class SealedCells(Mapping[bytes, Cell]):
         self._closed[address] = stored
         self.size += len(stored[2])
 
+    @property
+    def opened(self) -> Cells:
+        """What was added, if all of it has been opened by now; else nothing."""
+        return self._opened if len(self._opened) == len(self._closed) else {}
+
     def __getitem__(self, address: bytes) -> Cell:
         cell = self._opened.get(address)
         if cell is None:
-            cell = self._opened[address] = self._sealer.open_at(address, self._closed[address])
+            stored = self._closed.get(address)
+            if stored is None:
+                return self.known.cells[address]
+            cell = self._opened[address] = self._sealer.open_at(address, stored)
         return cell
 
-    def __contains__(self, address: object) -> bool:
-        return address in self._closed
-
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._closed)
+        return iter(self._closed.keys() | self.known.cells.keys())
 
     def __len__(self) -> int:
-        return len(self._closed)
+        return len(self._closed.keys() | self.known.cells.keys())

@@ -9,6 +9,7 @@ from typing import Self
 
 from aiograph._sql.supply import PoolOptions
 from aiograph.bridge import blocking, blocking_cm
+from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint.postgres._saver import PostgresSaverBase
 from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -28,10 +29,10 @@ class PostgresSaver(PostgresSaverBase):
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
         patience: float = 30.0,
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block."""
-        options = {"serde": serde, "pool": pool, "patience": patience, "cached_threads": cached_threads}
+        options = {"serde": serde, "pool": pool, "patience": patience, "cached_bytes": cached_bytes}
         return cls._opened(conn_string, options)
 
     @classmethod
@@ -43,7 +44,7 @@ class PostgresSaver(PostgresSaverBase):
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
         patience: float = 30.0,
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> AbstractContextManager[Self]:
         """Opens a saver for the length of a `with` block.
 
@@ -54,7 +55,7 @@ class PostgresSaver(PostgresSaverBase):
             serde: How values become bytes.
             pool: How many connections there are, and for how long.
             patience: Seconds for which something is tried again when connections break.
-            cached_threads: How many threads' newest values are kept in memory as well.
+            cached_bytes: How much of what was read and written is kept in memory as well.
 
         Example:
             ```python
@@ -63,7 +64,7 @@ class PostgresSaver(PostgresSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        options = {"serde": serde, "pool": pool, "patience": patience, "cached_threads": cached_threads}
+        options = {"serde": serde, "pool": pool, "patience": patience, "cached_bytes": cached_bytes}
         return blocking_cm(cls._opened)(conn_string, options)
 
     setup = blocking(PostgresSaverBase.asetup)

@@ -9,6 +9,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from aiograph._sql.postgres import PostgresDatabase, Settings
 from aiograph._sql.supply import PoolOptions
+from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint._relational._dialect import POSTGRES, Dialect
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint.postgres._schema import COMPONENT
@@ -33,8 +34,8 @@ class PostgresSaverBase(SqlSaver):
         serde: How values become bytes.
         pool: How many connections the saver's own pool has, and for how long.
         patience: Seconds for which something is tried again when connections break.
-        cached_threads: How many threads' newest values are kept in memory as well, so that a run need not
-            fetch them. What others write is seen all the same.
+        cached_bytes: How much of what was read and written is kept in memory as well, so that it need not be
+            fetched again; 0 for nothing. What others write is seen all the same.
     """
 
     dialect: ClassVar[Dialect] = POSTGRES
@@ -46,11 +47,11 @@ class PostgresSaverBase(SqlSaver):
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
         patience: float = 30.0,
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> None:
         settings = Settings(component=COMPONENT, pool=pool or PoolOptions(), patience=patience)
         self._database = PostgresDatabase(conn, settings)
-        super().__init__(self._database, serde=serde, cached_threads=cached_threads)
+        super().__init__(self._database, serde=serde, cached_bytes=cached_bytes)
 
     @classmethod
     @asynccontextmanager

@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from aiograph._sql.supply import PoolOptions
+from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint.postgres._saver import PostgresSaverBase
 from aiograph.checkpoint.serde.base import SerializerProtocol
 
@@ -22,7 +23,7 @@ class AsyncPostgresSaver(PostgresSaverBase):
         serde: SerializerProtocol | None = None,
         pool: PoolOptions | None = None,
         patience: float = 30.0,
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block.
 
@@ -33,7 +34,7 @@ class AsyncPostgresSaver(PostgresSaverBase):
             serde: How values become bytes.
             pool: How many connections there are, and for how long.
             patience: Seconds for which something is tried again when connections break.
-            cached_threads: How many threads' newest values are kept in memory as well.
+            cached_bytes: How much of what was read and written is kept in memory as well.
 
         Example:
             ```python
@@ -42,7 +43,7 @@ class AsyncPostgresSaver(PostgresSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        options = {"serde": serde, "pool": pool, "patience": patience, "cached_threads": cached_threads}
+        options = {"serde": serde, "pool": pool, "patience": patience, "cached_bytes": cached_bytes}
         return cls._opened(conn_string, options)
 
     async def setup(self) -> None:

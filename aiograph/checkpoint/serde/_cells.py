@@ -265,10 +265,14 @@ class CellReader:
         """The children of some nodes, in order."""
         children = addresses(b"".join(node.refs for node in nodes))
         new = set(children)
-        if len(new) < len(children) or not new.isdisjoint(self._seen) or not new <= self._cells.keys():
+        if len(new) < len(children) or not new.isdisjoint(self._seen):
             return list(map(self._at, children))
+        try:
+            found = list(map(self._cells.__getitem__, children))
+        except KeyError:
+            return list(map(self._at, children))  # which tells what is not there
         self._seen |= new  # what does not come twice is no more than there is: it need not be bounded
-        return list(map(self._cells.__getitem__, children))
+        return found
 
     def _at(self, address: bytes) -> Cell:
         cell = self._cells.get(address)

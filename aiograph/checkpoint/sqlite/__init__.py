@@ -9,6 +9,7 @@ from typing import Self
 
 from aiograph._sql.sqlite import Synchronous
 from aiograph.bridge import blocking, blocking_cm
+from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -26,10 +27,10 @@ class SqliteSaver(SqliteSaverBase):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block."""
-        return cls._opened(conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads)
+        return cls._opened(conn_string, serde=serde, synchronous=synchronous, cached_bytes=cached_bytes)
 
     @classmethod
     def from_conn_string(
@@ -38,7 +39,7 @@ class SqliteSaver(SqliteSaverBase):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> AbstractContextManager[Self]:
         """Opens a saver for the length of a `with` block; the arguments are those of the constructor.
 
@@ -49,7 +50,7 @@ class SqliteSaver(SqliteSaverBase):
             ```
         """
         return blocking_cm(cls.afrom_conn_string)(
-            conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads
+            conn_string, serde=serde, synchronous=synchronous, cached_bytes=cached_bytes
         )
 
     setup = blocking(SqliteSaverBase.asetup)

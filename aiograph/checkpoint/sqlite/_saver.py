@@ -1,13 +1,14 @@
 """The one implementation behind `SqliteSaver` and `AsyncSqliteSaver`."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import ClassVar, Self
 
 from aiograph._sql.session import Query, Row
 from aiograph._sql.sqlite import Settings, SqliteDatabase, Synchronous
+from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint._relational._dialect import SQLITE, Dialect
 from aiograph.checkpoint._relational._ids import text_of
 from aiograph.checkpoint._relational._reading import Wants, is_there
@@ -30,8 +31,8 @@ class SqliteSaverBase(SqlSaver):
         serde: How values become bytes.
         synchronous: With `"normal"` what is stored survives the death of the process; with `"full"` also a
             power cut, and each superstep waits for the disk.
-        cached_threads: How many threads' newest values are kept in memory as well, so that a run need not
-            read them. What others write is seen all the same.
+        cached_bytes: How much of what was read and written is kept in memory as well, so that it need not be
+            read again; 0 for nothing. What others write is seen all the same.
     """
 
     dialect: ClassVar[Dialect] = SQLITE
@@ -42,7 +43,7 @@ class SqliteSaverBase(SqlSaver):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> None:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(
@@ -55,7 +56,7 @@ class SqliteSaverBase(SqlSaver):
             synchronous=synchronous,
         )
         self._database = SqliteDatabase(path, settings)
-        super().__init__(self._database, serde=serde, cached_threads=cached_threads)
+        super().__init__(self._database, serde=serde, cached_bytes=cached_bytes)
 
     @classmethod
     @asynccontextmanager
@@ -65,9 +66,9 @@ class SqliteSaverBase(SqlSaver):
         *,
         serde: SerializerProtocol | None,
         synchronous: Synchronous,
-        cached_threads: int,
+        cached_bytes: int,
     ) -> AsyncIterator[Self]:
-        opened = cls(conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads)
+        opened = cls(conn_string, serde=serde, synchronous=synchronous, cached_bytes=cached_bytes)
         async with opened as saver:
             await saver.asetup()
             yield saver
@@ -81,11 +82,9 @@ class SqliteSaverBase(SqlSaver):
         """
         await self._session.fetch(is_there(), "setting up")
 
-    async def _arows(self, ask: Callable[[Wants], Query], about: str, *, cells: bool) -> list[Row]:
+    async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> list[Row]:
         query = ask(Wants(cells=False, lineage=self._binds))
-        if not cells:
-            return await self._database.fetch(query, about)
-        return await self._database.follow(partial(with_cells, query), about)
+        return (await self._database.follow(partial(with_cells, query, known), about)).rows
 
 
 def matches_json(metadata: str, created_at: int, filter: str) -> bool:

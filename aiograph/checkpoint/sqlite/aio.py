@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from aiograph._sql.sqlite import Synchronous
+from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.checkpoint.sqlite._saver import SqliteSaverBase
 
@@ -20,7 +21,7 @@ class AsyncSqliteSaver(SqliteSaverBase):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "normal",
-        cached_threads: int = 0,
+        cached_bytes: int = CACHED_BYTES,
     ) -> AbstractAsyncContextManager[Self]:
         """Opens a saver for the length of an `async with` block; the arguments are those of the constructor.
 
@@ -30,7 +31,7 @@ class AsyncSqliteSaver(SqliteSaverBase):
                 graph = builder.compile(checkpointer=saver)
             ```
         """
-        return cls._opened(conn_string, serde=serde, synchronous=synchronous, cached_threads=cached_threads)
+        return cls._opened(conn_string, serde=serde, synchronous=synchronous, cached_bytes=cached_bytes)
 
     async def setup(self) -> None:
         """What `asetup` does, under the name that code written for LangGraph awaits."""

@@ -6,7 +6,6 @@ is asked of the database each time.
 
 import os
 from collections import OrderedDict
-from collections.abc import Set
 from threading import Lock
 from typing import NamedTuple
 
@@ -82,16 +81,16 @@ class CellCache:
             if not kept.is_full:  # else the next read finds out how much of it is needed
                 self._keep(line, kept)
 
-    def follow(self, line: Line, new: Cells, reached: Set[bytes]) -> None:
+    def follow(self, line: Line, new: Cells, reached: frozenset[bytes]) -> None:
         """Keeps up with a checkpoint that was stored: cells that are new, and all that it leads to."""
         if not self._limit:
             return
         with _lock:
             kept = self._taken(line)
-            kept.add({address: new[address] for address in new.keys() & reached})
-            if not reached or not reached <= kept.cells.keys():
+            kept.add({address: cell for address, cell in new.items() if address in reached})
+            if not reached or reached.difference(kept.cells):
                 return  # it has none, or some that are not kept any more
-            kept.whole = frozenset(reached)
+            kept.whole = reached
             if kept.is_full or kept.size > self._limit:
                 kept.settle()
             self._keep(line, kept)

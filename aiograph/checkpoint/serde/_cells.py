@@ -252,13 +252,17 @@ class CellReader:
 
     def _leaves(self, cell: Cell) -> Sequence[Cell]:
         """The cells below the nodes of a tree, in order."""
-        level, tag = [cell], cell.tag
-        while tag in map(_tag_of, level):
-            level = [
-                below
-                for each, cells in groupby(level, _tag_of)
-                for below in (self._below(cells) if each == tag else cells)
-            ]
+        level: Sequence[Cell] = [cell]
+        tag = cell.tag
+        while tag in (tags := set(map(_tag_of, level))):
+            if len(tags) == 1:
+                level = self._below(level)
+            else:
+                level = [
+                    below
+                    for each, cells in groupby(level, _tag_of)
+                    for below in (self._below(cells) if each == tag else cells)
+                ]
         return level
 
     def _below(self, nodes: Iterable[Cell]) -> Sequence[Cell]:

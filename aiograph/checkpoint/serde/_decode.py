@@ -54,7 +54,7 @@ def joinable(blobs: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 def joined(blobs: Sequence[bytes]) -> bytes:
     """The blob of the list of what blobs without heads stand for."""
     header = b"\xdd" + len(blobs).to_bytes(4, "big")
-    return header + b"".join(blobs)
+    return b"".join((header, *blobs))
 
 
 def _unpack(data: bytes, on_extension: Callable[[int, bytes], Any], on_list: Build | None) -> Any:

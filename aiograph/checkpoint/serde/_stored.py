@@ -1,6 +1,6 @@
 """What savers store, are asked for and refuse, as values that all of them share."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeAlias, get_args
 
 from aiograph.checkpoint.base import (
@@ -84,7 +84,7 @@ class EncodedCheckpoint(NamedTuple):
     """What the others refer to and what is not known to be stored."""
     lineage: str | None
     """That of the thread, if it is known."""
-    reached: Set[bytes]
+    reached: frozenset[bytes]
     """Addresses of all cells that it leads to."""
     parent_places: Mapping[str, int] | None = None
     """By channel, its place among the channels of the parent, if that is known."""

@@ -63,17 +63,20 @@ class InMemorySaver(KeepingSaver):
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
-        checkpoint: KeptCheckpoint = commit.checkpoint
+        checkpoint: KeptCheckpoint
+        config, writes, checkpoint, _, _, step, required_parent = commit
         key, row, cells = checkpoint
-        parent_id, writes, step = commit.parent_id, commit.writes, commit.step
+        parent_id = config["configurable"].get("checkpoint_id")
         with _lock:
-            thread, line = self._admit(key, step, commit.required_parent)
+            thread, line = self._admit(key, step, required_parent)
             if writes and parent_id is not None:
                 thread.keep_cells(writes)
                 line.record(parent_id, writes)
             if cells:
                 thread.cells.update(cells)
-            line.rows.setdefault(key.checkpoint_id, row if row.parent_id == parent_id else row.of(parent_id))
+            if row.parent_id != parent_id:
+                row = row.of(parent_id)
+            line.rows.setdefault(key.checkpoint_id, row)
             line.head = line.head_after(key.checkpoint_id) if step is None else step.after
             self._tally.puts += 1
 
@@ -105,12 +108,13 @@ class InMemorySaver(KeepingSaver):
         Raises:
             ConcurrentUpdateError: It may not happen; nothing was made.
         """
-        thread = self._threads.get(key.thread_id) or Thread()
-        line = thread.lines.get(key.namespace) or Line()
+        thread_id, namespace, _ = key
+        thread = self._threads.get(thread_id) or Thread()
+        line = thread.lines.get(namespace) or Line()
         if not line.admits(step, required_parent):
             raise overtaken(key)
-        self._threads[key.thread_id] = thread
-        thread.lines[key.namespace] = line
+        self._threads[thread_id] = thread
+        thread.lines[namespace] = line
         return thread, line
 
     def _admit_owner(self, key: Key, hold: Hold | None) -> tuple[Thread, Line]:

@@ -67,9 +67,9 @@ class SqlSaver(EncodingSaver):
     def __init__(
         self, session: Session, *, serde: SerializerProtocol | None = None, cached_bytes: int = CACHED_BYTES
     ) -> None:
-        super().__init__(serde=serde)
+        super().__init__(serde=serde, kept_bytes=cached_bytes // 2)
         self._session = session
-        self._cache = CellCache(cached_bytes)
+        self._cache = CellCache(cached_bytes // 2)
         self._binds = self._seal is not PLAIN
 
     @property
@@ -168,6 +168,7 @@ class SqlSaver(EncodingSaver):
         name = thread_name(thread_id)
         await self._change(name, statements.delete_thread(self.dialect, name))
         self._cache.forget(name)
+        self._memos.forget(name)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         wanted = [checked_name(run_id, "run_id") for run_id in run_ids]
@@ -184,9 +185,12 @@ class SqlSaver(EncodingSaver):
         await self._session.write(changes, f"copying thread {source!r} to {target!r}", (source,))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
-        removal = statements.delete_thread if deletes_all(strategy) else statements.delete_older
+        delete_all = deletes_all(strategy)
         for name in map(thread_name, thread_ids):
-            await self._change(name, removal(self.dialect, name))
+            if delete_all:
+                await self.adelete_thread(name)
+            else:
+                await self._change(name, statements.delete_older(self.dialect, name))
 
     async def asweep(self, retention: Retention, thread_ids: Sequence[str] | None = None) -> None:
         oldest = retention.checked().oldest()
@@ -274,7 +278,7 @@ class SqlSaver(EncodingSaver):
 
     async def _adecode_aside(self, stored: StoredCheckpoint) -> Decoded:
         """Decodes, off the loop if there is much."""
-        work = partial(decode, self._content, stored)
+        work = partial(decode, self._content, stored, self._memos)
         return await off_loop(work) if stored.size > _LARGE else work()
 
     # -- the other colour

@@ -132,6 +132,7 @@ class InMemorySaver(KeepingSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         with _lock:
             self._threads.pop(thread_name(thread_id), None)
+        self._memos.forget(thread_id)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         unwanted = {checked_name(run_id, "run_id") for run_id in run_ids}

@@ -5,6 +5,7 @@ keeps all segments but the last. Anything else is recognized by what it is encod
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -65,12 +66,31 @@ class Root(NamedTuple):
     blocks: Mapping[int, Block] = MappingProxyType({})
     """By place, the blocks of a list, or of a dict with more than one."""
     snapshots: Mapping[int, Snapshot] = MappingProxyType({})
-    """What is in them, so that what stays as it is need not even be encoded again. These keep their items
-    alive: keep them no longer than a run takes."""
+    """What is in them, so that what stays as it is need not even be encoded again. Those of messages keep
+    these alive: keep them no longer than a run takes."""
+    kind: type = list
+    """What the blocks are parts of."""
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether the value follows from the snapshots."""
+        plain = [shot for shot in self.snapshots.values() if shot.fields is None]
+        return len(plain) == len(self.blocks) > 0
+
+    @property
+    def size(self) -> int:
+        """Bytes in the snapshots of a value that follows from them."""
+        return sum(shot.size for shot in self.snapshots.values())
+
+    def value(self) -> Any:
+        """The value once more, as nobody has it, if it follows from the snapshots."""
+        blocks = (self.snapshots[place].items() for place in range(len(self.blocks)))
+        parts = list(chain.from_iterable(blocks))
+        return parts if self.kind is list else dict(zip(parts[::2], parts[1::2], strict=True))
 
     def seen(self, value: Any) -> "Root":
         """The same, of a value that has just been read back, so that nobody can have changed it yet."""
-        if not self.blocks:
+        if not self.blocks or self.snapshots:
             return self
         given = items_of(value, 0)
         shots = enumerate(snapshot(given.parts(block)) for block in cut(given.items, BLOCK))

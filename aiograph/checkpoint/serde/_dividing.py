@@ -73,6 +73,7 @@ class CellWriter:
         "_blocks",
         "_divisions",
         "_dumps",
+        "_kind",
         "_known",
         "_levels",
         "_nodes",
@@ -99,6 +100,7 @@ class CellWriter:
         self._levels: Sequence[Level] = ()
         self._blocks: dict[int, Block] = {}
         self._snapshots: dict[int, Snapshot] = {}
+        self._kind: type = list
 
     def root(self, value: Any, before: Root | None = None, draft: Draft | None = None) -> Root:
         """A value, with the cells it leads to added to `found`.
@@ -182,7 +184,16 @@ class CellWriter:
         self._start_root()
         cell = self.placed(make())
         reach = frozenset(self._sizes)
-        return Root(cell, reach, self._divisions, self._nodes, self._levels, self._blocks, self._snapshots)
+        return Root(
+            cell,
+            reach,
+            self._divisions,
+            self._nodes,
+            self._levels,
+            self._blocks,
+            self._snapshots,
+            self._kind,
+        )
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""
@@ -259,6 +270,7 @@ class CellWriter:
 
     def _divided_blocks(self, given: Items, seen: Sequence[Seen]) -> Cell | None:
         """The tree over all segments; `None` if there is too little for one."""
+        self._kind = given.kind
         divisions = [self._block(given, place, each) for place, each in enumerate(seen)]
         segments = [address for division in divisions for address in division.segments]
         size = sum(sum(division.sizes.values()) for division in divisions)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
 
+from aiograph.checkpoint.serde._decode import joined
 from aiograph.checkpoint.serde._messages import attributes_of
 
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})
@@ -40,6 +41,8 @@ class Snapshot(NamedTuple):
     """Their types."""
     packed: list[bytes]
     """What is in them, or in the lists and dicts in their fields."""
+    size: int
+    """Bytes of that."""
     fields: "_Fields | None"
     """Their fields, if there are messages among them."""
 
@@ -51,12 +54,17 @@ class Snapshot(NamedTuple):
             return _packed(items) == self.packed
         return self.fields.hold(items) and _packed(self.fields.filled) == self.packed
 
+    def items(self) -> list[Any]:
+        """The items once more, as nobody has them; only where there are no messages among them."""
+        found: list[Any] = msgpack.unpackb(joined(self.packed), strict_map_key=False)
+        return found
+
     def followed_by(self, other: "Snapshot") -> "Snapshot | None":
         """The snapshot of these items and others; `None` if only on one side there are messages."""
-        kinds, packed = self.kinds + other.kinds, self.packed + other.packed
+        kinds, packed, size = map(add, self[:3], other[:3])
         if self.fields is None or other.fields is None:
-            return Snapshot(kinds, packed, None) if self.fields is other.fields else None
-        return Snapshot(kinds, packed, _Fields(*map(add, self.fields, other.fields)))
+            return Snapshot(kinds, packed, size, None) if self.fields is other.fields else None
+        return Snapshot(kinds, packed, size, _Fields(*map(add, self.fields, other.fields)))
 
 
 class _Fields(NamedTuple):
@@ -89,11 +97,13 @@ def snapshot(items: Sequence[Any]) -> Snapshot | None:
     """What some items are; `None` if that cannot be told for sure. Take it before they are encoded."""
     kinds = list(map(type, items))
     if _PROVABLE.issuperset(kinds):
-        packed = _packed_for_sure(items)
-        return None if packed is None else Snapshot(kinds, packed, None)
-    fields = _fields(items, kinds)
-    packed = None if fields is None else _packed_for_sure(fields.filled)
-    return None if packed is None else Snapshot(kinds, packed, fields)
+        fields, inside = None, items
+    elif (fields := _fields(items, kinds)) is not None:
+        inside = fields.filled
+    else:
+        return None
+    packed = _packed_for_sure(inside)
+    return None if packed is None else Snapshot(kinds, packed, sum(map(len, packed)), fields)
 
 
 def _fields(items: Sequence[Any], kinds: Sequence[type]) -> _Fields | None:

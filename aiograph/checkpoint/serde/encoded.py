@@ -41,7 +41,7 @@ from aiograph.checkpoint.serde._encoding import (
     write_document,
 )
 from aiograph.checkpoint.serde._filter import moment_of
-from aiograph.checkpoint.serde._memos import Memos
+from aiograph.checkpoint.serde._memos import KEPT_BYTES, Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
 from aiograph.checkpoint.serde._stored import (
@@ -115,12 +115,15 @@ class EncodingSaver(BaseCheckpointSaver):
     `_arecord`: here, these are an `EncodedCheckpoint` and `EncodedWrites`.
     """
 
-    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
+    def __init__(self, *, serde: SerializerProtocol | None = None, kept_bytes: int = KEPT_BYTES) -> None:
+        from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer  # loaded by now, as a rule
+
         super().__init__(serde=serde)
         self._content: SerializerProtocol = content_serde(self.serde)
+        is_ours = type(self._content) is JsonPlusSerializer
         self._seal: Seal = seal_of(self.serde)
         self._tally = Tally()
-        self._memos = Memos()
+        self._memos = Memos(kept_bytes if is_ours else 0)
 
     @property
     def statistics(self) -> Statistics:
@@ -165,7 +168,7 @@ class EncodingSaver(BaseCheckpointSaver):
         return Memory(stored.key.checkpoint_id, stored.values, decoded.known, lineage, roots)
 
     async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
-        return decode(self._content, stored)
+        return decode(self._content, stored, self._memos)
 
     # -- writing
 
@@ -299,8 +302,16 @@ def _version(value: Any) -> Version:
     return value
 
 
-def decode(serde: SerializerProtocol, stored: StoredCheckpoint) -> Decoded:
+_NO_MEMOS = Memos(0)
+
+
+def decode(serde: SerializerProtocol, stored: StoredCheckpoint, memos: Memos = _NO_MEMOS) -> Decoded:
     """A checkpoint with all that belongs to it.
+
+    Args:
+        serde: Reads what the cells hold.
+        stored: The checkpoint.
+        memos: Values that need not be read.
 
     Raises:
         CheckpointDeserializationError: Some part cannot be read back; the message tells which.
@@ -309,7 +320,8 @@ def decode(serde: SerializerProtocol, stored: StoredCheckpoint) -> Decoded:
     reader = CellReader(serde, stored.cells)
     values, reach = {}, {}
     for name, kept in stored.values.items():
-        values[name], reach[name] = _read(reader, key, f"channel {name!r}", kept)
+        known = memos.value(key[:2], key.checkpoint_id, name, kept)
+        values[name], reach[name] = known or _read(reader, key, f"channel {name!r}", kept)
     writes, reached = _load_writes(reader, stored)
     checkpoint = Checkpoint(
         v=skeleton.v,

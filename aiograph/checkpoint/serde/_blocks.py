@@ -80,7 +80,7 @@ class Root(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes in the snapshots of a value that follows from them."""
-        return sum(shot.size for shot in self.snapshots.values())
+        return sum(len(shot.packed) for shot in self.snapshots.values())
 
     def value(self) -> Any:
         """The value once more, as nobody has it, if it follows from the snapshots."""

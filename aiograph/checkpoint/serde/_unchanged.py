@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
 
-from aiograph.checkpoint.serde._decode import joined
 from aiograph.checkpoint.serde._messages import attributes_of
 
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})
@@ -39,10 +38,8 @@ class Snapshot(NamedTuple):
 
     kinds: list[type]
     """Their types."""
-    packed: list[bytes]
-    """What is in them, or in the lists and dicts in their fields."""
-    size: int
-    """Bytes of that."""
+    packed: bytes
+    """What is in them, or in the lists and dicts in their fields, one after the other."""
     fields: "_Fields | None"
     """Their fields, if there are messages among them."""
 
@@ -56,15 +53,16 @@ class Snapshot(NamedTuple):
 
     def items(self) -> list[Any]:
         """The items once more, as nobody has them; only where there are no messages among them."""
-        found: list[Any] = msgpack.unpackb(joined(self.packed), strict_map_key=False)
+        header = b"\xdd" + len(self.kinds).to_bytes(4, "big")
+        found: list[Any] = msgpack.unpackb(header + self.packed, strict_map_key=False)
         return found
 
     def followed_by(self, other: "Snapshot") -> "Snapshot | None":
         """The snapshot of these items and others; `None` if only on one side there are messages."""
-        kinds, packed, size = map(add, self[:3], other[:3])
+        kinds, packed = self.kinds + other.kinds, self.packed + other.packed
         if self.fields is None or other.fields is None:
-            return Snapshot(kinds, packed, size, None) if self.fields is other.fields else None
-        return Snapshot(kinds, packed, size, _Fields(*map(add, self.fields, other.fields)))
+            return Snapshot(kinds, packed, None) if self.fields is other.fields else None
+        return Snapshot(kinds, packed, _Fields(*map(add, self.fields, other.fields)))
 
 
 class _Fields(NamedTuple):
@@ -103,7 +101,7 @@ def snapshot(items: Sequence[Any]) -> Snapshot | None:
     else:
         return None
     packed = _packed_for_sure(inside)
-    return None if packed is None else Snapshot(kinds, packed, sum(map(len, packed)), fields)
+    return None if packed is None else Snapshot(kinds, packed, fields)
 
 
 def _fields(items: Sequence[Any], kinds: Sequence[type]) -> _Fields | None:
@@ -140,18 +138,22 @@ def _alone(item: Any) -> Iterable[Any]:
     return (item,)
 
 
-def _packed(things: Sequence[Any]) -> list[bytes] | None:
+def _packed(things: Sequence[Any]) -> bytes | None:
     """What some things are; `None` if there are other types than the packer knows."""
+    packer = msgpack.Packer(strict_types=True, autoreset=False)
     try:
-        return list(map(msgpack.Packer(strict_types=True).pack, things))
+        for thing in things:
+            packer.pack(thing)
     except (TypeError, ValueError, OverflowError):
         return None
+    packed: bytes = packer.bytes()
+    return packed
 
 
-def _packed_for_sure(things: Sequence[Any]) -> list[bytes] | None:
+def _packed_for_sure(things: Sequence[Any]) -> bytes | None:
     """The same, if there are no bytes of any kind. What packs like something without them has none either."""
     packed = _packed(things)
-    if packed is None or not any(map(b"".join(packed).__contains__, _BYTES_HEADERS)):
+    if packed is None or not any(map(packed.__contains__, _BYTES_HEADERS)):
         return packed
     return None if _have_bytes(things) else packed  # letters of some languages look like a header
 

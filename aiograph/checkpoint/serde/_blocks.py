@@ -88,6 +88,14 @@ class Root(NamedTuple):
         parts = list(chain.from_iterable(blocks))
         return parts if self.kind is list else dict(zip(parts[::2], parts[1::2], strict=True))
 
+    def stands_for(self, value: Any) -> bool:
+        """Whether a list or dict is for sure what was encoded."""
+        given, count = items_of(value, 0), -(-len(value) // BLOCK)
+        if given.kind is not self.kind or not len(self.snapshots) == len(self.blocks) == count:
+            return False
+        blocks = enumerate(cut(given.items, BLOCK))
+        return all(self.snapshots[place].holds(given.parts(block)) for place, block in blocks)
+
     def seen(self, value: Any) -> "Root":
         """The same, of a value that has just been read back, so that nobody can have changed it yet."""
         if not self.blocks or self.snapshots:

@@ -120,7 +120,7 @@ class CellWriter:
             return Root(whole)
         if draft is None:
             draft = self._draft(value, whole, before, seen=seen)
-        elif whole is None or draft.whole != whole:
+        elif not (draft.root.stands_for(value) if whole is None else draft.whole == whole):
             self.found.update(draft.cells)
             draft = self._draft(value, whole, before, draft.root, seen=seen)
         self.found.update(draft.cells)

@@ -56,6 +56,38 @@ def test_what_has_not_changed_is_not_encoded_again(length: int) -> None:
     assert after[:2] == fresh([*items, call(length)])[:2]
 
 
+def long_dict() -> dict[str, Any]:
+    return {f"key {number}": {"text": f"{number}" * 100} for number in range(100)}
+
+
+@pytest.mark.parametrize("value", [conversation(300), long_dict()], ids=["list", "dict"])
+def test_what_a_task_has_written_is_not_divided_again_as_the_value_of_the_channel(value: Any) -> None:
+    writer = CellWriter(JsonPlusSerializer(), PLAIN)
+    draft = writer.draft(value, None)
+    assert writer.root(value, None, draft) is draft.root
+
+
+def change_a_key(value: dict[str, Any]) -> None:
+    value["key 50"]["text"] = "other"
+
+
+def give_up_a_key(value: dict[str, Any]) -> None:
+    del value["key 50"]
+
+
+def add_a_key(value: dict[str, Any]) -> None:
+    value["new"] = "text"
+
+
+@pytest.mark.parametrize("change", [change_a_key, give_up_a_key, add_a_key])
+def test_what_has_changed_since_it_was_written_is_divided_anew(change: Callable[[Any], None]) -> None:
+    value, writer = long_dict(), CellWriter(JsonPlusSerializer(), PLAIN)
+    draft = writer.draft(value, None)
+    change(value)
+    root = writer.root(value, None, draft)
+    assert root[:2] == CellWriter(JsonPlusSerializer(), PLAIN).root(value)[:2] != draft.root[:2]
+
+
 def test_what_has_not_changed_of_langchains_messages_is_not_encoded_again() -> None:
     serde = CountingSerializer()
     items: list[Any] = [langchain.HumanMessage(f"question {number}" + "x" * 100) for number in range(100)]

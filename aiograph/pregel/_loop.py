@@ -54,6 +54,8 @@ async def drive(run: Run, took_input: bool, pending: Sequence[PendingWrite]) -> 
             if pending:
                 await _restore(run, tasks, pending)
                 pending = ()
+            if run.emitter is not None and run.emitter.is_full:
+                await stages.room(run.emitter)
             if _stops_before(run, tasks):
                 break
             if run.cache is not None:
@@ -185,8 +187,6 @@ def _is_among(task: Task, names: frozenset[str]) -> bool:
 
 async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
     if run.emitter is not None:
-        if run.emitter.is_full:
-            await stages.room(run.emitter)
         run.emitter.started(tasks)
     while await stages.execute(run, tasks):
         if run.is_left and (commands := commands_in(tasks)):
@@ -305,4 +305,4 @@ def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: RunnableCon
     _show_checkpoint(run, "loop", parent)
 
 
-STAGES = Stages(due_tasks, _superstep, Emitter.room, execute, apply_writes, _keep, _show, _close)
+STAGES = Stages(due_tasks, Emitter.room, _superstep, execute, apply_writes, _keep, _show, _close)

@@ -72,8 +72,8 @@ class Meter:
         self._opening = self._clock() - self._started
         return Stages(
             plan=self._planning(stages.plan),
-            superstep=self._superstep(stages.superstep),
             room=self._timed("output", stages.room),
+            superstep=self._superstep(stages.superstep),
             execute=self._timed("execution", stages.execute),
             apply=self._timed_at_once("apply", stages.apply),
             keep=self._timed("checkpoint", stages.keep),

@@ -11,10 +11,10 @@ class Stages:
 
     plan: Callable[..., Any]
     """Which tasks are due."""
-    superstep: Callable[..., Awaitable[None]]
-    """The stages below."""
     room: Callable[..., Awaitable[None]]
     """Holds the run back while those who listen are slow; not called otherwise."""
+    superstep: Callable[..., Awaitable[None]]
+    """The stages below."""
     execute: Callable[..., Awaitable[bool]]
     """Tells whether all tasks have finished."""
     apply: Callable[..., Any]

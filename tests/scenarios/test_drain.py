@@ -118,6 +118,23 @@ async def test_a_stream_shows_what_was_done_and_then_says_so() -> None:
         await anext(chunks)
 
 
+async def test_a_run_that_a_slow_consumer_holds_back_goes_no_further() -> None:
+    async def node(state: State) -> State:
+        return {"log": ["done"]}
+
+    graph = chain(*((name, node) for name in "abcdef"), saver=InMemorySaver())
+    control = RunControl()
+    stream = graph.astream({"log": []}, THREAD, stream_mode="values", control=control)
+    await anext(stream)
+    for _ in range(100):  # until it is held back
+        await asyncio.sleep(0)
+    held_back = (await graph.aget_state(THREAD)).next
+    control.request_drain()
+    with pytest.raises(GraphDrained):
+        [chunk async for chunk in stream]
+    assert (await graph.aget_state(THREAD)).next == held_back != ()
+
+
 def test_synchronous_verbs_take_a_control_too() -> None:
     graph = three(InMemorySaver())
     with pytest.raises(GraphDrained):

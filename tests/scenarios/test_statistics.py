@@ -5,7 +5,7 @@ import operator
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from itertools import pairwise
 from typing import Annotated, Any, TypedDict
 
@@ -101,6 +101,16 @@ async def test_a_slow_consumer_is_counted_as_output() -> None:
     totals = graph.stats.totals
     assert totals.output > 0
     assert totals.output + totals.execution == pytest.approx(totals.seconds)
+
+
+async def test_a_superstep_that_a_slow_consumer_never_let_begin_is_not_counted() -> None:
+    graph = in_turn(*[_numbered(each) for each in range(40)])
+    async with aclosing(graph.astream({}, stream_mode="values")) as stream:
+        await anext(stream)
+        await asyncio.sleep(1)  # it is held back meanwhile
+    totals = graph.stats.totals
+    assert 0 < totals.supersteps < 40
+    assert totals.supersteps == totals.tasks == totals.successes
 
 
 def _numbered(number: int) -> Any:

@@ -335,9 +335,11 @@ class TaskScope:
         Raises:
             OutsideRunError: The attempt has ended.
         """
-        if self.has_ended:
-            raise OutsideRunError(f"node {self.name!r} has ended: nothing can be added to what it writes")
-        self.acting().push(key, value)
+        effects = self.acting()
+        with ONE_AT_A_TIME:  # no thread may have its turn between the question and the note
+            if self.has_ended:
+                raise OutsideRunError(f"node {self.name!r} has ended: nothing can be added to what it writes")
+            effects.pushed = (*effects.pushed, (key, value))
 
 
 class NestedRun(NamedTuple):

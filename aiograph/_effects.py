@@ -106,8 +106,9 @@ class Effects:
 
     def next_run(self) -> int:
         """Numbers the nested runs of the attempt."""
-        self.runs += 1
-        return self.runs - 1
+        with ONE_AT_A_TIME:
+            self.runs += 1
+            return self.runs - 1
 
     def next_question(self) -> int:
         """Numbers the questions of the attempt."""
@@ -138,11 +139,6 @@ class Effects:
             self.questions = (*self.questions, *questions)
             self.passed |= passed
 
-    def push(self, key: str, value: Any) -> None:
-        """Adds to what the attempt writes."""
-        with ONE_AT_A_TIME:
-            self.pushed = (*self.pushed, (key, value))
-
     def obey(self, commands: Sequence[Any]) -> None:
         """Notes what a run nested in the attempt has ended with: that counts, whatever the node returns."""
         with ONE_AT_A_TIME:
@@ -151,7 +147,8 @@ class Effects:
 
     def stand(self, positions: Mapping[str, str]) -> None:
         """Notes where stateful graphs that it has called stand."""
-        self.positions = {**self.positions, **positions}
+        with ONE_AT_A_TIME:
+            self.positions = {**self.positions, **positions}
 
 
 def _set(waiter: "asyncio.Future[None]") -> None:

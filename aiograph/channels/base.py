@@ -56,7 +56,8 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
         awaits_finish: `finish` may change the channel. Set for every class that defines `finish`.
         replaces: `update` does nothing but put a write in the place of the value, so a conditional edge
             may be shown that write itself. What other channels make of writes is kept between that and
-            the end of the superstep. Not inherited by a class that defines `update` or `get`.
+            the end of the superstep. Not inherited by a class whose `update`, `get` or `is_available` is
+            another.
     """
 
     __slots__ = ("key", "typ")
@@ -76,7 +77,9 @@ class BaseChannel(Generic[Value, Update, Checkpoint], ABC):
         for flag, verb in (("consumable", "consume"), ("awaits_finish", "finish")):
             if verb in vars(cls) and flag not in vars(cls):
                 setattr(cls, flag, True)
-        if "replaces" not in vars(cls) and not vars(cls).keys().isdisjoint(("update", "get")):
+        declaring = next(each for each in cls.__mro__ if "replaces" in vars(each))
+        verbs = ("update", "get", "is_available")
+        if any(getattr(cls, verb) is not getattr(declaring, verb) for verb in verbs):
             cls.replaces = False
 
     def __repr__(self) -> str:

@@ -129,7 +129,7 @@ def _update(
     errors = {}
     channels, prototypes = state.channels, plan.channels
     for name, values in gathered.items():
-        if name in plan.signals and values[-1] is None:
+        if name in plan.signals and values[0] is None and len(values) == 1:
             changed[name] = plan.signals[name]
             continue
         base = changed.get(name) or channels.get(name) or prototypes[name]

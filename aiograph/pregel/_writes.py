@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from operator import is_
 from typing import Any
 
+from aiograph.channels.base import MISSING
 from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
 from aiograph.pregel._plan import Plan, Values, Write
 from aiograph.pregel._state import Channel, RunState
@@ -24,7 +25,7 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: s
         elif name in readable:
             own[name] = [value]
     for name, written in own.items():
-        if len(written) == 1 and name in plan.replaces:
+        if len(written) == 1 and name in plan.replaces and written[0] is not MISSING:
             values[name] = written[0]
             continue
         base = state.channels.get(name) or plan.channels[name]
@@ -36,6 +37,8 @@ def fresh_values(plan: Plan, state: RunState, writes: Sequence[Write], writer: s
             raise refusal(error, name, repr(writer), state.step) from error
         if channel.is_available():
             values[name] = channel.get()
+        else:
+            values.pop(name, None)
     return values
 
 

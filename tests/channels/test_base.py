@@ -90,6 +90,47 @@ def test_flags_follow_from_what_a_class_defines() -> None:
     assert (LastValueAfterFinish.consumable, LastValueAfterFinish.awaits_finish) == (True, True)
 
 
+class Halved:
+    __slots__ = ()
+
+    def update(self, values: Sequence[int]) -> bool:
+        return super().update([each // 2 for each in values])  # type: ignore[misc,no-any-return]  # a mixin
+
+
+def test_a_class_that_takes_or_shows_writes_in_its_own_way_does_not_just_replace_the_value() -> None:
+    class Mixed(Halved, LastValue[int]):
+        __slots__ = ()
+
+    class Doubled(LastValue[int]):
+        __slots__ = ()
+
+        def get(self) -> int:
+            return 2 * super().get()
+
+    class Hidden(LastValue[int]):
+        __slots__ = ()
+
+        def is_available(self) -> bool:
+            return False
+
+    class Shy(Hidden):
+        __slots__ = ()
+
+    class Plain(LastValue[int]):
+        __slots__ = ()
+
+    class Sure(LastValue[int]):
+        __slots__ = ()
+
+        replaces = True
+
+        def update(self, values: Sequence[int]) -> bool:
+            return super().update(values[-1:])
+
+    kinds = (LastValue, Plain, Sure, Mixed, Doubled, Hidden, Shy, Maximum)
+    assert [kind.replaces for kind in kinds] == [True, True, True, False, False, False, False, False]
+
+
 def test_a_channel_says_what_it_is() -> None:
     assert repr(LastValue(int, "total")) == "LastValue(int, key='total')"
     assert repr(Topic(list[int])) == "Topic(list[int], key='')"

@@ -4,7 +4,13 @@ from typing import Any, TypedDict
 
 import pytest
 
-from aiograph.channels import LastValue, LastValueAfterFinish, NamedBarrierValue
+from aiograph.channels import (
+    EphemeralValue,
+    LastValue,
+    LastValueAfterFinish,
+    NamedBarrierValue,
+    UntrackedValue,
+)
 from aiograph.constants import NO_WRITES, TASKS
 from aiograph.errors import InvalidUpdateError
 from aiograph.graph import START, StateGraph
@@ -68,6 +74,17 @@ def test_writers_that_contradict_each_other_leave_everything_as_it_was() -> None
         step(state, done(PLAN, state, "a", ("n", 1), ("x", 2)), done(PLAN, state, "b", ("n", 2)))
     assert [task.name for task in caught.value.tasks] == ["a", "b"]
     assert (state.values, state.versions, state.channels, state.seen) == before
+
+
+@pytest.mark.parametrize("channel", [LastValue(Any), EphemeralValue(Any), UntrackedValue(Any)])
+def test_writers_contradict_each_other_whatever_their_channel_is_called(channel: Any) -> None:
+    plan = plan_of(node("a", "branch:to:a"), **{"branch:to:a": channel})
+    state = at_start(plan)
+    writers = [done(plan, state, name, ("branch:to:a", None)) for name in ("one", "other")]
+    with pytest.raises(ConflictingWrites, match="takes one value per superstep and got 2"):
+        apply_writes(plan, state, writers)
+    apply_writes(plan, state, writers[:1])
+    assert [task.name for task in due_tasks(plan, state, 1)] == ["a"]
 
 
 def test_writes_to_channels_that_the_graph_does_not_have_are_passed_over() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aiograph.channels import BinaryOperatorAggregate, LastValue
+from aiograph.channels import MISSING, BinaryOperatorAggregate, LastValue
 from aiograph.constants import TASKS
 from aiograph.errors import ChannelUpdateError, ErrorCode, InvalidUpdateError
 from aiograph.pregel._apply import apply_writes
@@ -58,10 +58,28 @@ class Capped(LastValue[int]):
         return super().update([min(each, 10) for each in values])
 
 
-def test_a_router_is_shown_what_a_channel_of_a_users_own_makes_of_a_write() -> None:
-    plan = plan_of(node("a", "x"), n=LastValue(int), capped=Capped(int))
-    values = fresh_values(plan, at_start(plan), [("n", 99), ("capped", 99)], "a")
-    assert values == {"n": 99, "capped": 10}
+class Positive(LastValue[int]):
+    def is_available(self) -> bool:
+        return self.value is not MISSING and self.value > 0
+
+
+@pytest.mark.parametrize(
+    ("channel", "write", "shown"),
+    [
+        (LastValue(int), 99, {"it": 99}),
+        (LastValue(int), MISSING, {}),
+        (Capped(int), 99, {"it": 10}),
+        (Positive(int), 99, {"it": 99}),
+        (Positive(int), -1, {}),
+    ],
+)
+def test_a_router_is_shown_what_the_channel_makes_of_a_write(channel: Any, write: Any, shown: Any) -> None:
+    plan = plan_of(node("a", "x"), it=channel)
+    state = at_start(plan)
+    apply_writes(plan, state, [done(plan, state, "caller", ("it", 1))])
+    assert fresh_values(plan, state, [("it", write)], "a") == shown
+    apply_writes(plan, state, [done(plan, state, "a", ("it", write))])
+    assert state.values == shown
 
 
 def test_writes_that_only_trigger_are_left_out() -> None:

@@ -47,8 +47,6 @@ class Journal:
         self._state = state
         self._namespace = state.origin.namespace
         self._durability = durability
-        self._waits = durability == "sync" or self._saver.never_suspends
-        """Whether the run waits for each checkpoint; a saver that never suspends is not waited for long."""
         self._metadata = metadata
         self._after = max(state.checkpoint_id or "", self._hold.newest or "") or None
         """What the id of the first checkpoint has to sort after."""
@@ -106,10 +104,14 @@ class Journal:
             self._held.clear()
             return
         operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        if self._waits and self._kept_back is None:
+        if self._kept_back is not None:
+            self._kept_back.append(operation)
+        elif self._saver.never_suspends:
+            await self._saver.acommit(operation)
+        elif self.is_strict:
             await self._backlog.put(operation)
         else:
-            self._hand_over(operation)
+            self._backlog.add(operation)
             await self._backlog.room()
 
     def clone(self, parent_id: str | None) -> None:

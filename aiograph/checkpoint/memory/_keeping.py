@@ -49,15 +49,15 @@ class Trail:
         """How many entries may change before a row is whole again, so that rows need not be followed far.
         Below zero before there is any row."""
 
-    def begin(self, values: Mapping[str, Kept], entries: int) -> None:
-        """Goes on to a checkpoint that is kept whole."""
-        self.values = {**values}
-        self.room = max(_FEW, entries)
-
-    def go_on(self, values: Mapping[str, Kept], entries: int) -> None:
-        """Goes on to one of which so many entries are kept that have changed."""
-        self.values.update(values)
-        self.room -= entries
+    def follow(self, row: Row, roots: Mapping[str, Root]) -> None:
+        """Goes on to a checkpoint."""
+        if row.is_whole:
+            self.values = {**row.values}
+            self.room = max(_FEW, len(row.versions) + len(row.seen))
+        else:
+            self.values.update(row.values)
+            self.room -= len(row.versions) + len(row.seen)
+        self.roots, self.drafts = roots, {}
 
 
 _Values: TypeAlias = tuple[dict[str, Kept], Mapping[str, Root], Cells]
@@ -75,7 +75,7 @@ class KeepingSaver(EncodingSaver):
 
         super().__init__(serde=serde)
         self._keeps_fixed = type(self._content) is JsonPlusSerializer
-        """Whether it may be left out; another serializer encodes all values."""
+        """Whether what cannot change is kept as it is; other serializers get to see every value."""
 
     def _cell_of(self, kept: Kept) -> Cell:
         """What is kept as a cell."""
@@ -114,13 +114,10 @@ class KeepingSaver(EncodingSaver):
         created_at, ts = told(checkpoint)
         if seen is None or is_whole:
             versions, seen = detached(checkpoint)
-            trail.begin(values, len(versions) + len(seen))
-        else:
-            trail.go_on(values, len(versions) + len(seen))
-        trail.roots, trail.drafts = roots, {}
         updated = None if (names := checkpoint["updated_channels"]) is None else tuple(names)
         v = checkpoint["v"]
         row = Row(parent_id, is_whole, versions, seen, values, updated, created_at, ts, v, metadata)
+        trail.follow(row, roots)
         return key, row, cells
 
     def _values(self, given: Mapping[str, Any], changed: Collection[str], trail: Trail) -> _Values:

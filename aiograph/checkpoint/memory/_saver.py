@@ -78,7 +78,7 @@ class InMemorySaver(KeepingSaver):
                 row = row.of(parent_id)
             line.rows.setdefault(key.checkpoint_id, row)
             line.head = line.head_after(key.checkpoint_id) if step is None else step.after
-            self._tally.puts += 1
+            self._tally.puts += 1  # under the lock that is held anyway
 
     async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
         thread_id, namespace, _ = thread_of(config)

@@ -52,7 +52,7 @@ class Journal:
         """What the id of the first checkpoint has to sort after."""
         self._parent = state.checkpoint_id
         """The newest checkpoint that was handed over."""
-        self._versions = dict(state.versions if versions is None else versions)
+        self._versions: ChannelVersions = {**(state.versions if versions is None else versions)}
         """The versions of the channels in that checkpoint."""
         self._values: dict[str, Any] = {}
         """The values in the checkpoint that was encoded last, if there was one."""

@@ -46,7 +46,7 @@ def _packed(value: Any) -> bytes:
 
 
 def _ordered(items: list[Any]) -> list[Any]:
-    head = items[0] if items else None
+    head: Any = items[0] if items else None
     if isinstance(head, ExtType) and head.code in _SETS:
         return [head, *sorted(items[1:], key=_packed)]
     return items

@@ -46,7 +46,7 @@ _SHORT_TAGS: Mapping[str, int] = {
 }
 """How frequent tags are written where cells stand side by side."""
 
-_LONG_TAGS = {short: tag for tag, short in _SHORT_TAGS.items()}
+_LONG_TAGS: Mapping[Any, str] = {short: tag for tag, short in _SHORT_TAGS.items()}
 
 MAX_VISITS = 1_000_000
 """Cells that a value may consist of, each counted as often as it is referred to."""

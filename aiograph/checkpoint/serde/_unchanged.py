@@ -9,7 +9,7 @@ no messages, that is all of it.
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain, filterfalse
-from operator import add, attrgetter, is_
+from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]  # has no annotations
@@ -62,7 +62,7 @@ class Snapshot(NamedTuple):
         kinds, packed = self.kinds + other.kinds, self.packed + other.packed
         if self.fields is None or other.fields is None:
             return Snapshot(kinds, packed, None) if self.fields is other.fields else None
-        return Snapshot(kinds, packed, _Fields(*map(add, self.fields, other.fields)))
+        return Snapshot(kinds, packed, self.fields.followed_by(other.fields))
 
 
 class _Fields(NamedTuple):
@@ -89,6 +89,9 @@ class _Fields(NamedTuple):
             and not any(self.empty)
             and self.sets == self.members
         )
+
+    def followed_by(self, other: "_Fields") -> "_Fields":
+        return _Fields._make(one + another for one, another in zip(self, other, strict=True))
 
 
 def snapshot(items: Sequence[Any]) -> Snapshot | None:

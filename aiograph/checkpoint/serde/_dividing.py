@@ -184,16 +184,8 @@ class CellWriter:
         self._start_root()
         cell = self.placed(make())
         reach = frozenset(self._sizes)
-        return Root(
-            cell,
-            reach,
-            self._divisions,
-            self._nodes,
-            self._levels,
-            self._blocks,
-            self._snapshots,
-            self._kind,
-        )
+        tree = self._divisions, self._nodes, self._levels
+        return Root(cell, reach, *tree, self._blocks, self._snapshots, self._kind)
 
     def record(self, parts: Sequence[Cell]) -> Cell:
         """The cell of a list whose items are encoded already."""

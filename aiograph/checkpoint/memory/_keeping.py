@@ -19,8 +19,7 @@ from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._encoding import Values, created_at, encode_value, encode_write
 from aiograph.checkpoint.serde._stored import Given, StoredCheckpoint
-from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver, known_roots
+from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver
 
 _FEW = 64
 """Entries that may be looked up in rows above, even if a whole row has fewer."""
@@ -70,13 +69,6 @@ class KeepingSaver(EncodingSaver):
     What its `acommit` gets is a `KeptCheckpoint` and `KeptWrites`.
     """
 
-    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
-        from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer  # loaded by now, as a rule
-
-        super().__init__(serde=serde)
-        self._keeps_fixed = type(self._content) is JsonPlusSerializer
-        """Whether what cannot change is kept as it is; other serializers get to see every value."""
-
     def _cell_of(self, kept: Kept) -> Cell:
         """What is kept as a cell."""
         return kept if type(kept) is Cell else Cell(*self._content.dumps_typed(kept))
@@ -85,7 +77,7 @@ class KeepingSaver(EncodingSaver):
         return Trail()
 
     def _known(self, stored: StoredCheckpoint, decoded: Decoded, lineage: str | None) -> Trail:
-        return Trail(stored.values, known_roots(stored, decoded, self._memos))
+        return Trail(stored.values, self._roots(stored, decoded))
 
     def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> KeptWrites:
         trail: Trail = Trail() if hold is None else hold.memory
@@ -99,7 +91,7 @@ class KeepingSaver(EncodingSaver):
         for channel, value in written:
             if channel not in names:
                 names.add(checked_name(channel, "channel"))
-            if not (self._keeps_fixed and is_fixed(value)):
+            if not (self._is_ours and is_fixed(value)):
                 writer = writer or CellWriter(self._content, self._seal)
                 value = encode_write(writer, writes, channel, value, trail)
             kept.append((channel, value))
@@ -130,7 +122,7 @@ class KeepingSaver(EncodingSaver):
         writer, roots = None, {**trail.roots}
         for name in changed:
             value = given.get(name, MISSING)
-            if (self._keeps_fixed and is_fixed(value)) or name not in given:
+            if (self._is_ours and is_fixed(value)) or name not in given:
                 kept[name] = value
                 roots.pop(name, None)
             else:

@@ -43,6 +43,7 @@ from aiograph.checkpoint.serde._encoding import (
 from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._memos import KEPT_BYTES, Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
+from aiograph.checkpoint.serde._retracing import retraced
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
@@ -82,19 +83,6 @@ class Decoded(NamedTuple):
         return self.pending.union(*self.reach.values())
 
 
-def known_roots(stored: StoredCheckpoint, decoded: Decoded, memos: Memos) -> dict[str, Root]:
-    """What is known of the large values that were read, by channel."""
-    line, checkpoint_id = stored.key[:2], stored.key.checkpoint_id
-    values = decoded.found.checkpoint["channel_values"]
-    roots = {}
-    for name, reached in decoded.reach.items():
-        if reached:
-            cell = stored.values[name]
-            root = memos.root(line, checkpoint_id, name, cell)
-            roots[name] = Root(cell, reached) if root is None else root.seen(values[name])
-    return roots
-
-
 def _require_versions(checkpoint: Checkpoint) -> None:
     """A value without a version would be there and count as not there.
 
@@ -120,10 +108,11 @@ class EncodingSaver(BaseCheckpointSaver):
 
         super().__init__(serde=serde)
         self._content: SerializerProtocol = content_serde(self.serde)
-        is_ours = type(self._content) is JsonPlusSerializer
+        self._is_ours = type(self._content) is JsonPlusSerializer
+        """Whether it is known what the serializer makes of a value. Another one has to see all of them."""
         self._seal: Seal = seal_of(self.serde)
         self._tally = Tally()
-        self._memos = Memos(kept_bytes if is_ours else 0)
+        self._memos = Memos(kept_bytes if self._is_ours else 0)
 
     @property
     def statistics(self) -> Statistics:
@@ -158,17 +147,31 @@ class EncodingSaver(BaseCheckpointSaver):
         decoded = await self._adecode(stored)
         return decoded.found, Hold(head, start, self._known(stored, decoded, lineage))
 
+    async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
+        return decode(self._content, stored, self._memos)
+
     def _nothing_known(self, lineage: str | None) -> Any:
         """What a hold on a thread remembers where nothing is stored."""
         return Memory(None, {}, (), lineage)
 
     def _known(self, stored: StoredCheckpoint, decoded: Decoded, lineage: str | None) -> Any:
         """What it remembers of what was read."""
-        roots = known_roots(stored, decoded, self._memos)
+        roots = self._roots(stored, decoded)
         return Memory(stored.key.checkpoint_id, stored.values, decoded.known, lineage, roots)
 
-    async def _adecode(self, stored: StoredCheckpoint) -> Decoded:
-        return decode(self._content, stored, self._memos)
+    def _roots(self, stored: StoredCheckpoint, decoded: Decoded) -> dict[str, Root]:
+        """What is known of the large values that were read, by channel."""
+        values = decoded.found.checkpoint["channel_values"]
+        reach = decoded.reach.items()
+        return {name: self._root(stored, name, values[name], reached) for name, reached in reach if reached}
+
+    def _root(self, stored: StoredCheckpoint, name: str, value: Any, reached: frozenset[bytes]) -> Root:
+        cell = stored.values[name]
+        root = self._memos.root(stored.key[:2], stored.key.checkpoint_id, name, cell)
+        if root is None:
+            root = Root(cell, reached)
+            root = retraced(root, value, stored.cells) if self._is_ours else root
+        return root.seen(value)
 
     # -- writing
 

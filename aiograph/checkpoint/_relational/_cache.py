@@ -4,11 +4,10 @@ What is kept can never be outdated, as cells are named by their content: which o
 is asked of the database each time.
 """
 
-import os
 from collections import OrderedDict
-from threading import Lock
 from typing import NamedTuple
 
+from aiograph.checkpoint._forking import lock_for_all
 from aiograph.checkpoint.serde._cells import Cell, Cells
 
 CACHED_BYTES = 32 * 2**20
@@ -20,11 +19,8 @@ _BYTES_OF_A_CELL = 256
 _ROOM = 65_536
 """Bytes of cells that a namespace may keep beyond twice what it needs, before it is gone through."""
 
-_lock = Lock()
-"""One for all caches, so that a fork can wait for it."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = lock_for_all()
+"""Held while a cache is looked into or changed."""
 
 Line = tuple[str, str]
 """Thread and namespace."""

@@ -1,12 +1,11 @@
 """The saver itself: when a write may happen, and what is found, listed and removed."""
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from threading import Lock
 from typing import Any, ClassVar, Self
 
+from aiograph.checkpoint._forking import lock_for_all
 from aiograph.checkpoint._hold import Hold, Step
 from aiograph.checkpoint._model import task_id_of
 from aiograph.checkpoint._retention import Retention
@@ -40,11 +39,8 @@ from aiograph.types import RunnableConfig
 __all__ = ["InMemorySaver", "MemorySaver"]
 
 
-_lock = Lock()
-"""Held while a saver's tables are read or changed: one for all savers, so that a fork can wait for it."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = lock_for_all()
+"""Held while a saver's tables are read or changed."""
 
 
 class InMemorySaver(KeepingSaver):

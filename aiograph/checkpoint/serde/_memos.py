@@ -5,11 +5,11 @@ together from their cells. A checkpoint never changes, so what is remembered of 
 is the one that is read.
 """
 
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from aiograph.checkpoint._forking import lock_for_all
 from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell
 
@@ -18,6 +18,10 @@ KEPT_BYTES = 16 * 2**20
 
 _LINES = 128
 """Namespaces of threads that are remembered; for each item of a list, some hundred bytes."""
+
+
+_lock = lock_for_all()
+"""Held while something is remembered or forgotten."""
 
 
 class _Memo(NamedTuple):
@@ -38,7 +42,6 @@ class Memos:
         self._limit = limit
         self._lines: OrderedDict[tuple[str, str], _Memo] = OrderedDict()
         self._size = 0
-        self._lock = threading.Lock()
 
     def note(self, line: tuple[str, str], checkpoint_id: str, values: Mapping[str, Root]) -> None:
         """Remembers the values of a checkpoint that were worth dividing, if any were."""
@@ -51,7 +54,7 @@ class Memos:
                 roots[name] = root._replace(snapshots={})
         if not roots:
             return
-        with self._lock:
+        with _lock:
             self._drop(line)
             self._lines[line] = _Memo(checkpoint_id, roots, size)
             self._size += size
@@ -64,7 +67,7 @@ class Memos:
 
     def forget(self, thread_id: str) -> None:
         """Remembers nothing of a thread."""
-        with self._lock:
+        with _lock:
             for line in [line for line in self._lines if line[0] == thread_id]:
                 self._drop(line)
 

@@ -1,9 +1,12 @@
 """What is remembered of values is what was stored of them, nobody else has it, and it has its limits."""
 
+import os
+import signal
+import threading
 from typing import Any, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiograph.checkpoint.base import config_for
@@ -42,6 +45,7 @@ PLAIN_VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(PLAIN_VALUES, min_size=1), min_size=1, max_size=4))
 def test_a_list_is_remembered_as_it_would_be_read(parts: list[list[Any]]) -> None:
     value, root, writer = [*messages(70)], None, CellWriter(JsonPlusSerializer(), PLAIN)
@@ -51,6 +55,7 @@ def test_a_list_is_remembered_as_it_would_be_read(parts: list[list[Any]]) -> Non
         require_as_read(root, CellReader(JsonPlusSerializer(), writer.found).value(root.cell))
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(KEYS, PLAIN_VALUES))
 def test_so_is_a_dict(more: dict[Any, Any]) -> None:
     value = {**{f"key {number}": each for number, each in enumerate(messages(70))}, **more}
@@ -154,3 +159,31 @@ def test_a_serializer_of_ones_own_reads_what_it_has_written() -> None:
     graph = conversation(InMemorySaver(serde=Shouting()))
     graph.invoke({"messages": messages(100)}, THREAD)
     assert {each["name"] for each in graph.get_state(THREAD).values["messages"]} == {"LOUD"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_forked_while_other_threads_remember_something_can_do_so_too() -> None:
+    memos, root, stop = Memos(10**6), root_of(messages(70)), threading.Event()
+
+    def note() -> None:
+        while not stop.is_set():
+            for name in "abcdefgh":
+                memos.note((name, ""), "1", {"value": root})
+
+    noting = threading.Thread(target=note)
+    noting.start()
+    try:
+        assert [_ends_well(memos, root) for _ in range(20)] == [True] * 20
+    finally:
+        stop.set()
+        noting.join()
+
+
+def _ends_well(memos: Memos, root: Root) -> bool:
+    """Whether a forked child can remember something within some seconds."""
+    if (child := os.fork()) == 0:
+        signal.alarm(5)
+        memos.note(LINE, "1", {"value": root})
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0

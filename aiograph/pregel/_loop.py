@@ -19,6 +19,7 @@ from aiograph.pregel._calls import CallDesk
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._endings import drained, too_many_steps
 from aiograph.pregel._execute import execute
+from aiograph.pregel._journal import Journal
 from aiograph.pregel._leaving import commands_in
 from aiograph.pregel._notes import note
 from aiograph.pregel._plan import read_channels
@@ -121,7 +122,9 @@ async def _close_after(run: Run, error: BaseException) -> None:
 
 
 async def _keep_input(run: Run, stages: Stages) -> None:
-    parent = await stages.keep(run, "input", ())
+    parent = _parent_to_show(run)
+    if run.journal is not None:
+        await stages.keep(run.journal, "input", ())
     _show_checkpoint(run, "input", parent)
 
 
@@ -205,7 +208,9 @@ async def _superstep(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
 
 
 async def _conclude(run: Run, stages: Stages, tasks: Sequence[Task]) -> None:
-    parent = None if run.journal is None else await stages.keep(run, "loop", tasks)
+    parent = _parent_to_show(run)
+    if run.journal is not None:
+        await stages.keep(run.journal, "loop", tasks)
     if run.emitter is not None:
         stages.show(run, run.emitter, tasks, parent)
 
@@ -286,13 +291,11 @@ async def _keep_the_innocent(run: Run, tasks: Sequence[Task], conflict: Conflict
         conflict.error.add_note(f"in addition, the writes could not be taken back: {lost!r}")
 
 
-async def _keep(run: Run, source: str, tasks: Sequence[Task]) -> RunnableConfig | None:
-    """Keeps the state; returns the config of the checkpoint before, if somebody listens to checkpoints."""
-    if run.journal is None:
+def _parent_to_show(run: Run) -> RunnableConfig | None:
+    """Names the newest checkpoint, if somebody will be shown whose parent that is."""
+    if run.journal is None or run.emitter is None or not run.emitter.wants_checkpoints:
         return None
-    parent = run.journal.parent_config if run.emitter is not None else None
-    await run.journal.commit(source, tasks)
-    return parent
+    return run.journal.parent_config
 
 
 def _show_checkpoint(run: Run, source: str, parent: RunnableConfig | None) -> None:
@@ -305,4 +308,4 @@ def _show(run: Run, emitter: Emitter, tasks: Sequence[Task], parent: RunnableCon
     _show_checkpoint(run, "loop", parent)
 
 
-STAGES = Stages(due_tasks, Emitter.room, _superstep, execute, apply_writes, _keep, _show, _close)
+STAGES = Stages(due_tasks, Emitter.room, _superstep, execute, apply_writes, Journal.commit, _show, _close)

@@ -19,7 +19,7 @@ class Stages:
     """Tells whether all tasks have finished."""
     apply: Callable[..., Any]
     """Makes what the tasks have written the next state, or raises and leaves it as it is."""
-    keep: Callable[..., Awaitable[Any]]
+    keep: Callable[..., Awaitable[None]]
     """Hands a checkpoint to the journal, if there is one."""
     show: Callable[..., None]
     """Tells those who listen."""

@@ -1,12 +1,11 @@
 """`InMemoryStore`: a store in this process's memory, for tests and for what need not outlive it."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from threading import Lock
 from typing import ClassVar, NamedTuple
 
 from aiograph import _ids
+from aiograph._forking import lock_for_all
 from aiograph.store._batch import Address, Batch, Found, Hit, Put, Search, Stored, listed, plan_batch
 from aiograph.store._checks import check_ttl_config
 from aiograph.store._index import IndexConfig, VectorIndex
@@ -121,11 +120,8 @@ class _Reading(NamedTuple):
     namespaces: Mapping[int, list[Namespace]]
 
 
-_lock = Lock()
-"""Held while a store's rows are read or changed: one for all stores, so that a fork can wait for it."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = lock_for_all()
+"""Held while a store's rows are read or changed."""
 
 
 class InMemoryStore(BaseStore):

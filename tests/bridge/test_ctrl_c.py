@@ -36,7 +36,8 @@ async def beside(state):
 def stuck(state):
     begun.set()
     while not release.wait(0.001):
-        if current_job.get().cancelled:
+        job = current_job.get()  # there is none on the thread that calls
+        if job is not None and job.cancelled:
             cancelled.set()
     log.append("node ended")
     return {}

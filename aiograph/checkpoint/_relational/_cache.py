@@ -7,7 +7,7 @@ is asked of the database each time.
 from collections import OrderedDict
 from typing import NamedTuple
 
-from aiograph.checkpoint._forking import lock_for_all
+from aiograph._forking import lock_for_all
 from aiograph.checkpoint.serde._cells import Cell, Cells
 
 CACHED_BYTES = 32 * 2**20

@@ -5,7 +5,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
-from aiograph.checkpoint._forking import lock_for_all
+from aiograph._forking import lock_for_all
 from aiograph.checkpoint._hold import Hold, Step
 from aiograph.checkpoint._model import task_id_of
 from aiograph.checkpoint._retention import Retention

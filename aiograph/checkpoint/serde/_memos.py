@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from aiograph.checkpoint._forking import lock_for_all
+from aiograph._forking import lock_for_all
 from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell
 

@@ -315,7 +315,7 @@ class entrypoint(Generic[ContextT]):  # it is used as a decorator
         )
         self._context_schema = context_schema
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
+    @dataclass(frozen=True, kw_only=True)  # no slots, as `Runtime` has none
     class final(Generic[R, S]):  # as above
         """Returned by an entrypoint that gives its caller one thing and keeps another."""
 

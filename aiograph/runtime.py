@@ -95,7 +95,7 @@ def _nobody_waits() -> None:
     """The heartbeat of a runtime that was made by hand."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: before Python 3.13 `Runtime[X](...)` would raise
 class Runtime(Generic[C]):
     """What a run offers to its nodes. Take it as a parameter named `runtime`, or call `get_runtime`.
 

@@ -37,7 +37,7 @@ class InjectedToolCallId:
     """Marks a parameter of a tool that receives the call's id: `Annotated[str, InjectedToolCallId]`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots, as `Runtime` has none
 class ToolRuntime(Generic[ContextT, StateT]):
     """What a tool can get hold of beside its arguments. Take it as a parameter with this annotation."""
 

@@ -31,6 +31,7 @@ class Withdrawal(NamedTuple):
 
 
 Operation: TypeAlias = Commit | Record | Withdrawal
+"""What a saver is to do, in the order in which it was handed over."""
 
 
 class Storage(NamedTuple):
@@ -65,6 +66,7 @@ class Backlog:
         self._error: BaseException | None = None
 
     def add(self, operation: Operation) -> None:
+        """Has an operation written after all others, while the run goes on."""
         if self._error is not None:
             return  # the next flush tells the run; nothing may be stored after a gap
         self._gathering.append(operation)

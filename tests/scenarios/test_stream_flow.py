@@ -68,6 +68,16 @@ async def test_the_first_chunk_does_not_wait_for_a_run_that_never_lets_go_of_the
         assert counter.steps <= 3
 
 
+async def test_a_run_whose_last_superstep_is_over_waits_for_nobody() -> None:
+    counter = Counter(InMemorySaver())
+    stream = counter.graph.astream({"n": 998}, THREAD, stream_mode="updates")
+    async with aclosing(stream):
+        assert await anext(stream) == {"count": {"n": 999}}
+        await turns()  # nobody takes the second chunk, and there is no third superstep to be held back
+        assert (await counter.graph.aget_state(THREAD)).next == ()
+        assert await anext(stream) == {"count": {"n": 1000}}
+
+
 async def test_a_synchronous_consumer_holds_the_run_back_too() -> None:
     counter = Counter()
 

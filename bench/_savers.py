@@ -6,7 +6,7 @@ tell themselves.
 
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
@@ -35,20 +35,26 @@ async def memory(package: Package, setup: Setup) -> Any:
     return saver
 
 
-async def sqlite(package: Package, setup: Setup) -> Any:
-    """A file in a temporary folder, for both as durable as aiograph has it: a power cut may undo a commit."""
+async def sqlite(package: Package, setup: Setup, **ours: Any) -> Any:
+    """A file in a temporary folder, for both as durable as aiograph has it: a power cut may undo a commit.
+
+    Args:
+        package: Whose saver.
+        setup: Of the sample.
+        ours: Options of our saver.
+    """
     path = f"{setup.resources.enter_context(TemporaryDirectory())}/saved.db"
-    saver = await (_their_sqlite if package == RIVAL else _our_sqlite)(setup, path)
+    saver = await (_their_sqlite(setup, path) if package == RIVAL else _our_sqlite(setup, path, ours))
     reader = sqlite3.connect(path)
     setup.resources.callback(reader.close)
     setup.meters["stored"] = lambda: sqlite_size(reader)
     return saver
 
 
-async def _our_sqlite(setup: Setup, path: str) -> Any:
+async def _our_sqlite(setup: Setup, path: str, options: Mapping[str, Any]) -> Any:
     from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    saver = await setup.resources.enter_async_context(AsyncSqliteSaver.from_conn_string(path))
+    saver = await setup.resources.enter_async_context(AsyncSqliteSaver.from_conn_string(path, **options))
     setup.meters["bound"] = lambda: saver.statistics.bytes_written
     return saver
 
@@ -86,16 +92,18 @@ async def _their_sqlite(setup: Setup, path: str) -> Any:
     return saver
 
 
-async def postgres(package: Package, setup: Setup) -> Any:
-    """A database of its own, and a pool of connections."""
+async def postgres(package: Package, setup: Setup, **ours: Any) -> Any:
+    """A database of its own, and a pool of connections; `ours` are options of our saver."""
     conninfo = new_database(setup)
-    return await (_their_postgres if package == RIVAL else _our_postgres)(setup, conninfo)
+    if package == RIVAL:
+        return await _their_postgres(setup, conninfo)
+    return await _our_postgres(setup, conninfo, ours)
 
 
-async def _our_postgres(setup: Setup, conninfo: str) -> Any:
+async def _our_postgres(setup: Setup, conninfo: str, options: Mapping[str, Any]) -> Any:
     from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver, PoolOptions
 
-    opened = AsyncPostgresSaver.from_conn_string(conninfo, pool=PoolOptions(max_size=POOL))
+    opened = AsyncPostgresSaver.from_conn_string(conninfo, pool=PoolOptions(max_size=POOL), **options)
     saver = await setup.resources.enter_async_context(opened)
     await saver.asetup()
     setup.meters["bound"] = lambda: saver.statistics.bytes_written

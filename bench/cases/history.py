@@ -1,6 +1,8 @@
 """Looking at a conversation of 500 messages of 1 kB: its state, and the last 50 checkpoints."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import product
 from typing import Any, TypeAlias
 
 import msgpack  # type: ignore[import-untyped]
@@ -70,6 +72,22 @@ async def list_history(graph: Any, config: Any) -> int:
     )
 
 
+LOOKS = (
+    ("get_state", get_state, 10, 1, "500 messages of 1 kB; the floor reads and unpacks its rows"),
+    ("history_50", list_history, 1, LISTED, "50 states of about 500 messages; the floor reads them once"),
+)
+COLD = ("cold_get_state", get_state, 10, 1, "a saver of ours that keeps nothing of what it has written")
+
+SAVERS = (
+    ("memory", memory, memory_table),
+    ("sqlite", sqlite, sqlite_table),
+    ("postgres", postgres, postgres_table),
+)
+COLD_SAVERS = (
+    ("sqlite", partial(sqlite, cached_bytes=0), sqlite_table),
+    ("postgres", partial(postgres, cached_bytes=0), postgres_table),
+)
+
 CASES = [
     Case(
         name=f"{what}_{name}",
@@ -81,13 +99,8 @@ CASES = [
         needs=f"checkpoint.{name}",
         note=note,
     )
-    for what, look, size, times, note in (
-        ("get_state", get_state, 10, 1, "500 messages of 1 kB; the floor reads and unpacks its rows"),
-        ("history_50", list_history, 1, LISTED, "50 states of about 500 messages; the floor reads them once"),
-    )
-    for name, open_saver, open_table in (
-        ("memory", memory, memory_table),
-        ("sqlite", sqlite, sqlite_table),
-        ("postgres", postgres, postgres_table),
+    for (what, look, size, times, note), (name, open_saver, open_table) in (
+        *product(LOOKS, SAVERS),
+        *product((COLD,), COLD_SAVERS),
     )
 ]

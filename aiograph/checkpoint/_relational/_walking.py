@@ -34,7 +34,7 @@ def with_cells(query: Query, known: Set[bytes] = _NOTHING) -> Plan[Walked]:
     """The rows of a query for checkpoints and writes, and of all cells that those lead to.
 
     Args:
-        query: It.
+        query: Brings checkpoints and writes.
         known: Addresses of cells that are not asked for, nor is what they lead to.
     """
     rows = yield query

@@ -1,7 +1,7 @@
 """What savers store, are asked for and refuse, as values that all of them share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeAlias, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 from aiograph.checkpoint.base import (
     ChannelVersions,
@@ -66,9 +66,16 @@ class Skeleton(NamedTuple):
     updated_channels: list[str] | None
 
 
-Given: TypeAlias = tuple[Key, str | None, Checkpoint, bytes, ChannelVersions, VersionsSeen | None]
-"""A checkpoint as it comes from the engine: its key and its parent; the checkpoint itself, which is live; its
-metadata; and what is new of its versions, and of those that nodes have seen."""
+class Given(NamedTuple):
+    """A checkpoint as it comes from the engine."""
+
+    key: Key
+    parent_id: str | None
+    checkpoint: Checkpoint
+    """Live: what is kept of it has to be detached."""
+    metadata: bytes
+    new_versions: ChannelVersions
+    new_seen: VersionsSeen | None
 
 
 class EncodedCheckpoint(NamedTuple):

@@ -195,7 +195,8 @@ class EncodingSaver(BaseCheckpointSaver):
         key = Key(thread_id, namespace, checkpoint["id"])
         try:
             text = dump_metadata(metadata)
-            encoded = self._encode((key, parent_id, checkpoint, text, new_versions, new_seen), hold)
+            given = Given(key, parent_id, checkpoint, text, new_versions, new_seen)
+            encoded = self._encode(given, hold)
         except CheckpointSerializationError as error:
             raise owned(error, key) from error.__cause__
         if hold is None:

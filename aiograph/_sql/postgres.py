@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -20,12 +20,10 @@ from aiograph._sql.dispatch import Dispatcher, Limits
 from aiograph._sql.migrate import POSTGRES, Component, is_current, migrate
 from aiograph._sql.pipeline import Connection, Statement, new_cursor, statement_of, statements_of
 from aiograph._sql.queues import Request
-from aiograph._sql.session import Change, Counters, Guard, Plan, Query, Row
+from aiograph._sql.session import Change, Counters, Guard, Query, Row, followed
 from aiograph._sql.supply import ConnectionSupply, PoolOptions, PoolSupply, Supply, name_of
 from aiograph.bridge import at_home, bridge_loop
 from aiograph.errors import CheckpointStorageError
-
-T = TypeVar("T")
 
 Source: TypeAlias = str | AsyncConnectionPool[Any] | AsyncConnection[Any]
 """An address (a connection string or URL), or what a caller has opened and will close."""
@@ -150,15 +148,15 @@ class PostgresDatabase:
         return PoolSupply(source, self.name, self.counters, is_owned=False)
 
     async def _migrate(self, connection: Connection) -> None:
-        component = self._settings.component
+        component, fetch = self._settings.component, partial(_fetched, connection)
         async with connection.transaction():
-            if await _follow(connection, is_current(component, POSTGRES)):
+            if await followed(is_current(component, POSTGRES), fetch):
                 return
         async with connection.transaction():
             milliseconds = int(self._settings.patience * 1000)
             await connection.execute(f"SET LOCAL lock_timeout = {milliseconds}".encode())
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-            await _follow(connection, migrate(component, POSTGRES))
+            await followed(migrate(component, POSTGRES), fetch)
 
     # -- forks
 
@@ -171,17 +169,11 @@ class PostgresDatabase:
             self._gone = "its connections belong to the process that this one was forked from"
 
 
-async def _follow(connection: Connection, plan: Plan[T]) -> T:
-    """Carries out a plan on a connection."""
-    rows: list[Row] | None = None
-    while True:
-        try:
-            query = plan.send(rows)  # type: ignore[arg-type]  # the first one sent has to be None
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        statement = statement_of(query)
-        cursor = await new_cursor(connection).execute(statement.sql, statement.rows[0] or None)
-        rows = await cursor.fetchall() if cursor.description else []
+async def _fetched(connection: Connection, query: Query) -> list[Row]:
+    """The rows of a query, if it has any."""
+    statement = statement_of(query)
+    cursor = await new_cursor(connection).execute(statement.sql, statement.rows[0] or None)
+    return await cursor.fetchall() if cursor.description else []
 
 
 def _fit_loop() -> asyncio.AbstractEventLoop:

@@ -5,7 +5,7 @@ Statements are values, and their text is the same for every database: `?` stands
 either, and `?` may not occur otherwise. A session carries them out, from any thread and any event loop.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
@@ -46,6 +46,17 @@ class Guard(NamedTuple):
 
 Plan: TypeAlias = Generator[Query, list[Row], T]
 """Yields queries, is sent their rows, returns what they amount to."""
+
+
+async def followed(plan: Plan[T], fetch: Callable[[Query], Awaitable[list[Row]]]) -> T:
+    """What a plan amounts to, whose queries are sent one by one."""
+    rows = None
+    while True:
+        try:
+            query = plan.send(rows)  # type: ignore[arg-type]  # the first one sent has to be None
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        rows = await fetch(query)
 
 
 @dataclass(slots=True)

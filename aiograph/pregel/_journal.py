@@ -104,14 +104,12 @@ class Journal:
             self._held.clear()
             return
         operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
-        if self._kept_back is not None:
-            self._kept_back.append(operation)
-        elif self._saver.never_suspends:
+        if self._kept_back is None and self._saver.never_suspends:
             await self._saver.acommit(operation)
-        elif self.is_strict:
+        elif self._kept_back is None and self.is_strict:
             await self._backlog.put(operation)
         else:
-            self._backlog.add(operation)
+            self._hand_over(operation)
             await self._backlog.room()
 
     def clone(self, parent_id: str | None) -> None:

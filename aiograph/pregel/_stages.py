@@ -20,7 +20,7 @@ class Stages:
     apply: Callable[..., Any]
     """Makes what the tasks have written the next state, or raises and leaves it as it is."""
     keep: Callable[..., Awaitable[None]]
-    """Hands a checkpoint to the journal, if there is one."""
+    """Hands a checkpoint to the journal; not called where nothing is kept."""
     show: Callable[..., None]
     """Tells those who listen."""
     close: Callable[..., Awaitable[None]]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from aiograph._sql.session import Query, Row, Session
+from aiograph._sql.session import Query, Row, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint._relational import _reading as reading
@@ -13,7 +13,7 @@ from aiograph.checkpoint._relational._cache import CACHED_BYTES, NOTHING, CellCa
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._reading import Wants
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
-from aiograph.checkpoint._relational._walking import walked, with_cells
+from aiograph.checkpoint._relational._walking import with_cells
 from aiograph.checkpoint._retention import Retention
 from aiograph.checkpoint._statistics import Statistics
 from aiograph.checkpoint.base import (
@@ -251,7 +251,7 @@ class SqlSaver(EncodingSaver):
         if known:
             query = ask(Wants(cells=False, lineage=self._binds))
             fetch = partial(self._session.fetch, about=about)
-            rows, is_whole = await walked(with_cells(query, known), fetch)
+            rows, is_whole = await followed(with_cells(query, known), fetch)
             if is_whole:
                 return rows
             # a clean-up has come between: one statement sees the database as it is at one moment

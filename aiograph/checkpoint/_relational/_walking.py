@@ -5,15 +5,13 @@ twice, the first time one by one. For any, it is the way to read only what is no
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from aiograph._sql.session import Plan, Query, Row
 from aiograph.checkpoint._relational._reading import CELL, REFS
 from aiograph.checkpoint.serde._cells import addresses
-
-T = TypeVar("T")
 
 _SIZES = (1, 4, 16, 64, 256)
 """How many cells a statement asks for: databases prepare one for each number of them."""
@@ -62,17 +60,6 @@ def _below(thread_id: str, left: set[bytes], known: Set[bytes]) -> Plan[tuple[li
         found += level
         left = {address for row in level for address in _named(row)} - met - known
     return found, len(met)
-
-
-async def walked(plan: Plan[T], fetch: Callable[[Query], Awaitable[list[Row]]]) -> T:
-    """What a plan amounts to, whose queries are sent one by one."""
-    rows = None
-    while True:
-        try:
-            query = plan.send(rows)  # type: ignore[arg-type]  # the first one sent has to be None
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        rows = await fetch(query)
 
 
 def _named(row: Row) -> Iterable[bytes]:

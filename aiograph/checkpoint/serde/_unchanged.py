@@ -91,7 +91,8 @@ class _Fields(NamedTuple):
         )
 
     def followed_by(self, other: "_Fields") -> "_Fields":
-        return _Fields._make(one + another for one, another in zip(self, other, strict=True))
+        pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
+        return _Fields._make(one + another for one, another in pairs)
 
 
 def snapshot(items: Sequence[Any]) -> Snapshot | None:

@@ -154,10 +154,9 @@ def _encode_moment(value: "datetime | time") -> bytes:
 
 def _moment_decoder(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> Any:
-        text = data.decode("utf-8", "surrogatepass")
-        if text[-1:] not in ("]", "~"):
-            return read(text)
-        text, bracket, zone = text.partition("[")
+        if data[-1] not in b"]~":
+            return read(data.decode())
+        text, bracket, zone = data.decode("utf-8", "surrogatepass").partition("[")
         value = read(text.removesuffix("~")).replace(fold=int(text.endswith("~")))
         if not bracket:
             return value

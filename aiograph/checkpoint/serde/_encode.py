@@ -49,6 +49,11 @@ def extension(code: int, data: bytes) -> Any:
     return _new(ExtType, (code, data))
 
 
+def reference(number: int) -> bytes:
+    """What refers to the class that a blob has defined after so many others."""
+    return number.to_bytes(2, "big")
+
+
 class ScalarCodec:
     """A value becomes one extension."""
 
@@ -180,7 +185,7 @@ class Encoding:
         """What stands in front of the parts of an instance of `cls`."""
         refer = self._classes.get(cls)
         if refer is None:
-            self._classes[cls] = extension(REFER, len(self._classes).to_bytes(2, "big"))
+            self._classes[cls] = extension(REFER, reference(len(self._classes)))
             return definition
         return refer
 

@@ -165,6 +165,7 @@ def test_a_time_zone_leads_to_no_other_file(key: str) -> None:
         listed(define("record", f"{__name__}:Allowed", "x")),  # too few
         listed(define("record", f"{__name__}:Allowed", "x", "x"), b"\x01"),
         listed(define("record", [1]), b"\x01"),
+        listed(listed(define("flag", f"{__name__}:Bits"), b"\x01"), listed(ext(65, b"\x00"), b"\x01")),
         listed(define("flag", f"{__name__}:Bits"), b"\x01", b"\xa3A B"),  # as the functional syntax has it
         listed(define("flag", f"{__name__}:Bits"), b"\xa1A"),
         listed(define("pydantic", f"{__name__}:Model"), b"\x80", b"\x01", b"\x90", b"\xc0"),

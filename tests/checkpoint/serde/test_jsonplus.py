@@ -93,6 +93,19 @@ class Fussy:
         self.made += 1
 
 
+@dataclasses.dataclass
+class Watched:
+    """Its attributes must not be set by its own code when it is read back."""
+
+    changes: int = 0
+    price: int = 0
+
+    def __setattr__(self, name: str, value: int) -> None:
+        super().__setattr__(name, value)
+        if name == "price":
+            self.changes += 1
+
+
 class Pair(NamedTuple):
     left: Any
     right: Colour = Colour.RED
@@ -124,6 +137,7 @@ ALLOWED = (
     Leaf,
     Unready,
     Fussy,
+    Watched,
     Pair,
     Person,
     Open,
@@ -291,6 +305,12 @@ def test_attributes_come_back_without_running_the_constructor(serializer: JsonPl
     point = Point(1)
     point.norm = 2.5
     assert round_trip(serializer, point).norm == 2.5
+
+
+def test_attributes_come_back_without_running_what_sets_them(serializer: JsonPlusSerializer) -> None:
+    watched = Watched(price=2)
+    assert watched.changes == 1
+    assert round_trip(serializer, watched).changes == 1
 
 
 def test_private_attributes_and_set_fields_of_models_are_kept(serializer: JsonPlusSerializer) -> None:

@@ -78,7 +78,7 @@ def _recipe(cls: Any) -> Recipe:
         (given,) = parts
         made: Any = object.__new__(cls)
         for name, make in makers:
-            setattr(made, name, given[name] if name in given else make())
+            setattr(made, name, given[name] if name in given else make and make())
         return made
 
     return Recipe(cls, "message", (), _taker(cls), lambda _: build)
@@ -113,12 +113,14 @@ def _taker(cls: Any) -> Callable[[Any], Iterable[Any]]:
     return take
 
 
-def _maker(field: "Field[Any]") -> Callable[[], Any]:
-    """Makes what a field is by default, or says that it has to be given; the content always has."""
+def _maker(field: "Field[Any]") -> Callable[[], Any] | None:
+    """Makes what a field is by default, or says that it has to be given; `None` where that is `None`."""
 
     def refuse() -> Any:
         raise ValueError(f"nothing is stored of the field {field.name!r} of a message")
 
     if callable(field.default_factory):
         return field.default_factory
-    return refuse if field.default is MISSING or field.name == "content" else lambda: field.default
+    if field.default is MISSING or field.name == "content":  # which always has to be given
+        return refuse
+    return None if field.default is None else lambda: field.default

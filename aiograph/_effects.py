@@ -6,10 +6,10 @@ so at once.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from aiograph._forking import lock_for_all
 from aiograph._need_loop import need_loop
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -17,7 +17,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 NO_NAMES: frozenset[str] = frozenset()
 """The empty set, made once: each takes 216 bytes."""
 
-ONE_AT_A_TIME = Lock()
+ONE_AT_A_TIME = lock_for_all()
 """Held for a moment by whoever notes an effect."""
 
 

@@ -5,8 +5,9 @@ used; that is cheap, as they leave alone what they know already.
 """
 
 from collections.abc import Iterable, Mapping
-from threading import Lock
 from typing import Protocol
+
+from aiograph._forking import lock_for_all
 
 
 class Keeper(Protocol):
@@ -16,7 +17,7 @@ class Keeper(Protocol):
         """Lets it store instances of these types."""
 
 
-_changing = Lock()
+_changing = lock_for_all()
 _declared: Mapping[str, type] = {}
 """By the names under which instances are stored: one that is declared anew replaces the older. Never changed
 in place, so that it can be read without the lock."""

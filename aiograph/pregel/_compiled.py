@@ -24,7 +24,7 @@ from aiograph.pregel._attempt import CarriedExit
 from aiograph.pregel._builder import planned
 from aiograph.pregel._cache import warn_of_no_cache
 from aiograph.pregel._emit import View
-from aiograph.pregel._execute import Within
+from aiograph.pregel._execute import within
 from aiograph.pregel._loop import drive
 from aiograph.pregel._observers import observed
 from aiograph.pregel._open import open_kept, open_passing
@@ -186,7 +186,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         try:
             if outer is not None and (outer.run.depth + 1) % TASK_EVERY == 0:
                 return await _as_task(run)
-            return await Within(copy_context(), run)
+            return await within(copy_context(), run)
         except CarriedExit as carried:
             _raise_carried(carried)
 

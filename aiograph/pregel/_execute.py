@@ -6,10 +6,11 @@ is decided by task order, never by time.
 """
 
 import asyncio
+import types
 from collections.abc import Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from aiograph._cancel import Leaks, until_done
 from aiograph._interrupt import Interrupted
@@ -27,37 +28,29 @@ from aiograph.pregel._unfinished import keep_unfinished
 T = TypeVar("T")
 
 
-class Within(Generic[T]):
+@types.coroutine
+def within(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """Awaits a coroutine in place, in a context of its own: what it sets stays inside."""
-
-    __slots__ = ("_context", "_coroutine")
-
-    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._context = context
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, T]:
+    leaks: Leaks | None = None
+    try:
         # no bound methods are kept: each would take 72 bytes for as long as the coroutine waits
-        context, coroutine = self._context, self._coroutine
-        leaks: Leaks | None = None
-        try:
-            waited_for = context.run(coroutine.send, None)
-            while True:
-                try:
-                    answer = yield waited_for
-                except GeneratorExit:
-                    context.run(coroutine.close)
-                    raise
-                except BaseException as error:
-                    if isinstance(error, asyncio.CancelledError):
-                        leaks = leaks or Leaks(coroutine)
-                        leaks.mend()
-                    waited_for = context.run(coroutine.throw, error)
-                else:
-                    waited_for = context.run(coroutine.send, answer)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
+        waited_for = context.run(coroutine.send, None)
+        while True:
+            try:
+                answer = yield waited_for
+            except GeneratorExit:
+                context.run(coroutine.close)
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError):
+                    leaks = leaks or Leaks(coroutine)
+                    leaks.mend()
+                waited_for = context.run(coroutine.throw, error)
+            else:
+                waited_for = context.run(coroutine.send, answer)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
 
 
 async def execute(run: Run, tasks: Sequence[Task]) -> bool:
@@ -83,7 +76,7 @@ async def execute(run: Run, tasks: Sequence[Task]) -> bool:
         else:
             if run.slots is not None:
                 await run.slots.take(todo[0])
-            await Within(copy_context(), settle(run, todo[0], _lane(run)))
+            await within(copy_context(), settle(run, todo[0], _lane(run)))
             if todo[0].writes is not None and run.host.is_cancelled():
                 await _give_way(run, todo[0])
         if run.cache is not None:

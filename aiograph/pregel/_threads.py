@@ -8,7 +8,7 @@ from aiograph._context import current_task
 from aiograph.bridge import blocking, blocking_iter
 from aiograph.errors import CheckpointQueryError
 from aiograph.pregel import _options
-from aiograph.pregel._execute import Within
+from aiograph.pregel._execute import within
 from aiograph.pregel._graph import PlannedGraph
 from aiograph.pregel._inside import Spot, subgraphs, take_back_questions, trail_to, with_children
 from aiograph.pregel._inspect import empty_snapshot
@@ -151,7 +151,7 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
         request = spot.graph._request(None, config, _options.Choices("sync"))
         async with turn_at(place, request.terms.on_conflict):
             base = await open_update(spot.graph.plan, place, request)
-            changed = await Within(copy_context(), revise(base, checked))
+            changed = await within(copy_context(), revise(base, checked))
             await take_back_questions(trail, changed)
             return changed
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextvars import copy_context
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
@@ -23,12 +24,12 @@ from aiograph.pregel._assembly import emitter_for
 from aiograph.pregel._attempt import CarriedExit
 from aiograph.pregel._builder import planned
 from aiograph.pregel._cache import warn_of_no_cache
-from aiograph.pregel._emit import View
+from aiograph.pregel._emit import Emitter, View
 from aiograph.pregel._execute import within
 from aiograph.pregel._loop import drive
-from aiograph.pregel._observers import observed
-from aiograph.pregel._open import open_kept, open_passing
-from aiograph.pregel._place import find_place, forget_the_past, outermost, turn_at
+from aiograph.pregel._observers import NOBODY, observed
+from aiograph.pregel._open import Opened, open_kept, open_passing
+from aiograph.pregel._place import Place, find_place, forget_the_past, outermost, turn_at
 from aiograph.pregel._request import Options, Request
 from aiograph.pregel._sink import Sink
 from aiograph.pregel._stateful import hand_on
@@ -48,6 +49,7 @@ from aiograph.typing import ContextT, InputT, OutputT, StateT
 
 if TYPE_CHECKING:
     from aiograph.cache.base import BaseCache
+    from aiograph.pregel._meter import Meter
     from aiograph.pregel._migrate import Migrate
     from aiograph.stats import Collector
     from aiograph.store.base import BaseStore
@@ -177,16 +179,19 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
                 control=control,
             )
             return [chunk async for chunk in chunks]
-        choices = _options.Choices(
-            durability, on_error, on_conflict, interrupt_before, interrupt_after, control
-        )
-        request = self._request(input, config, choices, context, output_keys)
-        outer = current_task.get()
-        run = self._run_to_end(request, None, outer)
         try:
-            if outer is not None and (outer.run.depth + 1) % TASK_EVERY == 0:
-                return await _as_task(run)
-            return await within(copy_context(), run)
+            # no names for what is made here: it would be kept for as long as the run lasts
+            return await self._in_own_context(
+                self._request(
+                    input,
+                    config,
+                    _options.Choices(
+                        durability, on_error, on_conflict, interrupt_before, interrupt_after, control
+                    ),
+                    context,
+                    output_keys,
+                )
+            )
         except CarriedExit as carried:
             _raise_carried(carried)
 
@@ -263,49 +268,77 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     async def _fill(self, sink: Sink, request: Request, view: View) -> None:
         try:
-            await self._run_to_end(request, view, current_task.get())
+            await self._begin(request, view, current_task.get())
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise CarriedExit(error) from error
         finally:
             sink.close()
 
-    def _run_to_end(
+    def _in_own_context(self, request: Request) -> Awaitable[Any]:
+        """What has to be awaited for the end of a run whose context variables stay inside."""
+        outer, own = current_task.get(), copy_context()
+        run = own.run(self._begin, request, None, outer)
+        if outer is not None and (outer.run.depth + 1) % TASK_EVERY == 0:
+            return _as_task(run, own)
+        return within(own, run)
+
+    def _begin(
         self, request: Request, view: View | None, outer: TaskScope | None
     ) -> Coroutine[Any, Any, Any]:
+        """Opens a run as far as nothing has to be waited for; what is returned does the rest."""
         if outer is None:
-            return self._run_at_its_place(request, view, outer)
+            return self._begin_at_its_place(request, view, outer)
         return self._run_inside(outer, request, view)
 
     async def _run_inside(self, outer: TaskScope, request: Request, view: View | None) -> Any:
         effects = outer.acting()
         effects.run_begins()
         try:
-            return await self._run_at_its_place(request, view, outer)
+            return await self._begin_at_its_place(request, view, outer)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
         finally:
             effects.run_ends()
 
-    async def _run_at_its_place(self, request: Request, view: View | None, outer: TaskScope | None) -> Any:
-        try:
-            options = self._options
-            place = find_place(options.checkpointer, request.config, outer)
-            if place.namespace and place.nested is None:
-                place = await outermost(place, request.config, self._plan)
-            emitter = emitter_for(self._plan, request, place, view)
-            async with turn_at(place, request.terms.on_conflict):
-                with observed(options, self._plan.name, place, emitter) as meter:
-                    if place.saver is None:
-                        opened = open_passing(self._plan, request, place, emitter, meter)
-                    else:
-                        opened = await open_kept(self._plan, request, place, emitter, meter)
-                    if opened.run.cache is None and self._plan.is_cached:
-                        warn_of_no_cache(self._plan)
-                    try:
-                        output = await drive(*opened)
-                    finally:
-                        hand_on(opened.run, place)
-                if options.retention is not None:
-                    await forget_the_past(place, options.retention)
-                return output
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise CarriedExit(error) from error  # from user code outside of nodes: a reducer, a saver
+    def _begin_at_its_place(
+        self, request: Request, view: View | None, outer: TaskScope | None
+    ) -> Coroutine[Any, Any, Any]:
+        place = find_place(self._options.checkpointer, request.config, outer)
+        if place.saver is not None:
+            return self._run_kept(request, place, view)
+        emitter = emitter_for(self._plan, request, place, view)
+        observers = observed(self._options, self._plan.name, place, emitter)
+        if observers is not NOBODY:
+            return self._run_observed(observers, request, place, emitter)
+        return self._driven(open_passing(self._plan, request, place, emitter, None), place)
+
+    async def _run_observed(
+        self,
+        observers: AbstractContextManager[Meter | None],
+        request: Request,
+        place: Place,
+        emitter: Emitter | None,
+    ) -> Any:
+        with observers as meter:
+            return await self._driven(open_passing(self._plan, request, place, emitter, meter), place)
+
+    async def _run_kept(self, request: Request, place: Place, view: View | None) -> Any:
+        options = self._options
+        if place.namespace and place.nested is None:
+            place = await outermost(place, request.config, self._plan)
+        emitter = emitter_for(self._plan, request, place, view)
+        async with turn_at(place, request.terms.on_conflict):
+            with observed(options, self._plan.name, place, emitter) as meter:
+                opened = await open_kept(self._plan, request, place, emitter, meter)
+                output = await self._driven(opened, place)
+            if options.retention is not None:
+                await forget_the_past(place, options.retention)
+            return output
+
+    def _driven(self, opened: Opened, place: Place) -> Coroutine[Any, Any, Any]:
+        if opened.run.cache is None and self._plan.is_cached:
+            warn_of_no_cache(self._plan)
+        return drive(*opened) if place.nested is None else _drive_nested(opened, place)
 
     # -- the other colour
 
@@ -327,9 +360,16 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 T = TypeVar("T")
 
 
-async def _as_task(run: Any) -> Any:
+async def _drive_nested(opened: Opened, place: Place) -> Any:
+    try:
+        return await drive(*opened)
+    finally:
+        hand_on(opened.run, place)
+
+
+async def _as_task(run: Coroutine[Any, Any, T], context: Context) -> T:
     """Awaits a run in a task of its own, cancelling it with the caller."""
-    task = asyncio.create_task(run)
+    task = asyncio.create_task(run, context=context)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from aiograph.pregel._place import Place
     from aiograph.pregel._request import Options
 
-_NOBODY: AbstractContextManager[None] = nullcontext()
+NOBODY: AbstractContextManager[None] = nullcontext()
+"""Those who look on while most graphs run."""
 
 
 def observed(
@@ -24,7 +25,7 @@ def observed(
     """Watches and measures one run, for the length of the block; gives a meter if anybody wants to know."""
     around = None if place.nested is None else place.nested.task.run.collector
     collector = around if options.stats is None else options.stats
-    watched = _NOBODY if options.watch is None else options.watch.on_this_loop()
+    watched = NOBODY if options.watch is None else options.watch.on_this_loop()
     if collector is None or collector is False:
         return watched
     from aiograph.pregel._meter import metered

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from aiograph import _ids
 from aiograph._context import NestedRun
@@ -66,6 +66,10 @@ class News:
     """By node, what those have seen that have run."""
 
 
+NOT_NOTED = cast("dict[str, Any]", MappingProxyType({}))
+"""The versions of a state that nobody stores, and who has seen which: nobody wants to know them."""
+
+
 class RunState:
     """Channels, versions, and where the run stands.
 
@@ -100,13 +104,11 @@ class RunState:
         step: int,
         checkpoint_id: str | None,
         origin: Origin,
-        *,
-        is_versioned: bool = True,
     ) -> None:
         self.channels = channels
         self.values = values
         """Values of the readable channels; a fresh dict is made of it for each node."""
-        self.is_versioned = is_versioned
+        self.is_versioned = versions is not NOT_NOTED
         """Whether anybody wants to know the versions, and who has seen which: whoever stores the state."""
         self.versions = versions
         self.version = max(versions.values()) if versions else 0
@@ -146,22 +148,24 @@ class RunState:
 
 def fresh_state(plan: Plan, namespace: str = "") -> RunState:
     """The state of a thread on which nothing has ever run."""
-    return _blank_state(plan, Origin(namespace), is_versioned=True)
+    return _blank_state(plan, {}, {}, Origin(namespace))
 
 
 def passing_state(plan: Plan, nested: NestedRun | None) -> RunState:
     """The state of a run of which nothing is kept, and which may be nested in a task."""
-    return _blank_state(plan, Origin("", nested), is_versioned=False)
+    return _blank_state(plan, NOT_NOTED, NOT_NOTED, Origin("", nested))
 
 
-def _blank_state(plan: Plan, origin: Origin, *, is_versioned: bool) -> RunState:
+def _blank_state(
+    plan: Plan, versions: dict[str, int], seen: dict[str, dict[str, int]], origin: Origin
+) -> RunState:
     channels: Channels = {}
     values: Values = {}
     for name in plan.born:
         channels[name] = channel = plan.channels[name].copy()
         if name in plan.readable:
             values[name] = channel.get()
-    return RunState(channels, values, {}, {}, (), -1, None, origin, is_versioned=is_versioned)
+    return RunState(channels, values, versions, seen, (), -1, None, origin)
 
 
 def restored_state(

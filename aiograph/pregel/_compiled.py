@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aiograph._cancel import until_done
@@ -181,7 +181,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             return [chunk async for chunk in chunks]
         try:
             # no names for what is made here: it would be kept for as long as the run lasts
-            return await self._in_own_context(
+            return await self._run_to_end(
                 self._request(
                     input,
                     config,
@@ -274,17 +274,13 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         finally:
             sink.close()
 
-    def _in_own_context(self, request: Request) -> Awaitable[Any]:
-        """What has to be awaited for the end of a run whose context variables stay inside."""
-        outer, own = current_task.get(), copy_context()
-        run = own.run(self._begin, request, None, outer)
+    def _run_to_end(self, request: Request) -> Awaitable[Any]:
+        outer = current_task.get()
         if outer is not None and (outer.run.depth + 1) % TASK_EVERY == 0:
-            return _as_task(run, own)
-        return within(own, run)
+            return _as_task(self._run_inside(outer, request, None))
+        return self._begin(request, None, outer)
 
-    def _begin(
-        self, request: Request, view: View | None, outer: TaskScope | None
-    ) -> Coroutine[Any, Any, Any]:
+    def _begin(self, request: Request, view: View | None, outer: TaskScope | None) -> Awaitable[Any]:
         """Opens a run as far as nothing has to be waited for; what is returned does the rest."""
         if outer is None:
             return self._begin_at_its_place(request, view, outer)
@@ -302,10 +298,11 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
 
     def _begin_at_its_place(
         self, request: Request, view: View | None, outer: TaskScope | None
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Awaitable[Any]:
         place = find_place(self._options.checkpointer, request.config, outer)
         if place.saver is not None:
-            return self._run_kept(request, place, view)
+            # the code of a saver may be anybody's: what it sets, and cancels by mistake, stays inside
+            return within(copy_context(), self._run_kept(request, place, view))
         emitter = emitter_for(self._plan, request, place, view)
         observers = observed(self._options, self._plan.name, place, emitter)
         if observers is not NOBODY:
@@ -367,9 +364,9 @@ async def _drive_nested(opened: Opened, place: Place) -> Any:
         hand_on(opened.run, place)
 
 
-async def _as_task(run: Coroutine[Any, Any, T], context: Context) -> T:
+async def _as_task(run: Coroutine[Any, Any, T]) -> T:
     """Awaits a run in a task of its own, cancelling it with the caller."""
-    task = asyncio.create_task(run, context=context)
+    task = asyncio.create_task(run)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 
+from aiograph.checkpoint.base import Commit
+from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import END, START, StateGraph
 from tests.bridge.kit import Graph
 
@@ -140,6 +142,18 @@ def test_what_a_nested_run_sets_stays_inside_it(verb: str) -> None:
 
     outer = graph_of([node if verb == "invoke" else anode], route)
     assert outer.invoke({"seen": []})["seen"] == ["the caller's"] * 2
+
+
+async def test_what_a_saver_sets_stays_inside_the_run() -> None:
+    class PaintingSaver(InMemorySaver):
+        async def acommit(self, commit: Commit) -> None:
+            colour.set("the saver's")
+            await super().acommit(commit)
+
+    graph = graph_of([apaint], route).with_checkpointer(PaintingSaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    assert "the saver's" in (await graph.ainvoke({"seen": []}, thread, durability="sync"))["seen"]
+    assert colour.get() == "the caller's"
 
 
 @pytest.mark.parametrize("inline", [True, False])

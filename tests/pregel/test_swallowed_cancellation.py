@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import anyio
 import pytest
 
+from aiograph.checkpoint.base import Commit
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import NodeCancelledError
 from aiograph.graph import END, START, StateGraph
@@ -185,3 +186,23 @@ async def test_a_cancellation_after_the_failure_of_a_task_group_still_counts() -
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
+
+
+class Grouping(InMemorySaver):
+    async def acommit(self, commit: Commit) -> None:
+        await grouped()
+        await super().acommit(commit)
+
+
+@pytest.mark.parametrize("verb", ["ainvoke", "astream"])
+async def test_a_saver_that_handles_the_failure_of_a_task_group_has_not_cancelled_the_run(verb: str) -> None:
+    async def node(state: State) -> State:
+        return {"value": state["value"] + 1}
+
+    builder = StateGraph(State).add_sequence([("first", node), ("second", node)]).add_edge(START, "first")
+    graph = builder.compile(Grouping())
+    if verb == "ainvoke":
+        assert await graph.ainvoke({"value": 0}, THREAD, durability="sync") == {"value": 2}
+    else:
+        chunks = [chunk async for chunk in graph.astream({"value": 0}, THREAD, durability="sync")]
+        assert chunks == [{"first": {"value": 1}}, {"second": {"value": 2}}]

@@ -10,10 +10,10 @@ from aiograph.checkpoint._relational._cache import NOTHING, Known
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
 from aiograph.checkpoint.serde._cells import Cell, CellReader, unpack_entries
+from aiograph.checkpoint.serde._document import read_document, reading
 from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.checkpoint.serde.encoded import read_document, reading
 
 # One statement brings a page of checkpoints with all that belongs to them; the first column tells what a
 # row is.

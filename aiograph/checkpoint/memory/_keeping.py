@@ -17,7 +17,8 @@ from aiograph.checkpoint.memory._kept import NO_CELLS, Kept, KeptCheckpoint, Kep
 from aiograph.checkpoint.serde._blocks import Draft, Root
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._dividing import CellWriter
-from aiograph.checkpoint.serde._encoding import Values, created_at, encode_value, encode_write
+from aiograph.checkpoint.serde._document import created_at
+from aiograph.checkpoint.serde._encoding import Values, encode_value, encode_write
 from aiograph.checkpoint.serde._stored import Given, StoredCheckpoint
 from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver
 

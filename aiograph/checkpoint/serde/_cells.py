@@ -116,11 +116,12 @@ def unpack_entries(cell: Cell) -> list[tuple[str | int, Cell]]:
 
 def packed(entries: Sequence[Cell]) -> tuple[bytes, bytes]:
     """Cells side by side: what they hold, and what they refer to."""
-    data = [
-        (_SHORT_TAGS.get(tag, tag), data, *([len(refs) // ADDRESS_BYTES] if refs else ()))
+    short = _SHORT_TAGS.get
+    parts = [
+        (short(tag, tag), data, len(refs) // ADDRESS_BYTES) if refs else (short(tag, tag), data)
         for tag, data, refs in entries
     ]
-    return msgpack.packb(data), b"".join(cell.refs for cell in entries)
+    return msgpack.packb(parts), b"".join([refs for _, _, refs in entries])
 
 
 def _unpacked(cell: Cell) -> list[Cell]:

@@ -3,7 +3,7 @@
 What equal values become depends on nothing else, and a change shows in few of the cells.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -73,6 +73,7 @@ class CellWriter:
         "_blocks",
         "_divisions",
         "_dumps",
+        "_dumps_plain",
         "_kind",
         "_known",
         "_levels",
@@ -86,6 +87,8 @@ class CellWriter:
 
     def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
         self._dumps = serde.dumps_typed
+        self._dumps_plain: Callable[[Any], tuple[str, bytes]]
+        self._dumps_plain = getattr(serde, "dumps_plain", serde.dumps_typed)
         self._address = seal.address
         self.found: dict[bytes, Cell] = {}
 
@@ -114,7 +117,7 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        seen = grown(value, before)
+        seen = () if before is None else grown(value, before)
         whole = None if seen else self.short(value)
         if whole is not None and len(whole.data) <= INLINE:
             return Root(whole)
@@ -130,7 +133,7 @@ class CellWriter:
         """A value in one cell; `None` of a list or dict so long that it is encoded block by block."""
         if (type(value) is list or type(value) is dict) and len(value) > BLOCK:
             return None
-        return self.whole(value)
+        return Cell(*self._dumps(value))
 
     def whole(self, value: Any) -> Cell:
         """A value in one cell. Above `INLINE`, that is not what is stored of it.
@@ -138,8 +141,7 @@ class CellWriter:
         Raises:
             CheckpointSerializationError: The value cannot be stored.
         """
-        tag, data = self._dumps(value)
-        return Cell(tag, data)
+        return Cell(*self._dumps(value))
 
     def draft(self, value: Any, whole: Cell | None, before: Root | None = None) -> Draft:
         """What `root` does, for a value that is likely to come again: what a task writes."""
@@ -169,14 +171,17 @@ class CellWriter:
     def mapping(self, values: Mapping[Any, Cell]) -> Root:
         """A dict whose values are encoded already; the cells they lead to are not counted as its own."""
         if len(values) <= BLOCK:
-            cell = self._map(list(values), list(values.values()))
+            cell = self._map(Cell(*self._dumps_plain([*values])), values.values())
             if len(cell.data) + len(cell.refs) <= INLINE:
                 return Root(cell)
         return self._tracked(lambda: self._mapping(values))
 
     def _mapping(self, values: Mapping[Any, Cell]) -> Cell:
-        maps = [self._map(block, [values[name] for name in block]) for block in cut(list(values), BLOCK)]
-        return self._joined("d+", maps or [self._map([], [])])
+        maps = [
+            self._map(self.whole(block), [values[name] for name in block])
+            for block in cut(list(values), BLOCK)
+        ]
+        return self._joined("d+", maps)
 
     def _tracked(self, make: Callable[[], Cell], *known: Root | None) -> Root:
         """What `make` makes, placed, with the cells that were put on the way."""
@@ -187,24 +192,35 @@ class CellWriter:
         tree = self._divisions, self._nodes, self._levels
         return Root(cell, reach, *tree, self._blocks, self._snapshots, self._kind)
 
-    def record(self, parts: Sequence[Cell]) -> Cell:
-        """The cell of a list whose items are encoded already."""
-        return Cell("l", *packed(parts))
+    def record(self, parts: Iterable[list[Any] | Root]) -> Root:
+        """A list of what is encoded already, and of lists of our own: of names, numbers and such lists."""
+        cells, reached = list[Cell](), list[frozenset[bytes]]()
+        for part in parts:
+            cell = None if isinstance(part, Root) else self._plain(part)
+            if cell is None:
+                root = part if isinstance(part, Root) else self.root(part)
+                reached.append(root.reach)
+                cell = root.cell
+            cells.append(cell)
+        return Root(Cell("l", *packed(cells)), frozenset().union(*reached))
 
-    def shared(self, parts: Sequence[Root]) -> Root:
-        """A list that many checkpoints have in common, of items that are encoded already."""
-        self._start()
-        cell = self.record([part.cell for part in parts])
-        if len(cell.data) > _SHARED_FROM:
-            cell = Cell("@", b"", self._put(cell))
-        return Root(cell, frozenset(self._sizes).union(*(part.reach for part in parts)))
+    def _plain(self, items: list[Any]) -> Cell | None:
+        """Such a list in one cell, unless it is long."""
+        if len(items) > BLOCK:
+            return None
+        cell = Cell(*self._dumps_plain(items))
+        return cell if len(cell.data) <= INLINE else None
 
-    def shared_if_known(self, parts: Sequence[Root], known: Set[bytes]) -> Root:
-        """The same list, in a cell of its own only if that is stored already, or too long to stand inline."""
-        cell = self.record([part.cell for part in parts])
-        if len(cell.data) + len(cell.refs) > INLINE or self._address(*cell) in known:
-            return self.shared(parts)
-        return Root(cell, frozenset().union(*(part.reach for part in parts)))
+    def address(self, cell: Cell) -> bytes:
+        """By what a cell is referred to."""
+        return self._address(*cell)
+
+    def shared(self, record: Root, address: bytes) -> Root:
+        """A list that many checkpoints have in common, in a cell of its own unless it is very short."""
+        if len(record.cell.data) <= _SHARED_FROM:
+            return record
+        self.found[address] = record.cell
+        return Root(Cell("@", b"", address), record.reach | {address})
 
     def placed(self, cell: Cell) -> Cell:
         """The cell itself if it is small, else one that refers to it."""
@@ -362,7 +378,7 @@ class CellWriter:
         """A segment of one item, which may be worth dividing; `whole` is the segment in one."""
         if given.kind is list:
             inner = self._divided(item, whole, _ITEM_LIMIT, given.depth - 1)
-            return whole if inner is whole else self.record([self.placed(inner)])
+            return whole if inner is whole else Cell("l", *packed([self.placed(inner)]))
         key, value = item
         return self._entry(key, value, whole, given.depth - 1)
 
@@ -371,14 +387,13 @@ class CellWriter:
             return whole
         limit = _ITEM_LIMIT if type(value) is dict else _ENTRY_LIMIT
         alone = self.whole(value)
-        return self._map([key], [self.placed(self._divided(value, alone, limit, depth))])
+        return self._map(self.whole([key]), [self.placed(self._divided(value, alone, limit, depth))])
 
     def _encoded(self, given: Items, part: list[Any]) -> Cell:
         return self.whole(part if given.kind is list else dict(part))
 
-    def _map(self, keys: Sequence[Any], values: Sequence[Cell]) -> Cell:
-        data, refs = packed([self.whole(list(keys)), *values])
-        return Cell("m", data, refs)
+    def _map(self, keys: Cell, values: Iterable[Cell]) -> Cell:
+        return Cell("m", *packed([keys, *values]))
 
     # -- trees
 

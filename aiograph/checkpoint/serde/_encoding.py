@@ -1,15 +1,12 @@
-"""A superstep as cells: the writes of tasks, the values of a checkpoint, and the checkpoint as a document.
+"""A superstep as cells: the writes of tasks, and the values of a checkpoint.
 
 Each value is encoded once, when it changes. `Memory` is what this takes from one superstep to the next.
 """
 
-from collections.abc import Iterable, Mapping, Set
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from aiograph import _ids
 from aiograph.checkpoint.base import (
-    Checkpoint,
     TaskWrites,
     checked_name,
     write_position,
@@ -17,23 +14,12 @@ from aiograph.checkpoint.base import (
 from aiograph.checkpoint.serde._blocks import Draft, Root
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._dividing import INLINE, CellWriter
-from aiograph.checkpoint.serde._filter import microseconds, moment_of
-from aiograph.checkpoint.serde._stored import EncodedWrite, EncodedWrites, Skeleton
+from aiograph.checkpoint.serde._document import Labels
+from aiograph.checkpoint.serde._stored import EncodedWrite, EncodedWrites
 from aiograph.checkpoint.serde.base import UnstorableValueError
 from aiograph.errors import CheckpointSerializationError
 
 _NOTHING: frozenset[bytes] = frozenset()
-
-
-class Labels(NamedTuple):
-    """The names that checkpoints of one graph have in common."""
-
-    channels: list[str]
-    nodes: list[str]
-    root: Root
-    places: Mapping[str, int]
-    """By channel, where it stands among them."""
-    have_come_again: bool = False
 
 
 class Remembered(Protocol):
@@ -196,88 +182,3 @@ def encode_value(writer: CellWriter, value: Any, name: str, values: Values, memo
 def _drop(values: Values, name: str) -> None:
     del values.cells[name]
     values.roots.pop(name, None)
-
-
-# -- the checkpoint itself
-
-
-def created_at(checkpoint: Checkpoint) -> int:
-    """When a checkpoint was made, in microseconds since 1970; a time without an offset is in UTC.
-
-    Raises:
-        CheckpointSerializationError: Its `ts` is not a time.
-    """
-    if (known := _ids.microseconds_told(checkpoint["ts"])) is not None:
-        return known
-    try:
-        moment = datetime.fromisoformat(checkpoint["ts"])
-    except (ValueError, TypeError) as error:
-        raise CheckpointSerializationError(
-            f"checkpoint {checkpoint['id']!r}: ts={checkpoint['ts']!r} is not a time in ISO 8601"
-        ) from error
-    return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def skeleton_of(checkpoint: Checkpoint) -> Skeleton:
-    """A checkpoint without its values."""
-    return Skeleton(
-        checkpoint["v"],
-        checkpoint["ts"],
-        checkpoint["channel_versions"],
-        checkpoint["versions_seen"],
-        checkpoint["updated_channels"],
-    )
-
-
-def label(
-    writer: CellWriter, skeleton: Skeleton, before: Labels | None = None, known: Set[bytes] = _NOTHING
-) -> Labels:
-    """The names in a checkpoint; those of the last one, if they are the same.
-
-    Names that have just changed may well change again, as in the first supersteps of a sequence: unless they
-    are long, they stand in the checkpoint. Those that come again have a cell of their own.
-
-    Args:
-        writer: Makes the cells.
-        skeleton: Has the names.
-        before: The names in the last checkpoint, if that is known.
-        known: Addresses of cells that are stored.
-    """
-    channels, nodes = list(skeleton.channel_versions), list(skeleton.versions_seen)
-    come_again = before is not None and before.channels == channels and before.nodes == nodes
-    if before is not None and come_again and before.have_come_again:
-        return before
-    parts = [writer.root(channels), writer.root(nodes)]
-    root = writer.shared(parts) if come_again else writer.shared_if_known(parts, known)
-    places = dict(zip(channels, range(len(channels)), strict=True))
-    return Labels(channels, nodes, root, places, come_again)
-
-
-def write_document(
-    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Cell], labels: Labels
-) -> Root:
-    """A checkpoint as one cell.
-
-    Channels are told by their places among the versions, and its time only if it does not follow from
-    `created_at`. The names of channels and nodes stand by themselves once they stay the same.
-    """
-    ts, place_of, updated = _untold(skeleton.ts, created_at), labels.places.get, skeleton.updated_channels
-    seen = [
-        [part for name, version in each.items() for part in (place_of(name, name), version)]
-        for each in skeleton.versions_seen.values()
-    ]
-    parts = [
-        writer.root([skeleton.v, ts, updated and [place_of(name, name) for name in updated]]),
-        labels.root,
-        writer.root(list(skeleton.channel_versions.values())),
-        writer.root(seen),
-        writer.mapping({place_of(name, name): cell for name, cell in values.items()}),
-    ]
-    document = writer.record([part.cell for part in parts])
-    return Root(document, frozenset().union(*(part.reach for part in parts)))
-
-
-def _untold(ts: str, moment: int) -> str | None:
-    """A time as text, unless that follows from its microseconds."""
-    known = _ids.microseconds_told(ts) == moment or moment_of(moment).isoformat() == ts
-    return None if known else ts

@@ -4,8 +4,8 @@ Each value is encoded once, when it changes, and what is equal is stored once pe
 run the hold on its thread remembers the encoded values, and what is known to be stored.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiograph.checkpoint._hold import Head, Hold
 from aiograph.checkpoint._model import names_in
@@ -19,7 +19,6 @@ from aiograph.checkpoint.base import (
     Commit,
     PendingWrite,
     TaskWrites,
-    Version,
     VersionsSeen,
     checked_name,
     checkpoint_of,
@@ -29,18 +28,22 @@ from aiograph.checkpoint.base import (
 from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter
-from aiograph.checkpoint.serde._encoding import (
-    Memory,
+from aiograph.checkpoint.serde._document import (
+    Labels,
+    Names,
     created_at,
-    encode_values,
-    encode_writes,
     label,
-    owned,
+    reading,
     skeleton_of,
-    unknown,
     write_document,
 )
-from aiograph.checkpoint.serde._filter import moment_of
+from aiograph.checkpoint.serde._encoding import (
+    Memory,
+    encode_values,
+    encode_writes,
+    owned,
+    unknown,
+)
 from aiograph.checkpoint.serde._memos import KEPT_BYTES, Memos
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.checkpoint.serde._retracing import retraced
@@ -49,14 +52,11 @@ from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
     Given,
     Key,
-    Skeleton,
     StoredCheckpoint,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
-from aiograph.errors import CheckpointDeserializationError, CheckpointSerializationError
+from aiograph.errors import CheckpointSerializationError
 from aiograph.types import RunnableConfig
-
-T = TypeVar("T")
 
 
 class Sought(NamedTuple):
@@ -113,6 +113,7 @@ class EncodingSaver(BaseCheckpointSaver):
         self._seal: Seal = seal_of(self.serde)
         self._tally = Tally()
         self._memos = Memos(kept_bytes if self._is_ours else 0)
+        self._labels: dict[Names, Labels] = {}
 
     @property
     def statistics(self) -> Statistics:
@@ -219,7 +220,7 @@ class EncodingSaver(BaseCheckpointSaver):
         values = encode_values(writer, checkpoint["channel_values"], changed, before)
         skeleton = skeleton_of(checkpoint)
         moment = created_at(checkpoint)
-        labels = label(writer, skeleton, before.labels, before.known)
+        labels = label(writer, skeleton, self._labels, before.labels, before.known)
         document, reached, *_ = write_document(writer, skeleton, moment, values.cells, labels)
         reached |= values.reached
         cells, places = unknown(writer.found, before), before.places_at(parent_id)
@@ -261,49 +262,6 @@ class EncodingSaver(BaseCheckpointSaver):
 
 
 # -- decoding
-
-
-def read_document(
-    reader: CellReader, key: Key, document: Cell, created_at: int
-) -> tuple[Skeleton, dict[str, Cell]]:
-    """The skeleton and the values of a checkpoint that `write_document` made.
-
-    Raises:
-        CheckpointDeserializationError: It is not one.
-    """
-    return reading(key, "the checkpoint itself", lambda cell: _document(reader, cell, created_at), document)
-
-
-def _document(reader: CellReader, document: Cell, moment: int) -> tuple[Skeleton, dict[str, Cell]]:
-    head, labels, *more, values = reader.record(document)
-    v, ts, updated = reader.value(head)
-    names, nodes = map(reader.value, reader.record(labels))
-    numbers, seen = map(reader.value, more)
-    channel_versions = dict(zip(names, map(_version, numbers), strict=True))
-
-    def name_of(place: Any) -> str:
-        return str(names[place] if type(place) is int else place)
-
-    skeleton = Skeleton(
-        v,
-        moment_of(moment).isoformat() if ts is None else ts,
-        channel_versions,
-        {
-            node: {
-                name_of(place): _version(version)
-                for place, version in zip(each[::2], each[1::2], strict=True)
-            }
-            for node, each in zip(nodes, seen, strict=True)
-        },
-        updated if updated is None else [name_of(place) for place in updated],
-    )
-    return skeleton, {name_of(place): cell for place, cell in reader.mapping(values).items()}
-
-
-def _version(value: Any) -> Version:
-    if not isinstance(value, int | str | float):
-        raise TypeError("a version is neither a number nor text")
-    return value
 
 
 _NO_MEMOS = Memos(0)
@@ -360,15 +318,3 @@ def _read(reader: CellReader, key: Key, what: str, kept: Any) -> tuple[Any, froz
         return kept, _NOTHING
     value = reading(key, what, reader.value, kept)
     return value, reader.reached if kept.refs else _NOTHING
-
-
-def reading(key: Key, what: str, read: Callable[[Any], T], data: Any) -> T:
-    """What `read` makes of some part of a checkpoint.
-
-    Raises:
-        CheckpointDeserializationError: It fails; the message tells of which checkpoint and which part.
-    """
-    try:
-        return read(data)
-    except Exception as error:
-        raise CheckpointDeserializationError(f"{key}, {what}: {error}") from error

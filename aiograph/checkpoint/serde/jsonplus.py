@@ -174,6 +174,17 @@ class JsonPlusSerializer:
             raise UnstorableValueError("", f"it takes {len(data):,} bytes, which is more than {MAX_BYTES:,}")
         return ("msgpack-rich" if is_rich else "msgpack"), data
 
+    def dumps_plain(self, items: list[Any]) -> tuple[str, bytes]:
+        """What `dumps_typed` makes, sooner, of a list that holds but names, numbers and lists of these.
+
+        Raises:
+            CheckpointSerializationError: It holds something else, which cannot be stored.
+        """
+        try:
+            return "msgpack", packb(items, strict_types=True)
+        except (TypeError, OverflowError, ValueError):
+            return self.dumps_typed(items)
+
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """The value of a typed blob.
 

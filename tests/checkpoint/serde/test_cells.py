@@ -16,9 +16,9 @@ from aiograph.checkpoint.serde import _cells, _dividing
 from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader, reach
 from aiograph.checkpoint.serde._dividing import CellWriter
+from aiograph.checkpoint.serde._document import reading
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import Key
-from aiograph.checkpoint.serde.encoded import reading
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.errors import CheckpointDeserializationError
 from aiograph.messages import HumanMessage

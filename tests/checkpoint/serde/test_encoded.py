@@ -1,22 +1,25 @@
 """What savers that store cells have in common: encoding, memory, errors that say where, listings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import Checkpoint, CheckpointTuple, TaskWrites, config_for
+from aiograph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple, TaskWrites, config_for
+from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter
-from aiograph.checkpoint.serde._encoding import Memory, label, write_document
+from aiograph.checkpoint.serde._document import Labels, Names, label, read_document, write_document
+from aiograph.checkpoint.serde._encoding import Memory
 from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
-from aiograph.checkpoint.serde.encoded import EncodingSaver, read_document
+from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.encoded import EncodingSaver
 from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.constants import ERROR
@@ -184,7 +187,7 @@ skeletons = st.builds(
 def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> None:
     writer = CellWriter(SERDE, PLAIN)
     roots = {name: writer.root(value).cell for name, value in values.items()}
-    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton))
+    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton, {}))
     reader = CellReader(SERDE, writer.found)
     read, cells = read_document(reader, KEY, document.cell, 0)
     assert read == skeleton
@@ -195,9 +198,48 @@ def test_a_checkpoint_of_many_channels_comes_back_in_order() -> None:
     writer = CellWriter(SERDE, PLAIN)
     roots = {f"channel {number}": writer.root(number).cell for number in range(1200)}
     skeleton = Skeleton(1, "", {}, {}, None)
-    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton))
+    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton, {}))
     _, cells = read_document(CellReader(SERDE, writer.found), KEY, document.cell, 0)
     assert list(cells) == list(roots)
+
+
+@given(skeletons, st.dictionaries(st.text(), st.integers()))
+@example(Skeleton(1, "", {f"channel {number}": 2**70 + number for number in range(300)}, {}, None), {})
+@example(Skeleton(1, "", {"\ud800": 1}, {"node": {"\ud800": 1}}, ["\ud800"]), {})
+def test_the_short_way_of_our_own_serializer_leads_to_the_same_bytes(
+    skeleton: Skeleton, values: dict[str, int]
+) -> None:
+    def written(serde: SerializerProtocol) -> tuple[Root, Mapping[bytes, Cell]]:
+        writer = CellWriter(serde, PLAIN)
+        cells = {name: writer.root(value).cell for name, value in values.items()}
+        return write_document(writer, skeleton, 0, cells, label(writer, skeleton, {})), writer.found
+
+    assert written(SERDE) == written(OnlyTyped())
+
+
+class OnlyTyped:
+    """The same serializer, of which nothing is known but what every serializer has."""
+
+    dumps_typed = SERDE.dumps_typed
+    loads_typed = SERDE.loads_typed
+
+
+@pytest.mark.parametrize("names", [1, 20, 200])
+def test_labels_that_are_remembered_are_those_that_would_be_made(names: int) -> None:
+    channels: ChannelVersions = {f"channel {number}": 1 for number in range(names)}
+    memo: dict[Names, Labels] = {}
+    for _ in range(2):
+        for skeleton in (Skeleton(1, "", channels, {}, None), Skeleton(1, "", channels, {"node": {}}, None)):
+            writer, other = CellWriter(SERDE, PLAIN), CellWriter(SERDE, PLAIN)
+            assert label(writer, skeleton, memo) == label(other, skeleton, {})
+            assert writer.found == other.found
+
+
+def test_only_so_many_labels_are_remembered() -> None:
+    memo: dict[Names, Labels] = {}
+    for number in range(1000):
+        label(CellWriter(SERDE, PLAIN), Skeleton(1, "", {f"{number}": 1}, {}, None), memo)
+        assert 0 < len(memo) <= 256
 
 
 def test_a_time_that_follows_from_the_row_is_not_stored_twice() -> None:
@@ -207,7 +249,7 @@ def test_a_time_that_follows_from_the_row_is_not_stored_twice() -> None:
     for ts in (moment.isoformat(), "2026-01-02 03:04:05.678901", "2026-01-02T03:04:05.678901Z"):
         writer = CellWriter(SERDE, PLAIN)
         skeleton = Skeleton(1, ts, {}, {}, None)
-        document = write_document(writer, skeleton, created_at, {}, label(writer, skeleton))
+        document = write_document(writer, skeleton, created_at, {}, label(writer, skeleton, {}))
         read, _ = read_document(CellReader(SERDE, writer.found), KEY, document.cell, created_at)
         assert read.ts == ts
         assert (ts.encode() in document.cell.data) == (ts != moment.isoformat())
@@ -229,7 +271,7 @@ def test_a_time_that_follows_from_the_row_is_not_stored_twice() -> None:
 )
 def test_what_is_no_checkpoint_is_an_error(parts: list[Any]) -> None:
     writer = CellWriter(SERDE, PLAIN)
-    forged = writer.record([Cell(*SERDE.dumps_typed(part)) for part in parts])
+    forged = writer.record(Root(Cell(*SERDE.dumps_typed(part))) for part in parts).cell
     expected = "^thread 't', namespace 'child:1', checkpoint 'id', the checkpoint itself: "
     with pytest.raises(CheckpointDeserializationError, match=expected):
         read_document(CellReader(SERDE, writer.found), KEY, forged, 0)

@@ -136,6 +136,16 @@ class Commit(NamedTuple):
     """What it expects at the head of the thread; `None`: nothing."""
     required_parent: str | None = None
     """A parent that has to be there, though it is not the head."""
+    ahead: "Commit | None" = None
+    """What is stored before it, in one go, by savers that take pairs; `step` and `required_parent` are those
+    of both."""
+
+    def behind(self, ahead: "Commit") -> "Commit":
+        """The same, with what comes before it: both are of one run, so the steps join."""
+        assert self.step is not None
+        assert ahead.step is not None
+        both = Step(ahead.step.before, self.step.after)
+        return self._replace(step=both, required_parent=ahead.required_parent, ahead=ahead)
 
     @property
     def parent_id(self) -> str | None:

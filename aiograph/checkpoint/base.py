@@ -94,6 +94,9 @@ class BaseCheckpointSaver:
     never_suspends: ClassVar[bool] = False
     """Whether the asynchronous verbs complete without ever waiting; spares the engine a task."""
 
+    takes_pairs: bool = False
+    """Whether `acommit` stores what a commit has `ahead` of it as well, in one go; spares a round trip."""
+
     serde: SerializerProtocol
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -56,8 +56,10 @@ class Backlog:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._gathering: list[Operation] = []
+        self._leading: Commit | None = None
+        """Something that gathers, to be stored together with the next checkpoint."""
         self._behind = 0
-        """Checkpoints that were handed over and are not written yet."""
+        """Other checkpoints that were handed over and are not written yet."""
         self._progress: asyncio.Future[None] | None = None
         """Waited for by the run; done when there are fewer of them."""
         self._writer: asyncio.Task[None] | None = None
@@ -69,9 +71,27 @@ class Backlog:
         """Has an operation written after all others, while the run goes on."""
         if self._error is not None:
             return  # the next flush tells the run; nothing may be stored after a gap
+        operation = self._joined(operation)
         self._gathering.append(operation)
         self._behind += isinstance(operation, Commit)
         self._see_to_writer()
+
+    def lead(self, commit: Commit) -> None:
+        """Has a checkpoint written like `add`: in one go with the next one, if that comes without a wait."""
+        if self._error is not None:
+            return
+        self._leading = commit
+        self._gathering.append(commit)
+        asyncio.get_running_loop().call_soon(self._see_to_writer)
+
+    def _joined(self, operation: Operation) -> Operation:
+        """The operation, with what has to lead it if that still can."""
+        leading = self._leading
+        if leading is None or self._gathering[-1] is not leading or not isinstance(operation, Commit):
+            return operation
+        self._gathering.pop()
+        self._leading = None
+        return operation.behind(leading)
 
     def _see_to_writer(self) -> None:
         if self._gathering and self._writer is None and not self._is_putting:
@@ -86,7 +106,8 @@ class Backlog:
         Raises:
             CheckpointError: Something could not be written.
         """
-        if self._writer is not None or self._error is not None:
+        operation = self._joined(operation)
+        if self._writer is not None or self._gathering or self._error is not None:
             self.add(operation)
             return await self.flush()
         self._is_putting = True
@@ -127,6 +148,7 @@ class Backlog:
         Raises:
             CheckpointError: Something could not be written; whatever came after it was not.
         """
+        self._see_to_writer()
         if self._writer is not None:
             await outlast(self._writer)
         self._raise()
@@ -135,12 +157,14 @@ class Backlog:
         try:
             while self._gathering:
                 batch, self._gathering = self._gathering, []
+                self._behind += self._leading is not None
+                self._leading = None
                 for operation in merged(batch):
                     await _insist(self._storage, operation)
                     self._advance(self._behind - isinstance(operation, Commit))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             self._error = error  # an exit would end the loop for everyone, if this task raised it
-        self._writer = None
+        self._writer = self._leading = None
         self._gathering.clear()
         self._advance(0)
 

@@ -70,6 +70,11 @@ class Journal:
         return self._durability == "sync"
 
     @property
+    def takes_pairs(self) -> bool:
+        """Whether two checkpoints may be stored in one go."""
+        return self._saver.takes_pairs
+
+    @property
     def config(self) -> RunnableConfig:
         """Names the checkpoint of the current state."""
         return config_for(self._thread_id, self._namespace, self._state.checkpoint_id)
@@ -91,12 +96,18 @@ class Journal:
         # what the engine knows wins over what the user passed
         return {**self._metadata, "source": source, "step": self._state.step - 1}
 
-    async def commit(self, source: str, tasks: Sequence[Task]) -> None:
+    async def commit(self, source: str, tasks: Sequence[Task], *, leads: bool = False) -> None:
         """Keeps the current state as a new checkpoint, together with the writes that led to it.
 
         Under `"sync"` it is stored on return; under `"async"` all but this one is, so that no more than
         two supersteps are ever at risk: this one, and the one that runs meanwhile; under `"exit"` nothing
         is stored before `close`.
+
+        Args:
+            source: Where the checkpoint comes from.
+            tasks: Those that have led to it.
+            leads: Whether it may be stored together with the next one: the saver takes pairs, and no node
+                runs before that is kept.
         """
         self._begin_checkpoint()
         if self._durability == "exit":
@@ -106,6 +117,8 @@ class Journal:
         operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
         if self._kept_back is None and self._saver.never_suspends:
             await self._saver.acommit(operation)
+        elif self._kept_back is None and leads:
+            self._backlog.lead(operation)
         elif self._kept_back is None and self.is_strict:
             await self._backlog.put(operation)
         else:

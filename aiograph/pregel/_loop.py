@@ -27,7 +27,7 @@ from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_handlers, restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
 from aiograph.pregel._stateful import positions_in
-from aiograph.pregel._tasks import Task, due_tasks
+from aiograph.pregel._tasks import Task, due_nodes, due_sends, due_tasks
 from aiograph.types import Command, RunnableConfig
 
 
@@ -124,8 +124,18 @@ async def _close_after(run: Run, error: BaseException) -> None:
 async def _keep_input(run: Run, stages: Stages) -> None:
     parent = _parent_to_show(run)
     if run.journal is not None:
-        await stages.keep(run.journal, "input", ())
+        await stages.keep(run.journal, "input", (), leads=_is_handed_on(run, run.journal))
     _show_checkpoint(run, "input", parent)
+
+
+def _is_handed_on(run: Run, journal: Journal) -> bool:
+    """Whether the next superstep does nothing but hand the input to the state, and nobody sees it before."""
+    plan, state = run.plan, run.state
+    if plan.entry is None or not journal.takes_pairs:
+        return False
+    if journal.is_strict and run.emitter is not None and run.emitter.wants_checkpoints:
+        return False
+    return not due_sends(state) and due_nodes(plan, state) == [plan.entry.name]
 
 
 async def _look_up(run: Run, cache: TaskCache, tasks: Sequence[Task]) -> None:

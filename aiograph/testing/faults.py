@@ -79,6 +79,7 @@ class FaultySaver(BaseCheckpointSaver):
     ) -> None:
         super().__init__(serde=inner.serde)
         self.inner = inner
+        self.takes_pairs = inner.takes_pairs
         self.before: list[Mishap] = _as_list(before)
         """May be changed at any time."""
         self.after: list[Mishap] = _as_list(after)

@@ -236,11 +236,11 @@ async def test_what_is_encrypted_in_the_tables_is_kept_as_well(opened: Opened) -
 
 async def test_only_so_many_bytes_are_kept(opened: Opened) -> None:
     async with opened(cached_bytes=40_000) as saver:
-        for name in "abcdefghij":
+        for name in "abcdefghijklmnop":
             await talk(saver, "one", thread=config_for(name, ""))
         await talk(saver, "two", thread=config_for("a", ""))
         assert saver.statistics.cached_gets == 0
-        await talk(saver, "two", thread=config_for("j", ""))
+        await talk(saver, "two", thread=config_for("p", ""))
         assert saver.statistics.cached_gets == 1
 
 

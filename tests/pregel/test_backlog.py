@@ -1,12 +1,19 @@
-"""Operations of the journal, merged into fewer steps without changing their meaning."""
+"""Operations of the journal: merged into fewer steps without changing their meaning, and in pairs."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.base import Commit, config_for
-from aiograph.pregel._backlog import Record, Withdrawal, merged
+from aiograph.checkpoint.base import Commit, TaskWrites, config_for
+from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from aiograph.errors import CheckpointError
+from aiograph.pregel._backlog import Backlog, Record, Storage, Withdrawal, merged
+from aiograph.testing.faults import FaultySaver, delay_turns, fail_at
+from aiograph.testing.savers._holds import Run
 
 
 def record(checkpoint: str, *writes: Any) -> Record:
@@ -73,3 +80,150 @@ def spelled_out(operations: Any) -> list[Any]:
 @given(OPERATIONS)
 def test_everything_is_done_in_the_order_in_which_it_was_handed_over(operations: Any) -> None:
     assert spelled_out(merged(operations)) == spelled_out(operations)
+
+
+# -- pairs
+
+
+class Keeping:
+    """A run with its backlog, over a database."""
+
+    def __init__(self, saver: FaultySaver, run: Run) -> None:
+        self.saver = saver
+        self.run = run
+        self.backlog = Backlog(Storage(saver, run.hold, "t"))
+
+    @property
+    def verbs(self) -> list[str]:
+        """What the saver was asked for since the run has started."""
+        return [call.verb for call in self.saver.calls[1:]]
+
+    @property
+    def done(self) -> int:
+        """How many calls of it have returned."""
+        return len(self.saver.calls) - len(self.saver.in_flight)
+
+    async def stored(self) -> list[int]:
+        return [
+            found.checkpoint["channel_values"]["n"] async for found in self.saver.alist(config_for("t", ""))
+        ]
+
+
+@pytest.fixture
+async def keeping() -> AsyncIterator[Keeping]:
+    async with AsyncSqliteSaver.from_conn_string(":memory:") as inner:
+        saver = FaultySaver(inner)
+        yield Keeping(saver, await Run.start(saver))
+
+
+async def test_a_checkpoint_that_leads_goes_with_the_one_that_is_put_next(keeping: Keeping) -> None:
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    await keeping.backlog.put(keeping.run.encode(n=2))
+    assert keeping.verbs == ["acommit"]
+    assert await keeping.stored() == [2, 1]
+
+
+async def test_a_checkpoint_that_leads_goes_with_the_one_that_is_added_next(keeping: Keeping) -> None:
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    keeping.backlog.add(keeping.run.encode(n=2))
+    await keeping.backlog.flush()
+    assert keeping.verbs == ["acommit"]
+    assert await keeping.stored() == [2, 1]
+
+
+async def test_a_checkpoint_that_leads_does_not_wait_for_another(keeping: Keeping) -> None:
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert keeping.verbs == ["acommit"]
+    await keeping.backlog.put(keeping.run.encode(n=2))
+    assert keeping.verbs == ["acommit", "acommit"]
+    assert await keeping.stored() == [2, 1]
+
+
+async def test_one_that_is_being_written_is_waited_for(keeping: Keeping) -> None:
+    keeping.saver.before = [delay_turns(50)]
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await keeping.backlog.put(keeping.run.encode(n=2))
+    assert keeping.verbs == ["acommit", "acommit"]
+    assert await keeping.stored() == [2, 1]
+
+
+async def test_nothing_overtakes_a_checkpoint_that_leads(keeping: Keeping) -> None:
+    run = keeping.run
+    keeping.backlog.lead(run.encode(n=1))
+    writes = [keeping.saver.encode_writes(TaskWrites("task", "", [("n", 2)]), run.hold)]
+    keeping.backlog.add(Record(run.config, writes))
+    await keeping.backlog.put(run.encode(n=2))
+    assert keeping.verbs == ["acommit", "acommit"]
+    found = [each.pending_writes async for each in keeping.saver.alist(config_for("t", ""))]
+    assert found == [[], [("task", "n", 2)]]
+
+
+async def test_flushing_writes_a_checkpoint_that_leads(keeping: Keeping) -> None:
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    await keeping.backlog.flush()
+    assert await keeping.stored() == [1]
+
+
+async def test_there_is_room_for_the_next_superstep_beside_a_pair(keeping: Keeping) -> None:
+    keeping.saver.before = [delay_turns(50)]
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    for n in (2, 3):
+        keeping.backlog.add(keeping.run.encode(n=n))
+        await keeping.backlog.room()
+        assert keeping.done == n - 1
+    await keeping.backlog.flush()
+    assert await keeping.stored() == [3, 2, 1]
+
+
+async def test_one_that_waits_behind_something_that_fails_is_not_written(keeping: Keeping) -> None:
+    keeping.saver.before = [delay_turns(10), fail_at(1, CheckpointError, verb="acommit")]
+    keeping.backlog.add(keeping.run.encode(n=1))
+    await asyncio.sleep(0)
+    keeping.backlog.lead(keeping.run.encode(n=2))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    for _ in range(2):
+        with pytest.raises(CheckpointError):
+            await keeping.backlog.put(keeping.run.encode(n=3))
+    assert await keeping.stored() == []
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_one_that_has_gone_alone_leaves_no_more_room_than_others(
+    keeping: Keeping, recorded: bool
+) -> None:
+    run = keeping.run
+    await keeping.backlog.put(run.encode(n=1))
+    if recorded:
+        writes = [keeping.saver.encode_writes(TaskWrites("task", "", [("n", 2)]), run.hold)]
+        keeping.backlog.add(Record(run.config, writes))
+    keeping.backlog.lead(run.encode(n=2))
+    await keeping.backlog.flush()
+    keeping.saver.before = [delay_turns(50)]
+    keeping.backlog.add(run.encode(n=3))
+    await keeping.backlog.room()
+    assert len(keeping.saver.in_flight) == 0
+    keeping.backlog.add(run.encode(n=4))
+    before = keeping.done
+    await keeping.backlog.room()
+    assert keeping.done == before + 1
+    await keeping.backlog.flush()
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+async def test_behind_one_that_fails_nothing_is_written(keeping: Keeping, turns: int) -> None:
+    keeping.saver.before = [fail_at(1, CheckpointError, verb="acommit")]
+    keeping.backlog.lead(keeping.run.encode(n=1))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for n in (2, 3):
+        with pytest.raises(CheckpointError):
+            await keeping.backlog.put(keeping.run.encode(n=n))
+    keeping.backlog.lead(keeping.run.encode(n=4))
+    with pytest.raises(CheckpointError):
+        await keeping.backlog.flush()
+    assert await keeping.stored() == []

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from aiograph._sql.session import Query, Row, Session, followed
+from aiograph._sql.session import Change, Query, Row, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint._relational import _reading as reading
@@ -24,6 +24,7 @@ from aiograph.checkpoint.base import (
     checked_name,
     thread_of,
 )
+from aiograph.checkpoint.serde._cells import Cell
 from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
@@ -63,6 +64,7 @@ class SqlSaver(EncodingSaver):
     """
 
     dialect: ClassVar[Dialect]
+    takes_pairs = True
 
     def __init__(
         self, session: Session, *, serde: SerializerProtocol | None = None, cached_bytes: int = CACHED_BYTES
@@ -97,26 +99,22 @@ class SqlSaver(EncodingSaver):
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
+        commits = [commit] if commit.ahead is None else [commit.ahead, commit]
         checkpoint: EncodedCheckpoint = commit.checkpoint
-        thread_id, namespace, _ = key = checkpoint.key
-        parent_id = commit.parent_id
+        thread_id, *_ = key = checkpoint.key
         sealer = await self._sealer(thread_id, checkpoint.lineage)
-        cells = dict(checkpoint.cells)
-        changes: statements.Statements = self._admission(key, commit, sealer.lineage)
-        if commit.writes and parent_id is not None:
-            cells.update(pair for task in commit.writes for pair in task.cells.items())
-            parent = Key(thread_id, namespace, parent_id)
-            places = checkpoint.parent_places
-            insertion = statements.insert_writes(
-                self.dialect, sealer, parent, commit.writes, whole=True, places=places
-            )
-            changes.append(insertion)
+        cells: dict[bytes, Cell] = {}
+        changes = self._admission(key, commit, sealer.lineage)
+        for each in commits:
+            cells.update(each.checkpoint.cells)
+            if each.writes and each.parent_id is not None:
+                cells.update(pair for task in each.writes for pair in task.cells.items())
+                changes.append(self._insert_writes(each, sealer))
         changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)
-        changes.append(
-            statements.insert_checkpoint(self.dialect, sealer, key, parent_id, checkpoint, commit.metadata)
-        )
+        changes += [self._insert_checkpoint(each, sealer) for each in commits]
         await self._session.write(changes, key, key[:2])
-        self._tally.put()
+        for _ in commits:
+            self._tally.put()
         if commit.step is not None:
             self._cache.follow(key[:2], cells, checkpoint.reached)
 
@@ -131,6 +129,19 @@ class SqlSaver(EncodingSaver):
         if commit.required_parent is not None:
             admission.append(statements.has_checkpoint(Key(*key[:2], commit.required_parent), refusal))
         return admission
+
+    def _insert_writes(self, commit: Commit, sealer: Sealer) -> Change:
+        checkpoint: EncodedCheckpoint = commit.checkpoint
+        parent = Key(*checkpoint.key[:2], str(commit.parent_id))
+        places = checkpoint.parent_places
+        return statements.insert_writes(
+            self.dialect, sealer, parent, commit.writes, whole=True, places=places
+        )
+
+    def _insert_checkpoint(self, commit: Commit, sealer: Sealer) -> Change:
+        checkpoint: EncodedCheckpoint = commit.checkpoint
+        key, parent_id, metadata = checkpoint.key, commit.parent_id, commit.metadata
+        return statements.insert_checkpoint(self.dialect, sealer, key, parent_id, checkpoint, metadata)
 
     async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:
         thread_id, namespace, _ = thread_of(config)

@@ -60,7 +60,7 @@ class InMemorySaver(KeepingSaver):
 
     async def acommit(self, commit: Commit) -> None:
         checkpoint: KeptCheckpoint
-        config, writes, checkpoint, _, _, step, required_parent = commit
+        config, writes, checkpoint, _, _, step, required_parent, _ = commit
         key, row, cells = checkpoint
         parent_id = config["configurable"].get("checkpoint_id")
         with _lock:

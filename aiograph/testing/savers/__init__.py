@@ -15,6 +15,7 @@ from aiograph.testing.savers._holds import Holds
 from aiograph.testing.savers._kit import Colour, Verbs, make_checkpoint
 from aiograph.testing.savers._listing import Lists
 from aiograph.testing.savers._namespaces import Namespaces
+from aiograph.testing.savers._pairs import Pairs
 from aiograph.testing.savers._supersteps import Supersteps
 from aiograph.testing.savers._writes import Writes
 
@@ -32,6 +33,7 @@ class SaverContract(
     Copies,
     Supersteps,
     Holds,
+    Pairs,
     Concurrency,
 ):
     """What every saver has to do. Subclass it, name the subclass `Test...`, and say how to open one.

@@ -19,7 +19,7 @@ from psycopg import Error
 from aiograph._sql.line import Answers, Line
 from aiograph._sql.migrate import SchemaError
 from aiograph._sql.pipeline import Statement
-from aiograph._sql.queues import Group, Queues, Request
+from aiograph._sql.queues import MANY, Group, Queues, Request
 from aiograph._sql.session import Counters, size_of
 from aiograph._sql.sqlstate import Meaning, ServerSilentError, described, meaning_of
 from aiograph._sql.supply import Supply
@@ -71,12 +71,17 @@ class Dispatcher:
         """Whether a server has not answered, and none has since."""
 
     def submit(self, request: Request) -> None:
-        """Has a request carried out: at once if there are no others, else once the loop has come round."""
+        """Has a request carried out: at once if there are no others, else once the loop has come round.
+
+        That may take a while, if it is many runs that it has to go through. So the server is given something
+        to do whenever enough has gathered.
+        """
         self._queues.add(request)
-        if self._busy or self._is_due:
-            self._deal_soon()
-        else:
+        is_alone = not self._busy and not self._is_due
+        if is_alone or len(self._queues) >= MANY:
             self._deal()
+        else:
+            self._deal_soon()
 
     async def aclose(self) -> None:
         """Waits for what was asked before, and gives up the connections."""

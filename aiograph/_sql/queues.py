@@ -17,7 +17,10 @@ from aiograph._sql.session import Row
 _GROUP = 32
 """Requests that share a transaction, at most."""
 
-_FEW = 4
+MANY = 16
+"""Requests from which on it does not pay to wait for more."""
+
+_FEW = 8
 """Requests that are not worth a connection more."""
 
 
@@ -63,8 +66,8 @@ class Queues:
         self._last: _Lane = self._reads
         """The queue that was served last."""
 
-    def __bool__(self) -> bool:
-        return bool(self._reads or self._writes)
+    def __len__(self) -> int:
+        return len(self._reads) + len(self._writes)
 
     def add(self, request: Request) -> None:
         """Puts a request behind the others of its kind."""

@@ -1,6 +1,7 @@
 """A PostgreSQL database: statements, guards, groups, connections, other loops and threads."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -146,6 +147,28 @@ async def test_what_is_asked_in_one_turn_shares_transactions(database: PostgresD
     await asyncio.gather(*(add(database, f"{number:03}") for number in range(100)))
     assert len(await names(database)) == 100
     assert database.counters.transactions - before <= 26
+
+
+async def test_enough_of_what_is_asked_in_one_turn_is_sent_before_the_turn_is_over(
+    database: PostgresDatabase, postgres_database: str
+) -> None:
+    async def look() -> int:
+        """How much is there by and by, while the loop can do nothing else."""
+        with psycopg.connect(postgres_database, autocommit=True) as connection:
+            return until_more_than_one(connection)
+
+    await asyncio.gather(*(add(database, f"{number}") for number in range(100)))  # opens connections
+    *_, found = await asyncio.gather(*(add(database, f"asked {number}") for number in range(40)), look())
+    assert found > 1, "only the first one was sent"
+
+
+def until_more_than_one(connection: "psycopg.Connection[Any]") -> int:
+    deadline = time.monotonic() + 10
+    found = 0
+    while found <= 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+        found = len(connection.execute("SELECT 1 FROM things WHERE name LIKE 'asked %'").fetchall())
+    return found
 
 
 async def test_in_a_group_only_the_faulty_one_fails(database: PostgresDatabase) -> None:

@@ -158,8 +158,9 @@ async def test_enough_of_what_is_asked_in_one_turn_is_sent_before_the_turn_is_ov
             return until_more_than_one(connection)
 
     await asyncio.gather(*(add(database, f"{number}") for number in range(100)))  # opens connections
-    *_, found = await asyncio.gather(*(add(database, f"asked {number}") for number in range(40)), look())
-    assert found > 1, "only the first one was sent"
+    asking = [asyncio.create_task(add(database, f"asked {number}")) for number in range(40)]
+    assert await asyncio.create_task(look()) > 1, "only the first one was sent"
+    await asyncio.gather(*asking)
 
 
 def until_more_than_one(connection: "psycopg.Connection[Any]") -> int:

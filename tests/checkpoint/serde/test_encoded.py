@@ -224,6 +224,31 @@ class OnlyTyped:
     loads_typed = SERDE.loads_typed
 
 
+class Backwards(JsonPlusSerializer):
+    """One that is derived from ours, and stores other bytes."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        tag, data = super().dumps_typed(obj)
+        return tag, data[::-1]
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        tag, blob = data
+        return super().loads_typed((tag, blob[::-1]))
+
+
+def test_a_serializer_that_is_derived_from_ours_sees_all_that_is_stored() -> None:
+    serde = Backwards()
+    writer = CellWriter(serde, PLAIN)
+    skeleton = Skeleton(1, "", {"channel": 1}, {"node": {"channel": 1}}, ["channel"])
+    value = [f"item {number}" for number in range(300)]
+    cells = {"channel": writer.root(value).cell}
+    document = write_document(writer, skeleton, 0, cells, label(writer, skeleton, {}))
+    reader = CellReader(serde, writer.found)
+    read, cells = read_document(reader, KEY, document.cell, 0)
+    assert read == skeleton
+    assert reader.value(cells["channel"]) == value
+
+
 @pytest.mark.parametrize("names", [1, 20, 200])
 def test_labels_that_are_remembered_are_those_that_would_be_made(names: int) -> None:
     channels: ChannelVersions = {f"channel {number}": 1 for number in range(names)}

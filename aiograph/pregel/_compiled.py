@@ -332,10 +332,12 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
                 await forget_the_past(place, options.retention)
             return output
 
-    def _driven(self, opened: Opened, place: Place) -> Coroutine[Any, Any, Any]:
+    def _driven(self, opened: Opened, place: Place) -> Awaitable[Any]:
         if opened.run.cache is None and self._plan.is_cached:
             warn_of_no_cache(self._plan)
-        return drive(*opened) if place.nested is None else _drive_nested(opened, place)
+        driving = drive(*opened) if place.nested is None else _drive_nested(opened, place)
+        # the code of a cache may be anybody's, too
+        return driving if opened.run.cache is None else within(copy_context(), driving)
 
     # -- the other colour
 

@@ -2,15 +2,18 @@
 
 import asyncio
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any, TypedDict
 
 import pytest
 
+from aiograph.cache.base import FullKey
+from aiograph.cache.memory import InMemoryCache
 from aiograph.checkpoint.base import Commit
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import END, START, StateGraph
+from aiograph.types import CachePolicy
 from tests.bridge.kit import Graph
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
@@ -153,6 +156,17 @@ async def test_what_a_saver_sets_stays_inside_the_run() -> None:
     graph = graph_of([apaint], route).with_checkpointer(PaintingSaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
     assert "the saver's" in (await graph.ainvoke({"seen": []}, thread, durability="sync"))["seen"]
+    assert colour.get() == "the caller's"
+
+
+async def test_what_a_cache_sets_stays_inside_the_run() -> None:
+    class PaintingCache(InMemoryCache[Any]):
+        async def aget(self, keys: Sequence[FullKey]) -> dict[FullKey, Any]:
+            colour.set("the cache's")
+            return await super().aget(keys)
+
+    builder = StateGraph(Seen).add_node(apaint, cache_policy=CachePolicy()).add_edge(START, "apaint")
+    assert await builder.compile(cache=PaintingCache()).ainvoke({"seen": []}) == {"seen": ["the cache's"]}
     assert colour.get() == "the caller's"
 
 

@@ -1,17 +1,21 @@
 """A node may refuse to stop when it is cancelled, but it cannot make the run go on."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypedDict
 
 import anyio
 import pytest
 
+from aiograph.cache.base import FullKey
+from aiograph.cache.memory import InMemoryCache
 from aiograph.checkpoint.base import Commit
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import NodeCancelledError
 from aiograph.graph import END, START, StateGraph
 from aiograph.pregel import Pregel
+from aiograph.types import CachePolicy
 
 
 class State(TypedDict):
@@ -205,4 +209,25 @@ async def test_a_saver_that_handles_the_failure_of_a_task_group_has_not_cancelle
         assert await graph.ainvoke({"value": 0}, THREAD, durability="sync") == {"value": 2}
     else:
         chunks = [chunk async for chunk in graph.astream({"value": 0}, THREAD, durability="sync")]
+        assert chunks == [{"first": {"value": 1}}, {"second": {"value": 2}}]
+
+
+class GroupingCache(InMemoryCache[Any]):
+    async def aget(self, keys: Sequence[FullKey]) -> dict[FullKey, Any]:
+        await grouped()
+        return await super().aget(keys)
+
+
+@pytest.mark.parametrize("verb", ["ainvoke", "astream"])
+async def test_neither_has_a_cache_that_does(verb: str) -> None:
+    async def node(state: State) -> State:
+        await asyncio.sleep(0)
+        return {"value": state["value"] + 1}
+
+    builder = StateGraph(State).add_node("first", node, cache_policy=CachePolicy()).add_node("second", node)
+    graph = builder.add_edge(START, "first").add_edge("first", "second").compile(cache=GroupingCache())
+    if verb == "ainvoke":
+        assert await graph.ainvoke({"value": 0}) == {"value": 2}
+    else:
+        chunks = [chunk async for chunk in graph.astream({"value": 0})]
         assert chunks == [{"first": {"value": 1}}, {"second": {"value": 2}}]

@@ -73,7 +73,7 @@ class Backlog:
             return  # the next flush tells the run; nothing may be stored after a gap
         operation = self._joined(operation)
         self._gathering.append(operation)
-        self._behind += isinstance(operation, Commit)
+        self._behind += _checkpoints_in(operation)
         self._see_to_writer()
 
     def lead(self, commit: Commit) -> None:
@@ -161,7 +161,7 @@ class Backlog:
                 self._leading = None
                 for operation in merged(batch):
                     await _insist(self._storage, operation)
-                    self._advance(self._behind - isinstance(operation, Commit))
+                    self._advance(self._behind - _checkpoints_in(operation))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             self._error = error  # an exit would end the loop for everyone, if this task raised it
         self._writer = self._leading = None
@@ -176,6 +176,12 @@ class Backlog:
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _checkpoints_in(operation: Operation) -> int:
+    if not isinstance(operation, Commit):
+        return 0
+    return 1 if operation.ahead is None else 2
 
 
 async def _insist(storage: Storage, operation: Operation) -> None:

@@ -23,7 +23,7 @@ Noms, and as content-defined chunking, from LBFS.)
 Tags and layouts are part of the stored format; they never change their meaning.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
 from struct import Struct
@@ -33,6 +33,7 @@ import msgpack  # type: ignore[import-untyped]  # has no annotations
 
 from aiograph.checkpoint.serde._seal import ADDRESS_BYTES
 from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.errors import CheckpointDeserializationError
 
 _SHORT_TAGS: Mapping[str, int] = {
@@ -150,15 +151,13 @@ class CellReader:
     """Turns cells back into values.
 
     Args:
-        serde: The serializer that has encoded them. If it has a `loads_many`, as ours has, many small values
-            are read in one piece.
+        serde: The serializer that has encoded them. If it is ours, many small values are read in one piece.
         cells: What the cells refer to.
     """
 
     def __init__(self, serde: SerializerProtocol, cells: Cells) -> None:
         self._serde = serde
-        self._loads: Callable[[str, Sequence[bytes]], list[Any]]
-        self._loads = getattr(serde, "loads_many", self._loads_each)
+        self._loads = serde.loads_many if type(serde) is JsonPlusSerializer else self._loads_each
         self._cells = cells
         self._visits = self._repeated = 0
         self._seen: set[bytes] = set()

@@ -37,6 +37,7 @@ from aiograph.checkpoint.serde._cutting import (
 from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
 from aiograph.checkpoint.serde._unchanged import Snapshot
 from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.errors import CheckpointSerializationError
 
 INLINE = 256
@@ -87,8 +88,8 @@ class CellWriter:
 
     def __init__(self, serde: SerializerProtocol, seal: Seal) -> None:
         self._dumps = serde.dumps_typed
-        self._dumps_plain: Callable[[Any], tuple[str, bytes]]
-        self._dumps_plain = getattr(serde, "dumps_plain", serde.dumps_typed)
+        # any other has to see all that is stored, one that is derived from ours too
+        self._dumps_plain = serde.dumps_plain if type(serde) is JsonPlusSerializer else serde.dumps_typed
         self._address = seal.address
         self.found: dict[bytes, Cell] = {}
 

@@ -180,8 +180,6 @@ class JsonPlusSerializer:
         Raises:
             CheckpointSerializationError: It holds something else, which cannot be stored.
         """
-        if type(self) is not JsonPlusSerializer:
-            return self.dumps_typed(items)  # one that is derived has to see all that is stored
         try:
             return "msgpack", packb(items, strict_types=True)
         except (TypeError, OverflowError, ValueError):
@@ -210,7 +208,7 @@ class JsonPlusSerializer:
         Raises:
             CheckpointDeserializationError: One of them cannot be read back.
         """
-        if tag != "msgpack" or type(self) is not JsonPlusSerializer:
+        if tag != "msgpack":
             return [self.loads_typed((tag, blob)) for blob in blobs]
         values: list[Any] = []
         for group in joinable(blobs):

@@ -1,6 +1,6 @@
 """What savers that store cells have in common: encoding, memory, errors that say where, listings."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -236,8 +236,29 @@ class Backwards(JsonPlusSerializer):
         return super().loads_typed((tag, blob[::-1]))
 
 
-def test_a_serializer_that_is_derived_from_ours_sees_all_that_is_stored() -> None:
-    serde = Backwards()
+class Around:
+    """One that has ours do what it does not do itself."""
+
+    def __init__(self) -> None:
+        self.inner = JsonPlusSerializer()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        tag, data = self.inner.dumps_typed(obj)
+        return tag, data[::-1]
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        tag, blob = data
+        return self.inner.loads_typed((tag, blob[::-1]))
+
+
+@pytest.mark.parametrize("make", [Backwards, Around])
+def test_a_serializer_that_is_made_of_ours_sees_all_that_is_stored(
+    make: Callable[[], SerializerProtocol],
+) -> None:
+    serde = make()
     writer = CellWriter(serde, PLAIN)
     skeleton = Skeleton(1, "", {"channel": 1}, {"node": {"channel": 1}}, ["channel"])
     value = [f"item {number}" for number in range(300)]

@@ -112,6 +112,8 @@ class BaseCheckpointSaver:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "acommit" in vars(cls) and "takes_pairs" not in vars(cls):
+            cls.takes_pairs = False  # what it does with a commit, it does with one that is alone
         for verb in _OVERRIDABLE:
             complete_verb(cls, verb, is_iterated=verb in _ITERATED)
 
@@ -347,6 +349,8 @@ class BaseCheckpointSaver:
 
     async def acommit(self, commit: Commit) -> None:
         """Stores a superstep: the writes and the checkpoint, in one transaction where that is possible.
+
+        A saver that `takes_pairs` stores what is `ahead` of it first, in the same transaction.
 
         Raises:
             ConcurrentUpdateError: Somebody else has written to the thread; nothing was stored.

@@ -117,7 +117,7 @@ class Journal:
         operation = self._encode(source, [self._encode_task(task) for task in tasks if not task.recorded])
         if self._kept_back is None and self._saver.never_suspends:
             await self._saver.acommit(operation)
-        elif self._kept_back is None and leads:
+        elif self._kept_back is None and leads and operation.step is not None:
             self._backlog.lead(operation)
         elif self._kept_back is None and self.is_strict:
             await self._backlog.put(operation)

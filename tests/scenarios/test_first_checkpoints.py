@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from aiograph.channels import LastValue
+from aiograph.checkpoint.base import Commit
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.errors import ChannelUpdateError, ConcurrentUpdateError, GraphDrained
 from aiograph.graph import START, StateGraph
@@ -140,6 +141,45 @@ async def test_a_command_that_goes_somewhere_at_once_is_stored_first(saver: Faul
     graph = builder_of(look).compile(saver)
     await graph.ainvoke(Command(goto="node", update={"log": ["input"]}), THREAD, durability="sync")
     assert seen == [1]
+
+
+# -- savers that are derived from ours ------------------------------------------------------------------
+
+
+class WithHistory(AsyncSqliteSaver):
+    """Notes what is stored."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stored: list[Commit] = []
+
+    async def acommit(self, commit: Commit) -> None:
+        self.stored.append(commit)
+        await super().acommit(commit)
+
+
+class WithoutHolds(AsyncSqliteSaver):
+    """Lets several runs write to one thread as they like."""
+
+    def encode_commit(self, *args: Any, **options: Any) -> Commit:
+        config, checkpoint, metadata, new_versions, writes, *_ = args
+        return super().encode_commit(config, checkpoint, metadata, new_versions, writes)
+
+
+async def test_one_that_stores_in_its_own_way_is_given_one_checkpoint_at_a_time() -> None:
+    async with WithHistory(":memory:") as saver:
+        graph = builder_of().compile(saver)
+        await graph.ainvoke({"log": ["input"]}, THREAD, durability="sync")
+        assert [commit.ahead for commit in saver.stored] == [None, None, None]
+        assert await history(graph) == WHOLE
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_one_that_knows_no_holds_stores_all_there_is(durability: Durability) -> None:
+    async with WithoutHolds(":memory:") as saver:
+        graph = builder_of().compile(saver)
+        await graph.ainvoke({"log": ["input"]}, THREAD, durability=durability)
+        assert await history(graph) == WHOLE
 
 
 # -- mishaps -------------------------------------------------------------------------------------------

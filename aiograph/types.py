@@ -269,6 +269,14 @@ class StateUpdate(NamedTuple):
     """The pending task that the update stands for, where the node has several."""
 
 
+def plain_name(name: Any) -> Any:
+    """The name of a node as text and nothing else, for it may be a member of an enum, and it is stored.
+
+    What is no text at all stays as it is: whoever looks for the node will tell.
+    """
+    return str.__str__(name) if isinstance(name, str) else name
+
+
 class Send:
     """Runs a node in the next superstep with an argument of its own, instead of the graph's state.
 
@@ -287,7 +295,7 @@ class Send:
     __slots__ = ("arg", "node", "timeout")
 
     def __init__(self, /, node: str, arg: Any, *, timeout: Timeout | None = None) -> None:
-        self.node: str = node
+        self.node: str = plain_name(node)
         self.arg: Any = arg
         self.timeout: TimeoutPolicy | None = TimeoutPolicy.of(timeout)
 

@@ -9,6 +9,7 @@ from aiograph.graph._signature import annotations_of, answers_of, outline_of
 from aiograph.graph._spec import HandlerSpec
 from aiograph.pregel._callable import INJECTED_IN_HANDLERS, bind
 from aiograph.pregel._plan import Plan
+from aiograph.types import plain_name
 
 if TYPE_CHECKING:
     from aiograph.pregel import Pregel
@@ -67,7 +68,7 @@ def named(node: Any, action: Any) -> tuple[str, Any]:
     if isinstance(node, str):
         if action is None:
             raise TypeError(f"node {node!r} has no action: pass a function or an object with `ainvoke`")
-        return node, action
+        return plain_name(node), action
     if action is not None:
         raise TypeError(f"a node's name must be a string, not {node!r}")
     name = getattr(node, "name", None) or getattr(node, "__name__", None)

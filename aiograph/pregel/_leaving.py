@@ -16,7 +16,7 @@ from aiograph.errors import InvalidUpdateError, ParentCommand
 from aiograph.pregel._command import channel_writes
 from aiograph.pregel._plan import Plan, PlannedNode, Write
 from aiograph.pregel._tasks import Task
-from aiograph.types import Command
+from aiograph.types import Command, plain_name
 
 Commands = Sequence[Command[Any]]
 
@@ -42,7 +42,11 @@ def leaving_writes(run: RunScope, node: str, commands: Commands) -> list[Write]:
                 f"node {node!r} commands a graph {command.graph!r}, but none of the graphs around graph "
                 f"{run.graph!r} has that name; they go by {known} and Command.PARENT"
             ) from None
-    return [(LEAVE, command) for command in commands]
+    return [(LEAVE, replace(command, goto=_plain(command.goto))) for command in commands]
+
+
+def _plain(goto: Any) -> Any:
+    return [*map(plain_name, goto)] if isinstance(goto, list | tuple) else plain_name(goto)
 
 
 def _around(run: RunScope) -> Iterator[RunScope]:

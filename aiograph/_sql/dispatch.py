@@ -77,8 +77,8 @@ class Dispatcher:
         to do whenever enough has gathered.
         """
         self._queues.add(request)
-        is_alone = not self._busy and not self._is_due
-        if is_alone or len(self._queues) >= MANY:
+        is_first = not self._busy and not self._is_due
+        if is_first or len(self._queues) >= MANY:
             self._deal()
         else:
             self._deal_soon()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from aiograph._sql.migrate import SQLITE, Component, is_current, migrate
-from aiograph._sql.session import Plan, Query, Row
+from aiograph._sql.session import Plan, Query, Row, followed
+from aiograph.bridge import at_once
 from aiograph.errors import CheckpointStorageError
 
 T = TypeVar("T")
@@ -126,13 +127,11 @@ def run_plan(
     fetch: Callable[[sqlite3.Connection, Query], list[Row]] = fetched,
 ) -> T:
     """Carries out a plan on a connection."""
-    rows = None
-    while True:
-        try:
-            query = plan.send(rows)  # type: ignore[arg-type]  # the first one sent has to be None
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        rows = fetch(connection, query)
+
+    async def fetch_here(query: Query) -> list[Row]:
+        return fetch(connection, query)
+
+    return at_once(followed(plan, fetch_here), "a query on a file")
 
 
 def described(error: Exception) -> str:

@@ -21,7 +21,7 @@ from aiograph.bridge._colours import complete_verb, require_verbs
 from aiograph.bridge._home import HasHome, at_home
 from aiograph.bridge._iterate import BlockingIterator
 from aiograph.bridge._loop import bridge_loop, shutdown
-from aiograph.bridge._twins import SyncVerb, blocking, blocking_cm, blocking_iter
+from aiograph.bridge._twins import SyncVerb, at_once, blocking, blocking_cm, blocking_iter
 
 __all__ = [
     "BlockingIterator",
@@ -29,6 +29,7 @@ __all__ = [
     "SyncVerb",
     "Verb",
     "at_home",
+    "at_once",
     "blocking",
     "blocking_cm",
     "blocking_iter",

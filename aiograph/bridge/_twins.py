@@ -62,20 +62,25 @@ def blocking(
     def twin(self: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         work = functools.partial(_verb_of(self, method, twin), *args, **kwargs)
         if getattr(self, "needs_no_loop", False):
-            return _at_once(work(), name)
+            return at_once(work(), name)
         may_begin = begins_here is not None and getattr(type(self), name) is method and begins_here(self)
         return run(work, verb=name, timeout=timeout, begins_here=may_begin)
 
     return cast(SyncMethod[S, P, R], _with_timeout(_dress(twin, method, Verb(name))))
 
 
-def _at_once(work: Coroutine[Any, Any, T], verb: str) -> T:
+def at_once(work: Coroutine[Any, Any, T], who: str) -> T:
+    """What a coroutine that never waits returns.
+
+    Raises:
+        RuntimeError: It waits; it is closed, and the message says who has promised that it would not.
+    """
     try:
         work.send(None)
     except StopIteration as end:
         return cast(T, end.value)
     work.close()
-    raise RuntimeError(f"{verb} waits, although its object says that it needs no loop")
+    raise RuntimeError(f"{who} waits, although it was said that it never does")
 
 
 def blocking_iter(

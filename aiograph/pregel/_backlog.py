@@ -217,13 +217,3 @@ def merged(batch: Sequence[Operation]) -> list[Operation]:
         else:
             steps.append(operation)
     return steps
-
-
-def run_through(operation: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine that never suspends."""
-    try:
-        operation.send(None)
-    except StopIteration:
-        return
-    operation.close()
-    raise RuntimeError("a saver that says it never suspends did")

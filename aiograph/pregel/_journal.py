@@ -10,10 +10,11 @@ from itertools import chain
 from typing import Any
 
 from aiograph import _ids
+from aiograph.bridge import at_once
 from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, VersionsSeen, config_for
 from aiograph.constants import CALL, ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
 from aiograph.errors import CheckpointSerializationError
-from aiograph.pregel._backlog import Backlog, Operation, Record, Storage, Withdrawal, run_through
+from aiograph.pregel._backlog import Backlog, Operation, Record, Storage, Withdrawal
 from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
@@ -118,6 +119,7 @@ class Journal:
         if self._kept_back is None and self._saver.never_suspends:
             await self._saver.acommit(operation)
         elif self._kept_back is None and leads and operation.step is not None:
+            # a derived saver may leave holds aside: then there are no steps to join
             self._backlog.lead(operation)
         elif self._kept_back is None and self.is_strict:
             await self._backlog.put(operation)
@@ -157,7 +159,7 @@ class Journal:
         if self._kept_back is not None:
             self._kept_back.append(operation)
         elif self._saver.never_suspends:
-            run_through(self._storage.carry_out(operation))
+            at_once(self._storage.carry_out(operation), type(self._saver).__name__)
         else:
             self._backlog.add(operation)
 

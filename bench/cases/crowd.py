@@ -19,7 +19,7 @@ TOPIC = "Savers"
 
 SUPERSTEPS = 3
 CHECKPOINTS = SUPERSTEPS + 1
-"""Of a run: its input has one as well."""
+"""That are counted of a run. It leaves one more: of its input, and of the state that has taken that in."""
 
 GROUP = 32
 """Checkpoints that share a transaction, which is what aiograph puts together at most."""

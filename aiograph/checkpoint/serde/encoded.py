@@ -55,6 +55,7 @@ from aiograph.checkpoint.serde._stored import (
     StoredCheckpoint,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from aiograph.errors import CheckpointSerializationError
 from aiograph.types import RunnableConfig
 
@@ -104,8 +105,6 @@ class EncodingSaver(BaseCheckpointSaver):
     """
 
     def __init__(self, *, serde: SerializerProtocol | None = None, kept_bytes: int = KEPT_BYTES) -> None:
-        from aiograph.checkpoint.serde.jsonplus import JsonPlusSerializer  # loaded by now, as a rule
-
         super().__init__(serde=serde)
         self._content: SerializerProtocol = content_serde(self.serde)
         self._is_ours = type(self._content) is JsonPlusSerializer

@@ -4,6 +4,10 @@ There is no lock. Who asks while nothing is under way is served at once, by a co
 a connection takes its share of what is queued by then, and carries that out as one transaction in one round
 trip. If the group fails each request is tried alone, so that nobody pays for another's fault. What a lost
 connection has interrupted goes back to the head of its queue.
+
+A request that comes after another one is sent behind it on the same connection, as a transaction of its own,
+if nobody else waits; else it is queued when that is over. If it fails where it was sent ahead, nobody knows
+whether that is its own fault, so it is tried again.
 """
 
 import asyncio
@@ -16,7 +20,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Error
 
-from aiograph._sql.line import Answers, Line
+from aiograph._sql.line import Answers, Exchange, Line
 from aiograph._sql.migrate import SchemaError
 from aiograph._sql.pipeline import Statement
 from aiograph._sql.queues import MANY, Group, Queues, Request
@@ -52,7 +56,8 @@ class Dispatcher:
         self._limits = limits
         self._counters = counters
         self._queues = Queues()
-        self._busy: set[Line] = set()
+        self._busy: dict[Line, Group] = {}
+        """Lines with what is under way on them."""
         self._idle: list[Line] = []
         self._leaving: set[Line] = set()
         """Lines whose connections are being given back."""
@@ -76,6 +81,12 @@ class Dispatcher:
         That may take a while, if it is many runs that it has to go through. So the server is given something
         to do whenever enough has gathered.
         """
+        if request.after is None or request.after.is_over:
+            self._enqueue(request)
+        else:
+            self._send_behind(request.after, request)
+
+    def _enqueue(self, request: Request) -> None:
         self._queues.add(request)
         is_first = not self._busy and not self._is_due
         if is_first or len(self._queues) >= MANY:
@@ -124,37 +135,64 @@ class Dispatcher:
             self._tidying = asyncio.get_running_loop().call_later(self._supply.term, self._tidy)
 
     def _begin(self, line: Line, group: Group) -> None:
-        self._busy.add(line)
-        tell = partial(self._conclude, line, group)
+        self._busy[line] = group
         errand = group[0].errand
         if errand is not None:
-            line.run_errand(errand(line.connection), tell)
-            return
+            line.run_errand(errand(line.connection), partial(self._conclude, line, group))
+        else:
+            line.carry_out(self._exchange(line, group))
+
+    def _exchange(self, line: Line, group: Group) -> Exchange:
         statements = [statement for request in group for statement in request.statements]
         deadline = max(request.asked_at for request in group) + self._limits.patience
-        line.carry_out(statements, deadline, tell)
+        return Exchange(statements, deadline, partial(self._conclude, line, group))
+
+    def _send_behind(self, first: Request, request: Request) -> None:
+        """Has a request wait for the end of another: at the server, if nobody else wants the connection."""
+        first.follower = request
+        line = next((line for line, group in self._busy.items() if group == [first]), None)
+        if line is None or self._queues or self._is_due_back(line) or not request.claim():
+            return
+        if line.follow(self._exchange(line, [request])):
+            self._busy[line] = [first, request]
+            request.is_ahead = True
+        else:
+            request.unclaim()
 
     def _conclude(self, line: Line, group: Group, answers: Answers, error: Exception | None) -> None:
         """Takes in what came of a group. Those who wait for it are told when nothing is left behind by it."""
-        now = time.monotonic()
-        self._busy.discard(line)
-        self._counters.seconds += now - line.began_at
+        under_way = self._busy.pop(line)[len(group) :]
+        if under_way:
+            self._busy[line] = under_way
+        self._counters.seconds += time.monotonic() - line.began_at
         if error is None:
             self._take_in(group, answers)
         is_good = error is None or self._settle(group, error)
         ended = [request for request in group if request.is_claimed]
+        is_over = not under_way
         leaving: list[Line] = []
-        if not is_good or line.is_lost or now >= line.taken_at + self._supply.term:
+        if is_over and (not is_good or line.is_lost or self._is_due_back(line)):
             leaving.append(self._leave(line))
-        else:
+        elif is_over:
             self._employ(line)
         if not is_good and self._queues:
             self._rest()
         if leaving or (self._seeker is not None and not self._queues):
             self._do(self._wind_up(leaving, ended))
         else:
-            _finish(ended)
+            self._finish(ended)
             self._notice()
+
+    def _finish(self, group: Group) -> None:
+        """Tells those who wait for requests, and has those that come after them carried out."""
+        for request in group:
+            request.finish()
+            request.after = None
+            if request.follower is not None and not request.follower.is_claimed:
+                self._enqueue(request.follower)
+
+    def _is_due_back(self, line: Line) -> bool:
+        return time.monotonic() >= line.taken_at + self._supply.term
 
     def _take_in(self, group: Group, answers: Answers) -> None:
         self._is_silent = False
@@ -195,11 +233,14 @@ class Dispatcher:
 
         Those that are tried again are not claimed any more.
         """
+        meaning = meaning_of(error)
+        if group[0].is_ahead:
+            self._bring_back(group[0])
+            return meaning is Meaning.FINAL
         if isinstance(error, ServerSilentError):
             self._is_silent = True
             self._supply.doubt()
             self._do(self._wind_up(self._take_leave(math.inf), []))
-        meaning = meaning_of(error)
         if meaning is Meaning.FINAL and len(group) == 1:
             self._fail(group, error)
             return True
@@ -213,6 +254,14 @@ class Dispatcher:
             else:
                 self._queues.put_back(request)
         return meaning is Meaning.FINAL
+
+    def _bring_back(self, request: Request) -> None:
+        """Has a request that was sent ahead wait for its turn."""
+        request.is_ahead = False
+        if request.after is None or request.after.is_over:
+            self._queues.put_back(request)
+        else:
+            request.unclaim()
 
     def _is_too_late(self, request: Request, now: float) -> bool:
         return request.is_abandoned or now >= request.asked_at + self._limits.patience
@@ -253,7 +302,7 @@ class Dispatcher:
         now = time.monotonic()
         refused = self._queues.sort_out(lambda request: is_hopeless or self._is_too_late(request, now))
         self._fail(refused, error)
-        _finish(refused)
+        self._finish(refused)
 
     def _tidy(self) -> None:
         """Gives back idle connections whose term is over."""
@@ -286,7 +335,7 @@ class Dispatcher:
                 self._leaving.discard(line)
         finally:
             self._leaving.difference_update(leaving)
-            _finish(ended)
+            self._finish(ended)
         self._deal()
 
     def _do(self, chore: Coroutine[Any, Any, None]) -> None:
@@ -310,8 +359,3 @@ class Dispatcher:
         fault = self._limits.fault(f"{request.about}: cannot {what} {self._supply.name}: {described(error)}")
         fault.__cause__ = error
         return fault
-
-
-def _finish(group: Group) -> None:
-    for request in group:
-        request.finish()

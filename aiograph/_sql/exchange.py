@@ -79,8 +79,12 @@ async def exchange(connection: Connection, statements: Sequence[Statement]) -> l
         Exception: A value cannot be sent, and nothing was; or the connection is gone.
     """
     talk = Talk(connection)
-    messages = talk.messages(statements)
-    return talk.answers(statements, messages, await connection.wait(carried_out(connection.pgconn, messages)))
+    messages, pgconn = talk.messages(statements), connection.pgconn
+    pgconn.enter_pipeline_mode()
+    put(pgconn, messages)
+    results = await connection.wait(answered(pgconn))
+    pgconn.exit_pipeline_mode()
+    return talk.answers(statements, messages, results)
 
 
 class Talk:
@@ -146,27 +150,27 @@ class Talk:
         return self._transformer.load_rows(0, result.ntuples, tuple)
 
 
-def carried_out(pgconn: PGconn, messages: Sequence[Message]) -> PQGen[list[PGresult]]:
-    """Sends everything and takes in everything; says what it waits for."""
-    pgconn.enter_pipeline_mode()
+def put(pgconn: PGconn, messages: Sequence[Message]) -> None:
+    """Puts one exchange into what is sent next, behind what is under way in the pipeline."""
     for message in messages:
         message.send(pgconn)
     pgconn.pipeline_sync()
-    while pgconn.flush():
-        if (yield Wait.RW) & Ready.R:
-            pgconn.consume_input()  # else both sides might wait for the other one to read
+
+
+def answered(pgconn: PGconn) -> PQGen[list[PGresult]]:
+    """Sends all there is to be sent, and takes in the answers of one exchange; says what it waits for."""
     results = []
     while (result := (yield from _next_result(pgconn))).status != ExecStatus.PIPELINE_SYNC:
         results.append(result)
-    pgconn.exit_pipeline_mode()
     return results
 
 
 def _next_result(pgconn: PGconn) -> PQGen[PGresult]:
     for _ in range(2):  # between the answers to two messages there is nothing, once
-        while pgconn.is_busy():
-            yield Wait.R
-            pgconn.consume_input()
+        # what cannot be sent yet may wait for this side to read
+        while (is_unsent := pgconn.flush()) or pgconn.is_busy():
+            if (yield Wait.RW if is_unsent else Wait.R) & Ready.R:
+                pgconn.consume_input()
         result = pgconn.get_result()
         if result is not None:
             return result

@@ -3,11 +3,15 @@
 Where nobody else uses the connection, no task is made for that, and none is woken: the loop calls when the
 server has answered, and goes on listening between two groups. So whoever waits for its group is the only one
 to be woken, and a connection that ends while it is idle is known to be lost before it is used.
+
+A second group may be sent behind the one that is under way: a transaction of its own, which the server begins
+when it has ended the first, however that ends.
 """
 
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from psycopg import Error, OperationalError
@@ -15,8 +19,8 @@ from psycopg.abc import PQGen
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
-from aiograph._sql.exchange import Message, Talk, Undone, carried_out
-from aiograph._sql.pipeline import Connection, Statement, can_pipeline, cut_if_stuck, run, verdict_on
+from aiograph._sql.exchange import Message, Talk, Undone, answered, put
+from aiograph._sql.pipeline import Connection, Statement, can_pipeline, cut, cut_if_stuck, run, verdict_on
 from aiograph._sql.session import Row
 from aiograph._sql.watch import Watch
 
@@ -28,6 +32,19 @@ class Tell(Protocol):
     """Is called by the loop once something is over, with its answers or what has undone it."""
 
     def __call__(self, answers: Answers, error: Exception | None) -> None: ...
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A group of statements, or an errand, on a connection."""
+
+    statements: Sequence[Statement]
+    deadline: float
+    """On the monotonic clock: from then on, locks are not waited for."""
+    tell: Tell
+    """Called later, and once."""
+    messages: Sequence[Message] = ()
+    """What was sent."""
 
 
 class Line:
@@ -47,42 +64,55 @@ class Line:
         """When it was taken, and when its last work began."""
         self._watch = Watch(connection, silence)
         self._talk = None if is_shared or not can_pipeline(connection) else Talk(connection)
-        self._statements: Sequence[Statement] = ()
-        self._messages: Sequence[Message] = ()
+        self._now: Exchange | None = None
+        """What is under way."""
+        self._next: Exchange | None = None
+        """What was sent behind it."""
         self._steps: PQGen[list[PGresult]] | None = None
         """What is to be done when the server has answered, if anything is."""
         self._listens_on: int | None = None
         self._is_writing = False
         self._task: asyncio.Task[Answers] | None = None
-        self._tell: Tell = _tell_nobody
 
-    def carry_out(self, statements: Sequence[Statement], deadline: float, tell: Tell) -> None:
-        """Begins to carry out statements, all or none.
-
-        Args:
-            statements: Carried out in order.
-            deadline: On the monotonic clock: from then on, locks are not waited for.
-            tell: Called later, and once.
-        """
-        self._tell = tell
-        self.began_at = time.monotonic()
-        self._watch.begin(statements, deadline)
+    def carry_out(self, exchange: Exchange) -> None:
+        """Begins to carry out statements, all or none, and in order."""
+        self._begin(exchange)
         if self._talk is None:
-            self._become_task(run(self.connection, statements))
+            self._become_task(run(self.connection, exchange.statements))
             return
         try:
-            self._statements, self._messages = statements, self._talk.messages(statements)
-            self._steps = carried_out(self.connection.pgconn, self._messages)
+            exchange.messages = self._talk.messages(exchange.statements)
+            self.connection.pgconn.enter_pipeline_mode()
+            put(self.connection.pgconn, exchange.messages)
             self._listen()
-            self._wait_for(self._steps.send(None))  # type: ignore[arg-type]  # the first one sent has to be None
+            self._await_answer()
         except Exception as error:
             self._steps = None
             asyncio.get_running_loop().call_soon(self._broken_off, error)
 
+    def follow(self, exchange: Exchange) -> bool:
+        """Sends statements behind those that are under way, if that can be done; whether it was."""
+        if self._steps is None or self._next is not None or self._talk is None:
+            return False
+        pgconn = self.connection.pgconn
+        try:
+            messages = self._talk.messages(exchange.statements)
+        except Exception:
+            return False  # it will fail, and be told so, when its turn comes
+        if any(message.prepares for message in messages):
+            return False  # those under way may be preparing the same
+        exchange.messages = messages
+        self._next = exchange
+        try:
+            put(pgconn, messages)
+            self._wait_for(Wait.RW if pgconn.flush() else Wait.R)
+        except Error:
+            cut(self.connection)  # so that whoever waits for an answer finds out
+        return True
+
     def run_errand(self, errand: Coroutine[Any, Any, None], tell: Tell) -> None:
         """Begins work that takes the connection for as long as it likes."""
-        self._tell = tell
-        self.began_at = time.monotonic()
+        self._begin(Exchange((), 0.0, tell))
         self.hang_up()
         self._become_task(_without_answers(errand))
 
@@ -90,6 +120,11 @@ class Line:
         """Has the loop listen no more: somebody else goes on with the connection."""
         self._watch.close()
         self._stop_listening()
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._now = exchange
+        self.began_at = time.monotonic()
+        self._watch.begin(exchange.statements, exchange.deadline)
 
     # -- on the loop's call
 
@@ -116,6 +151,10 @@ class Line:
             else:
                 loop.remove_writer(self._listens_on)
 
+    def _await_answer(self) -> None:
+        self._steps = answered(self.connection.pgconn)
+        self._wait_for(next(self._steps))
+
     def _go_on(self, ready: Ready) -> None:
         if self._steps is None:
             return self._look_up()
@@ -138,13 +177,16 @@ class Line:
 
     def _answered(self, results: Sequence[PGresult]) -> None:
         assert self._talk is not None  # it has sent them
+        assert self._now is not None
         self._steps = None
         try:
-            answers = self._talk.answers(self._statements, self._messages, results)
+            if self._next is None:
+                self.connection.pgconn.exit_pipeline_mode()
+            answers = self._talk.answers(self._now.statements, self._now.messages, results)
         except Undone as undone:
             self._over([], verdict_on(self.connection, undone))
         except Exception as error:
-            self._over([], error)
+            self._broken_off(error)
         else:
             self._over(answers, None)
 
@@ -180,19 +222,30 @@ class Line:
         if inquiry is not None:
             inquiry.add_done_callback(lambda _: self._over(answers, error))
             return
-        tell, self._tell = self._tell, _tell_nobody
-        self._statements = self._messages = ()
+        assert self._now is not None
+        tell, following = self._now.tell, self._next
+        self._now, self._next = following, None
         verdict = self._watch.verdict
         if verdict is not None and isinstance(error, Error):
             verdict.__cause__ = error
             error = verdict
         tell(answers, error)
+        if following is not None:
+            self._take_up(following, error)
+
+    def _take_up(self, following: Exchange, error: Exception | None) -> None:
+        """Waits for the answer to what was sent behind something that is over."""
+        if self.is_lost:
+            return self._over([], error or OperationalError("the connection has ended"))
+        self._begin(following)
+        try:
+            self._await_answer()
+        except StopIteration as end:  # it has come together with the one before
+            self._answered(end.value)
+        except Exception as broken:
+            self._broken_off(broken)
 
 
 async def _without_answers(errand: Coroutine[Any, Any, None]) -> Answers:
     await errand
     return []
-
-
-def _tell_nobody(answers: Answers, error: Exception | None) -> None:
-    """Stands for whoever is told while there is nobody."""

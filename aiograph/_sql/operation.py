@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from aiograph._cancel import outlast
@@ -67,6 +68,15 @@ class Pending(Generic[T]):
                 self.is_abandoned = True
                 await outlast(self._ended())
             raise
+        return self._settled()
+
+    async def certain_outcome(self) -> T:
+        """The same, of something that nobody withdraws: a cancellation changes nothing."""
+        with suppress(asyncio.CancelledError):
+            await outlast(self._ended())
+        return self._settled()
+
+    def _settled(self) -> T:
         if self.error is not None:
             try:
                 raise self.error

@@ -20,7 +20,7 @@ from aiograph._sql.dispatch import Dispatcher, Limits
 from aiograph._sql.migrate import POSTGRES, Component, is_current, migrate
 from aiograph._sql.pipeline import Connection, Statement, new_cursor, statement_of, statements_of
 from aiograph._sql.queues import Request
-from aiograph._sql.session import Change, Counters, Guard, Query, Row, followed
+from aiograph._sql.session import Begun, Change, Counters, Guard, Query, Row, followed
 from aiograph._sql.supply import ConnectionSupply, PoolOptions, PoolSupply, Supply, name_of
 from aiograph.bridge import at_home, bridge_loop
 from aiograph.errors import CheckpointStorageError
@@ -94,6 +94,22 @@ class PostgresDatabase:
         if statements:
             self._settle()
             await at_home(self, partial(self._ask, about, statements, writes=True, order=order), verb="write")
+
+    def begin_write(
+        self,
+        changes: Sequence[Change | Guard],
+        about: object,
+        order: tuple[str, ...] = (),
+        after: Begun | None = None,
+    ) -> Request | None:
+        """See `Session`."""
+        self._settle()
+        if self._home is not asyncio.get_running_loop() or self._gone is not None:
+            return None
+        first = after if isinstance(after, Request) else None
+        request = Request(about, statements_of(changes), writes=True, order=order, after=first)
+        self._open(about).submit(request)
+        return request
 
     async def migrate(self, about: object = "setup") -> None:
         """Brings the component's tables up to date; does nothing if they are.

@@ -27,7 +27,18 @@ _FEW = 8
 class Request(Pending[list[Row]]):
     """Statements that belong together."""
 
-    __slots__ = ("asked_at", "errand", "is_alone", "losses", "order", "statements", "writes")
+    __slots__ = (
+        "after",
+        "asked_at",
+        "errand",
+        "follower",
+        "is_ahead",
+        "is_alone",
+        "losses",
+        "order",
+        "statements",
+        "writes",
+    )
 
     def __init__(
         self,
@@ -36,12 +47,19 @@ class Request(Pending[list[Row]]):
         *,
         writes: bool,
         order: tuple[str, ...] = (),
+        after: "Request | None" = None,
         errand: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         super().__init__(about)
         self.statements = statements
         self.writes = writes
         self.order = order
+        self.after = after
+        """A request that must not be carried out later, as long as it is not over."""
+        self.follower: Request | None = None
+        """The one that comes after this one."""
+        self.is_ahead = False
+        """Whether it was sent before that was over."""
         self.errand = errand
         """In place of statements: something that takes a connection, alone and for as long as it likes."""
         self.is_alone = errand is not None

@@ -95,6 +95,14 @@ def size_of(rows: Iterable[Sequence[Any]]) -> int:
 _SIZED = (bytes, str)
 
 
+class Begun(Protocol):
+    """Something that is under way, and cannot be withdrawn."""
+
+    async def certain_outcome(self) -> Any:
+        """What came of it, or the error; a cancellation changes nothing."""
+        ...
+
+
 class Session(Protocol):
     """Access to one database, from any thread and any event loop.
 
@@ -129,6 +137,24 @@ class Session(Protocol):
             about: Its text tells, in messages, what is being written.
             order: Operations that share a transaction are sorted by it, so that all lock rows in the same
                 order.
+        """
+        ...
+
+    def begin_write(
+        self,
+        changes: Sequence[Change | Guard],
+        about: object,
+        order: tuple[str, ...] = (),
+        after: "Begun | None" = None,
+    ) -> "Begun | None":
+        """Begins `write` without a wait; `None` if that cannot be done from here.
+
+        Args:
+            changes: See `write`.
+            about: See `write`.
+            order: See `write`.
+            after: Something that was begun, and must not be done later. If it fails, this may be done all the
+                same.
         """
         ...
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aiograph._sql.operation import Operation
-from aiograph._sql.session import Change, Counters, Guard, Plan, Query, Row
+from aiograph._sql.session import Begun, Change, Counters, Guard, Plan, Query, Row
 from aiograph._sql.sqlite_connection import Address, Settings, Synchronous
 from aiograph._sql.sqlite_owner import Owner, Pause, Stop, fetch_rows, follow_plan, make_changes
 
@@ -58,6 +58,16 @@ class SqliteDatabase:
         """See `Session`. Only one writes at a time, so `order` means nothing."""
         await self._ask(Operation(partial(make_changes, changes, self.counters), about, writes=True))
 
+    def begin_write(
+        self,
+        changes: Sequence[Change | Guard],
+        about: object,
+        order: tuple[str, ...] = (),
+        after: Begun | None = None,
+    ) -> Operation[sqlite3.Connection, None]:
+        """See `Session`. What is asked first is done first, so `after` means nothing, as `order` does."""
+        return self._begin(Operation(partial(make_changes, changes, self.counters), about, writes=True))
+
     async def aclose(self) -> None:
         """See `Session`. Closing again does nothing."""
         with self._lock:
@@ -73,6 +83,9 @@ class SqliteDatabase:
         owner.thread.join()
 
     async def _ask(self, operation: Operation[sqlite3.Connection, T]) -> T:
+        return await self._begin(operation).outcome()
+
+    def _begin(self, operation: Operation[sqlite3.Connection, T]) -> Operation[sqlite3.Connection, T]:
         with self._lock:
             if self._gone is not None:
                 raise self._settings.fault(
@@ -82,7 +95,7 @@ class SqliteDatabase:
                 self._owner = Owner(self.address, self._settings, self.counters)
                 self._end = weakref.finalize(self, _stop, self._owner)
             self._owner.inbox.put(operation)
-        return await operation.outcome()
+        return operation
 
     def _forget_end(self) -> None:
         if self._end is not None:

@@ -15,6 +15,7 @@ from aiograph.checkpoint._model import (
     EXCLUDED_METADATA_KEYS,
     FORMAT_VERSION,
     WRITES_IDX_MAP,
+    Begun,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -47,6 +48,7 @@ __all__ = [
     "FORMAT_VERSION",
     "WRITES_IDX_MAP",
     "BaseCheckpointSaver",
+    "Begun",
     "ChannelVersions",
     "Checkpoint",
     "CheckpointMetadata",
@@ -112,8 +114,10 @@ class BaseCheckpointSaver:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "acommit" in vars(cls) and "takes_pairs" not in vars(cls):
-            cls.takes_pairs = False  # what it does with a commit, it does with one that is alone
+        if "acommit" in vars(cls):
+            # what it does with a commit, it does with one that is alone, and has nothing under way before
+            for name in {"takes_pairs", "begin_commit"} - vars(cls).keys():
+                setattr(cls, name, getattr(BaseCheckpointSaver, name))
         for verb in _OVERRIDABLE:
             complete_verb(cls, verb, is_iterated=verb in _ITERATED)
 
@@ -358,6 +362,17 @@ class BaseCheckpointSaver:
         if commit.writes:
             await self.arecord(commit.config, commit.writes)
         await self.aput(commit.config, commit.checkpoint, commit.metadata, commit.new_versions)
+
+    def begin_commit(self, commit: Commit, after: Begun | None = None) -> Begun | None:
+        """Begins `acommit`, which then cannot be withdrawn; `None` if that takes a wait.
+
+        A saver that can do so is given the next superstep of a run while it still stores the one before.
+
+        Args:
+            commit: What to store.
+            after: What was begun last for the same run. As long as that is not stored, this must not be.
+        """
+        return None
 
     async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
         """Stores what `encode_writes` made of several tasks, beside the checkpoint that `config` names.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from aiograph._cancel import outlast, until_done
 from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import BaseCheckpointSaver, Commit
+from aiograph.checkpoint.base import BaseCheckpointSaver, Begun, Commit
 from aiograph.errors import CheckpointStorageError
 from aiograph.types import RunnableConfig
 
@@ -49,22 +49,32 @@ class Storage(NamedTuple):
             return self.saver.arecord(operation.config, operation.writes, self.hold)
         return self.saver.awithdraw(operation.config, operation.task_ids, self.hold)
 
+    def begin(self, operation: Operation, after: Begun | None) -> Begun | None:
+        """Begins to store something behind what was begun last, unless that takes a wait."""
+        return self.saver.begin_commit(operation, after) if isinstance(operation, Commit) else None
+
+
+_AT_ONCE = 2
+"""Checkpoints that a saver is given at once, at most."""
+
 
 class Backlog:
-    """Writes behind the run's back."""
+    """Writes behind the run's back: checkpoints two at a time, one behind the other, where the saver can."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._gathering: list[Operation] = []
         self._leading: Commit | None = None
-        """Something that gathers, to be stored together with the next checkpoint."""
+        """What gathered last, if it is to be stored together with the next checkpoint."""
+        self._under_way: list[tuple[Operation, Begun]] = []
+        """What the saver has begun, in order."""
         self._behind = 0
-        """Other checkpoints that were handed over and are not written yet."""
+        """Checkpoints that were handed over and are not written yet."""
         self._progress: asyncio.Future[None] | None = None
         """Waited for by the run; done when there are fewer of them."""
         self._writer: asyncio.Task[None] | None = None
-        self._is_putting = False
-        """Whether the run itself is writing."""
+        self._is_busy = False
+        """Whether something is being carried out that nothing can be begun behind."""
         self._error: BaseException | None = None
 
     def add(self, operation: Operation) -> None:
@@ -82,6 +92,7 @@ class Backlog:
             return
         self._leading = commit
         self._gathering.append(commit)
+        self._behind += 1
         asyncio.get_running_loop().call_soon(self._see_to_writer)
 
     def _joined(self, operation: Operation) -> Operation:
@@ -91,11 +102,25 @@ class Backlog:
             return operation
         self._gathering.pop()
         self._leading = None
+        self._behind -= 1
         return operation.behind(leading)
 
     def _see_to_writer(self) -> None:
-        if self._gathering and self._writer is None and not self._is_putting:
-            self._writer = asyncio.create_task(self._write())
+        if self._is_busy:
+            return  # whoever is will see to it
+        self._begin()
+        if self._gathering or self._under_way:
+            self._writer = self._writer or asyncio.create_task(self._write())
+
+    def _begin(self) -> None:
+        """Has the saver begin what it can."""
+        while self._gathering and len(self._under_way) < _AT_ONCE:
+            operation = self._gathering[0]
+            begun = self._storage.begin(operation, self._under_way[-1][1] if self._under_way else None)
+            if begun is None:
+                return
+            self._under_way.append((self._gathering.pop(0), begun))
+            self._leading = None
 
     async def put(self, operation: Operation) -> None:
         """Writes an operation after all others, and waits for it, even if the run is cancelled meanwhile.
@@ -110,7 +135,7 @@ class Backlog:
         if self._writer is not None or self._gathering or self._error is not None:
             self.add(operation)
             return await self.flush()
-        self._is_putting = True
+        self._is_busy = True
         try:
             await self._storage.carry_out(operation)
         except asyncio.CancelledError:
@@ -119,7 +144,7 @@ class Backlog:
             self._error = error
             raise
         finally:
-            self._is_putting = False
+            self._is_busy = False
             self._see_to_writer()
 
     async def _put_again(self, operation: Operation) -> None:
@@ -155,18 +180,54 @@ class Backlog:
 
     async def _write(self) -> None:
         try:
-            while self._gathering:
-                batch, self._gathering = self._gathering, []
-                self._behind += self._leading is not None
-                self._leading = None
-                for operation in merged(batch):
-                    await _insist(self._storage, operation)
-                    self._advance(self._behind - _checkpoints_in(operation))
+            while self._gathering or self._under_way:
+                if self._under_way:
+                    await self._await_first()
+                else:
+                    await self._carry_out_gathered()
+                self._begin()
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             self._error = error  # an exit would end the loop for everyone, if this task raised it
         self._writer = self._leading = None
         self._gathering.clear()
+        self._under_way.clear()
         self._advance(0)
+
+    async def _carry_out_gathered(self) -> None:
+        batch, self._gathering = self._gathering, []
+        self._leading = None
+        self._is_busy = True
+        try:
+            for operation in merged(batch):
+                await _insist(self._storage, operation)
+                self._advance(self._behind - _checkpoints_in(operation))
+        finally:
+            self._is_busy = False
+
+    async def _await_first(self) -> None:
+        """Waits for what was begun first."""
+        operation, begun = self._under_way[0]
+        try:
+            await begun.certain_outcome()
+        except Exception:
+            if not await self._is_second_stored():
+                raise
+        del self._under_way[0]
+        self._advance(self._behind - _checkpoints_in(operation))
+
+    async def _is_second_stored(self) -> bool:
+        """Whether what was begun second is stored; then so is the first, as nothing is stored behind a gap.
+
+        A connection that was lost when both were stored has the first one repeated: in vain, as it is not the
+        newest any more.
+        """
+        if len(self._under_way) == 1:
+            return False
+        try:
+            await self._under_way[1][1].certain_outcome()
+        except Exception:
+            return False  # for want of the first, whose own error says more
+        return True
 
     def _advance(self, behind: int) -> None:
         self._behind = behind

@@ -50,6 +50,7 @@ class Proxy:
         self._is_open = asyncio.Event()
         self._is_open.set()
         self._lost: set[asyncio.StreamWriter] = set()
+        self._answering: set[asyncio.StreamWriter] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.conninfo = ""
@@ -74,6 +75,10 @@ class Proxy:
         """From now on, nothing more passes through the connections that there are."""
         self._lost |= self._writers
 
+    def lose_answers(self) -> None:
+        """From now on, what is asked on the connections that there are is done, and not answered."""
+        self._lost |= self._answering
+
     def cut(self) -> None:
         """Nothing passes any more; new connections are accepted, and never answered."""
         self.lose_connections()
@@ -88,6 +93,7 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(writer)
+        self._answering.add(writer)
         await self._is_open.wait()
         path = f"{self._target['host']}/.s.PGSQL.{self._target['port']}"
         server_reader, server_writer = await asyncio.open_unix_connection(path)

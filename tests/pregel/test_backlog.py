@@ -1,19 +1,22 @@
-"""Operations of the journal: merged into fewer steps without changing their meaning, and in pairs."""
+"""Operations of the journal: merged into fewer steps, in pairs, and two under way at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.base import Commit, TaskWrites, config_for
+from aiograph.checkpoint.base import BaseCheckpointSaver, Begun, Commit, TaskWrites, config_for
+from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from aiograph.errors import CheckpointError
+from aiograph.errors import CheckpointError, ConcurrentUpdateError
 from aiograph.pregel._backlog import Backlog, Record, Storage, Withdrawal, merged
 from aiograph.testing.faults import FaultySaver, delay_turns, fail_at
 from aiograph.testing.savers._holds import Run
+from tests._sql.outages import Proxy
 
 
 def record(checkpoint: str, *writes: Any) -> Record:
@@ -228,3 +231,172 @@ async def test_behind_one_that_fails_nothing_is_written(keeping: Keeping, turns:
     with pytest.raises(CheckpointError):
         await keeping.backlog.flush()
     assert await keeping.stored() == []
+
+
+# -- two under way
+
+
+class NotingSaver(AsyncSqliteSaver):
+    """Notes what it is asked for, and when that is stored."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.noted: list[str] = []
+
+    async def acommit(self, commit: Commit) -> None:
+        self.noted.append("awaited")
+        await super().acommit(commit)
+
+    def begin_commit(self, commit: Commit, after: Begun | None = None) -> Begun | None:
+        begun = super().begin_commit(commit, after)
+        self.noted.append("begun behind" if after else "begun")
+        return begun and NotedCommit(begun, self.noted)
+
+    async def _arecord(self, *details: Any) -> None:
+        self.noted.append("recorded")
+        await super()._arecord(*details)
+
+
+class NotedCommit(NamedTuple):
+    begun: Begun
+    noted: list[str]
+
+    async def certain_outcome(self) -> None:
+        await self.begun.certain_outcome()
+        self.noted.append("stored")
+
+
+class Behind:
+    """A run with its backlog, over a saver that begins things."""
+
+    def __init__(self, saver: BaseCheckpointSaver, run: Run) -> None:
+        self.saver = saver
+        self.run = run
+        self.backlog = Backlog(Storage(saver, run.hold, "t"))
+
+    def add(self, *numbers: int) -> None:
+        for n in numbers:
+            self.backlog.add(self.run.encode(n=n))
+
+    async def stored(self) -> list[int]:
+        listed = self.saver.alist(config_for("t", ""))
+        return [found.checkpoint["channel_values"]["n"] async for found in listed]
+
+
+@pytest.fixture
+async def noting() -> AsyncIterator[NotingSaver]:
+    async with NotingSaver(":memory:") as saver:
+        yield saver
+
+
+@pytest.fixture
+async def behind(noting: NotingSaver) -> Behind:
+    return Behind(noting, await Run.start(noting))
+
+
+async def test_a_checkpoint_is_begun_behind_the_one_that_is_under_way(
+    behind: Behind, noting: NotingSaver
+) -> None:
+    behind.add(1, 2, 3)
+    assert noting.noted == ["begun", "begun behind"]
+    await behind.backlog.room()
+    assert noting.noted == ["begun", "begun behind", "stored", "begun behind", "stored"]
+    await behind.backlog.flush()
+    assert await behind.stored() == [3, 2, 1]
+
+
+async def test_records_wait_for_all_that_was_begun(behind: Behind, noting: NotingSaver) -> None:
+    behind.add(1, 2)
+    writes = [noting.encode_writes(TaskWrites("task", "", [("n", 2)]), behind.run.hold)]
+    behind.backlog.add(Record(behind.run.config, writes))
+    await behind.backlog.flush()
+    assert noting.noted == ["begun", "begun behind", "stored", "stored", "recorded"]
+    behind.add(3)
+    assert noting.noted[-1] == "begun"
+    await behind.backlog.flush()
+
+
+async def test_what_is_put_waits_for_all_that_was_begun(behind: Behind, noting: NotingSaver) -> None:
+    behind.add(1, 2)
+    await behind.backlog.put(behind.run.encode(n=3))
+    assert noting.noted.count("stored") == 3
+    await behind.backlog.put(behind.run.encode(n=4))
+    assert noting.noted[-1] == "awaited"
+    assert await behind.stored() == [4, 3, 2, 1]
+
+
+async def test_behind_one_that_is_put_nothing_is_begun(behind: Behind, noting: NotingSaver) -> None:
+    putting = asyncio.create_task(behind.backlog.put(behind.run.encode(n=1)))
+    await asyncio.sleep(0)
+    behind.add(2)
+    assert noting.noted == ["awaited"]
+    await putting
+    await behind.backlog.flush()
+    assert noting.noted == ["awaited", "begun", "stored"]
+
+
+async def test_one_that_leads_is_begun_with_the_one_behind_it(behind: Behind, noting: NotingSaver) -> None:
+    behind.backlog.lead(behind.run.encode(n=1))
+    assert noting.noted == []
+    behind.add(2, 3)
+    assert noting.noted == ["begun", "begun behind"]
+    await behind.backlog.flush()
+    assert await behind.stored() == [3, 2, 1]
+
+
+async def test_the_first_of_two_that_fail_is_told_and_nothing_is_stored(
+    behind: Behind, noting: NotingSaver
+) -> None:
+    overtaken = Behind(noting, await Run.start(noting))
+    behind.add(1, 2)
+    await behind.backlog.flush()
+    overtaken.add(3)
+    first = overtaken.run.config["configurable"]["checkpoint_id"]
+    overtaken.add(4, 5)
+    for _ in range(2):
+        with pytest.raises(ConcurrentUpdateError, match=first):
+            await overtaken.backlog.flush()
+    assert await behind.stored() == [2, 1]
+
+
+async def test_a_cancellation_leaves_everything_that_was_begun_to_be_stored(behind: Behind) -> None:
+    behind.add(1, 2)
+    flushing = asyncio.create_task(behind.backlog.flush())
+    await asyncio.sleep(0)
+    flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    assert await behind.stored() == [2, 1]
+
+
+async def test_a_loop_that_is_shut_down_stores_everything_that_was_begun(tmp_path: Path) -> None:
+    path = str(tmp_path / "saved.db")
+
+    async def left_alone() -> None:
+        saver = NotingSaver(path)
+        Behind(saver, await Run.start(saver)).add(1, 2, 3)
+
+    await asyncio.to_thread(lambda: asyncio.run(left_alone()))
+    async with NotingSaver(path) as saver:
+        assert await Behind(saver, await Run.start(saver)).stored() == [3, 2, 1]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_when_the_answers_to_both_are_lost_neither_fails(postgres_database: str, first: int) -> None:
+    """Both are stored by then. The first is repeated in vain, the second is found to be there."""
+    async with (
+        Proxy(postgres_database).serving() as proxy,
+        AsyncPostgresSaver.from_conn_string(proxy.conninfo) as saver,
+    ):
+        saver._database._settings = saver._database._settings._replace(silence=0.3)
+        await saver.asetup()
+        behind = Behind(saver, await Run.start(saver))
+        behind.add(*range(first))
+        await behind.backlog.flush()
+        proxy.lose_answers()
+        behind.add(10, 11)
+        await behind.backlog.flush()
+        behind.add(12)
+        await behind.backlog.flush()
+        assert await behind.stored() == [12, 11, 10, *range(first)]
+        assert saver.statistics.retries >= 1

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
+from aiograph._sql.session import Begun as Writing
 from aiograph._sql.session import Change, Query, Row, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
@@ -17,6 +18,7 @@ from aiograph.checkpoint._relational._walking import with_cells
 from aiograph.checkpoint._retention import Retention
 from aiograph.checkpoint._statistics import Statistics
 from aiograph.checkpoint.base import (
+    Begun,
     CheckpointTuple,
     Commit,
     PruneStrategy,
@@ -24,7 +26,7 @@ from aiograph.checkpoint.base import (
     checked_name,
     thread_of,
 )
-from aiograph.checkpoint.serde._cells import Cell
+from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
@@ -99,24 +101,39 @@ class SqlSaver(EncodingSaver):
     # -- writing
 
     async def acommit(self, commit: Commit) -> None:
-        commits = [commit] if commit.ahead is None else [commit.ahead, commit]
-        checkpoint: EncodedCheckpoint = commit.checkpoint
-        thread_id, *_ = key = checkpoint.key
-        sealer = await self._sealer(thread_id, checkpoint.lineage)
-        cells: dict[bytes, Cell] = {}
+        key: Key = commit.checkpoint.key
+        sealer = await self._sealer(key.thread_id, commit.checkpoint.lineage)
+        cells = _cells_of(commit)
+        await self._session.write(self._changes(commit, cells, sealer), key, key[:2])
+        self._note(commit, cells)
+
+    def begin_commit(self, commit: Commit, after: Begun | None = None) -> Begun | None:
+        key: Key = commit.checkpoint.key
+        lineage = commit.checkpoint.lineage
+        if commit.step is None or (lineage is None and self._binds):
+            return None  # nothing would keep it from being stored without the one before, or it takes a wait
+        cells = _cells_of(commit)
+        changes = self._changes(commit, cells, Sealer(self._seal, lineage or key.thread_id))
+        before = after.writing if isinstance(after, _BegunCommit) else None
+        writing = self._session.begin_write(changes, key, key[:2], before)
+        return None if writing is None else _BegunCommit(writing, partial(self._note, commit, cells))
+
+    def _changes(self, commit: Commit, cells: Cells, sealer: Sealer) -> statements.Statements:
+        key: Key = commit.checkpoint.key
+        commits = _commits_in(commit)
         changes = self._admission(key, commit, sealer.lineage)
-        for each in commits:
-            cells.update(each.checkpoint.cells)
-            if each.writes and each.parent_id is not None:
-                cells.update(pair for task in each.writes for pair in task.cells.items())
-                changes.append(self._insert_writes(each, sealer))
-        changes += statements.insert_cells(self.dialect, sealer, thread_id, cells)
+        changes += [self._insert_writes(each, sealer) for each in commits if _stores_writes(each)]
+        is_held = commit.step is not None and commit.step.before is not None
+        changes += statements.insert_cells(self.dialect, sealer, key.thread_id, cells, is_held=is_held)
         changes += [self._insert_checkpoint(each, sealer) for each in commits]
-        await self._session.write(changes, key, key[:2])
-        for _ in commits:
+        return changes
+
+    def _note(self, commit: Commit, cells: Cells) -> None:
+        """Notes that a commit is stored."""
+        for _ in _commits_in(commit):
             self._tally.put()
         if commit.step is not None:
-            self._cache.follow(key[:2], cells, checkpoint.reached)
+            self._cache.follow(commit.checkpoint.key[:2], cells, commit.checkpoint.reached)
 
     def _admission(self, key: Key, commit: Commit, lineage: str) -> statements.Statements:
         """What a commit asks of the head of its namespace, and does to it."""
@@ -157,7 +174,7 @@ class SqlSaver(EncodingSaver):
         cells = {address: cell for task in writes for address, cell in task.cells.items()}
         changes = [
             *_ownership(key, hold),
-            *statements.insert_cells(self.dialect, sealer, key.thread_id, cells),
+            *statements.insert_cells(self.dialect, sealer, key.thread_id, cells, is_held=hold is not None),
             statements.insert_writes(self.dialect, sealer, key, writes, whole=hold is not None),
         ]
         await self._session.write(changes, key, key[:2])
@@ -301,6 +318,37 @@ class SqlSaver(EncodingSaver):
 
     def __exit__(self, *details: object) -> None:
         self.close()
+
+
+class _BegunCommit(NamedTuple):
+    """See `Begun`."""
+
+    writing: Writing
+    note: Callable[[], None]
+    """To be called when it is stored."""
+
+    async def certain_outcome(self) -> None:
+        await self.writing.certain_outcome()
+        self.note()
+
+
+def _commits_in(commit: Commit) -> list[Commit]:
+    """A commit, and before it what is stored in one go with it."""
+    return [commit] if commit.ahead is None else [commit.ahead, commit]
+
+
+def _stores_writes(commit: Commit) -> bool:
+    return bool(commit.writes) and commit.parent_id is not None
+
+
+def _cells_of(commit: Commit) -> dict[bytes, Cell]:
+    """The cells that a commit stores."""
+    cells: dict[bytes, Cell] = {}
+    for each in _commits_in(commit):
+        cells.update(each.checkpoint.cells)
+        if _stores_writes(each):
+            cells.update(pair for task in each.writes for pair in task.cells.items())
+    return cells
 
 
 def _ownership(key: Key, hold: Hold | None) -> statements.Statements:

@@ -33,11 +33,11 @@ WHERE thread_id = id(?1) AND checkpoint_ns = ?2
 RETURNING 1
 """
 
-# Who finds its own epoch there has put the checkpoint there as well. A write that was sent twice, as its
-# connection was lost, may arrive for the second time when others have followed: they are newer.
+# Who finds its own epoch there has put the checkpoint there as well: the one before, so that nothing is ever
+# stored behind a gap, or this one.
 _MOVE_HEAD = """
 UPDATE checkpoint_heads SET checkpoint_id = id(?3)
-WHERE thread_id = id(?1) AND checkpoint_ns = ?2 AND epoch = ?4 AND checkpoint_id <= id(?3)
+WHERE thread_id = id(?1) AND checkpoint_ns = ?2 AND epoch = ?4 AND checkpoint_id IN (id(?5), id(?3))
 RETURNING 1
 """
 
@@ -64,9 +64,10 @@ def take_head(dialect: Dialect, line: tuple[str, str], lineage: str, step: Step,
         return Guard(_TAKE_NEW_HEAD, (*line, *_row(step.after), lineage), refusal)
     thread_id, namespace = line
     wanted = (dialect.compact(thread_id), namespace, *_compact_row(dialect, step.after))
+    before, epoch = _compact_row(dialect, step.before)
     if step.before.epoch == step.after.epoch:
-        return Guard(told(_MOVE_HEAD, dialect.id_text), wanted, refusal)
-    return Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, *_compact_row(dialect, step.before)), refusal)
+        return Guard(told(_MOVE_HEAD, dialect.id_text), (*wanted, before), refusal)
+    return Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, before, epoch), refusal)
 
 
 def push_head(key: Key, lineage: str) -> Change:
@@ -144,18 +145,26 @@ def _compact_key(dialect: Dialect, key: Key) -> tuple[Any, str, Any]:
     return dialect.compact(key.thread_id), key.namespace, dialect.compact(key.checkpoint_id)
 
 
-def insert_cells(dialect: Dialect, sealer: Sealer, thread_id: str, cells: Cells) -> Statements:
-    """Stores cells, where they are not there. A clean-up must not take them for left over meanwhile."""
+def insert_cells(
+    dialect: Dialect, sealer: Sealer, thread_id: str, cells: Cells, *, is_held: bool
+) -> Statements:
+    """Stores cells, where they are not there. A clean-up must not take them for left over meanwhile.
+
+    Args:
+        dialect: The database's.
+        sealer: Closes them.
+        thread_id: The thread.
+        cells: By address.
+        is_held: Whether the transaction has locked a head that clean-ups would lock as well.
+    """
     if not cells:
         return []
     rows = [(address, *sealer.close(cell)) for address, cell in sorted(cells.items())]
     thread = dialect.compact(thread_id)
-    lock = (
-        []
-        if dialect.lock_shared is None
-        else [Change(told(dialect.lock_shared, dialect.id_text), [(thread,)])]
-    )
-    return [*lock, *_insert_blobs(dialect, thread, rows)]
+    inserts = _insert_blobs(dialect, thread, rows)
+    if is_held or dialect.lock_shared is None:
+        return inserts
+    return [Change(told(dialect.lock_shared, dialect.id_text), [(thread,)]), *inserts]
 
 
 def _insert_blobs(dialect: Dialect, thread: Any, rows: Sequence[Sequence[Any]]) -> Statements:

@@ -6,6 +6,7 @@ Each of the modules here holds the tests of one subject; `SaverContract` is all 
 """
 
 from aiograph.testing.savers._at_once import Concurrency
+from aiograph.testing.savers._begun import Beginnings
 from aiograph.testing.savers._checkpoints import Checkpoints
 from aiograph.testing.savers._copying import Copies
 from aiograph.testing.savers._deleting import Deletions
@@ -34,6 +35,7 @@ class SaverContract(
     Supersteps,
     Holds,
     Pairs,
+    Beginnings,
     Concurrency,
 ):
     """What every saver has to do. Subclass it, name the subclass `Test...`, and say how to open one.

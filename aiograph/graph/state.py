@@ -198,7 +198,7 @@ class StateGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         self._check_name(name, self._spec.nodes)
         annotations = annotations_of(action)
         inferred = input_schema_of(annotations) if input_schema is None else input_schema
-        if inferred is not None:
+        if inferred not in (None, self._spec.state_schema):
             read_schema(inferred, infer_reducers=self._spec.infer_reducers)
         self._spec.nodes[name] = NodeSpec(
             name=name,

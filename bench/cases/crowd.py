@@ -18,8 +18,8 @@ TOPIC = "Savers"
 
 
 SUPERSTEPS = 3
-CHECKPOINTS = SUPERSTEPS + 1
-"""That are counted of a run. It leaves one more: of its input, and of the state that has taken that in."""
+CHECKPOINTS = SUPERSTEPS + 2
+"""Of a run: its input, the state that has taken that in, and what each superstep has made of it."""
 
 GROUP = 32
 """Checkpoints that share a transaction, which is what aiograph puts together at most."""

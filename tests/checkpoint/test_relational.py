@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypedDict, cast
 import psycopg
 import pytest
 
-from aiograph._sql.session import Change, Counters, Guard, Query, Row, Session
+from aiograph._sql.session import Begun, Change, Counters, Guard, Query, Row, Session
 from aiograph._sql.sqlite import SqliteDatabase
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, config_for
@@ -373,6 +373,16 @@ class CountingSession:
     ) -> None:
         self.writes += 1
         await self._inner.write(changes, about, order)
+
+    def begin_write(
+        self,
+        changes: Sequence[Change | Guard],
+        about: object,
+        order: tuple[str, ...] = (),
+        after: Begun | None = None,
+    ) -> Begun | None:
+        self.writes += 1
+        return self._inner.begin_write(changes, about, order, after)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
-from aiograph.checkpoint.base import config_for
+from aiograph.checkpoint.base import Commit, config_for
 from aiograph.checkpoint.postgres import AsyncPostgresSaver, PostgresSaver
 from aiograph.errors import CheckpointStorageError
 from aiograph.testing.savers import SaverContract
+from aiograph.testing.savers._holds import LARGE, Run
 
 
 class TestContract(SaverContract):
@@ -57,3 +59,59 @@ def _get_in_vain() -> None:
     refused = pytest.raises(CheckpointStorageError, match="refused")
     with PostgresSaver.from_conn_string(NOWHERE, patience=0.1) as saver, refused:
         saver.get_tuple(THREAD)
+
+
+@asynccontextmanager
+async def opened(address: str) -> AsyncIterator[AsyncPostgresSaver]:
+    async with AsyncPostgresSaver.from_conn_string(address) as saver:
+        await saver.asetup()
+        yield saver
+
+
+WAITING = """
+SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+async def until_blocked(address: str, count: int) -> None:
+    """Waits until so many transactions wait for locks of others."""
+    async with await AsyncConnection.connect(address, autocommit=True) as onlooker, asyncio.timeout(SOON):
+        while (await onlooker.execute(WAITING)).rowcount < count:  # noqa: ASYNC110  # the server tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_no_clean_up_takes_what_a_new_namespace_uses_again(postgres_database: str) -> None:
+    """It uses what only an old checkpoint has, and is made while the clean-up waits for its lock."""
+    async with (
+        opened(postgres_database) as saver,
+        await AsyncConnection.connect(postgres_database) as holding_thread,
+        await AsyncConnection.connect(postgres_database) as holding_row,
+    ):
+        outer = await Run.start(saver)
+        await outer.step(a=LARGE)
+        await outer.step(a="short")
+        await holding_thread.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended('t', 0))")
+        clean_up = asyncio.create_task(saver.aprune(["t"]))
+        await until_blocked(postgres_database, 1)
+        inner = await Run.start(saver, config_for("t", "inner"))
+        first, second = inner.encode(n=1), inner.encode(a=LARGE)
+        await holding_row.execute(
+            "INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, created_at, type, refs, "
+            "checkpoint, metadata) VALUES ('t', 'inner', %s, 0, '', '', '', '{}')",
+            [inner.config["configurable"]["checkpoint_id"]],
+        )
+        run = asyncio.create_task(_stored(saver, first, second))
+        await until_blocked(postgres_database, 2)
+        await holding_thread.rollback()
+        await clean_up
+        await holding_row.rollback()
+        await run
+    async with opened(postgres_database) as another:
+        found = await another.aget_tuple(config_for("t", "inner"))
+        assert found is not None
+        assert found.checkpoint["channel_values"]["a"] == LARGE
+
+
+async def _stored(saver: AsyncPostgresSaver, *commits: Commit) -> None:
+    for commit in commits:
+        await saver.acommit(commit)

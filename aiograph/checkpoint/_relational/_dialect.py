@@ -83,7 +83,10 @@ SQLITE = Dialect(
     lock=(),
 )
 
-# Everybody locks the heads first and the thread second, so that nobody waits in a circle.
+_LOCK_HEADS = "SELECT 1 FROM checkpoint_heads WHERE thread_id = ? ORDER BY checkpoint_ns FOR UPDATE"
+
+# Everybody locks heads first and the thread second, so that nobody waits in a circle. Who makes a head locks
+# the thread as well, so the second time all heads are there, and whoever holds one is kept away by it.
 POSTGRES = Dialect(
     reach=_POSTGRES_REACH,
     nothing="''::bytea",
@@ -93,8 +96,9 @@ POSTGRES = Dialect(
     conditions=conditions,
     lock_shared="SELECT pg_advisory_xact_lock_shared(hashtextextended(id(?1), 0))",
     lock=(
-        "SELECT 1 FROM checkpoint_heads WHERE thread_id = ? ORDER BY checkpoint_ns FOR UPDATE",
+        _LOCK_HEADS,
         # what is done under the lock is not worth compiling either
         "SELECT pg_advisory_xact_lock(hashtextextended(?, 0)), set_config('jit', 'off', true)",
+        _LOCK_HEADS,
     ),
 )

@@ -123,8 +123,7 @@ class SqlSaver(EncodingSaver):
         commits = _commits_in(commit)
         changes = self._admission(key, commit, sealer.lineage)
         changes += [self._insert_writes(each, sealer) for each in commits if _stores_writes(each)]
-        is_held = commit.step is not None and commit.step.before is not None
-        changes += statements.insert_cells(self.dialect, sealer, key.thread_id, cells, is_held=is_held)
+        changes += statements.insert_cells(self.dialect, sealer, key.thread_id, cells)
         changes += [self._insert_checkpoint(each, sealer) for each in commits]
         return changes
 
@@ -138,11 +137,9 @@ class SqlSaver(EncodingSaver):
     def _admission(self, key: Key, commit: Commit, lineage: str) -> statements.Statements:
         """What a commit asks of the head of its namespace, and does to it."""
         if commit.step is None:
-            return [statements.push_head(key, lineage)]
+            return statements.push_head(self.dialect, key, lineage)
         refusal = partial(overtaken, key)
-        admission: statements.Statements = [
-            statements.take_head(self.dialect, key[:2], lineage, commit.step, refusal)
-        ]
+        admission = statements.take_head(self.dialect, key[:2], lineage, commit.step, refusal)
         if commit.required_parent is not None:
             admission.append(statements.has_checkpoint(Key(*key[:2], commit.required_parent), refusal))
         return admission
@@ -164,23 +161,22 @@ class SqlSaver(EncodingSaver):
         thread_id, namespace, _ = thread_of(config)
         sealer = await self._sealer(thread_id, hold.memory.lineage)
         refusal = partial(overtaken, Key(thread_id, namespace, str(hold.newest)))
-        guard = statements.take_head(
-            self.dialect, (thread_id, namespace), sealer.lineage, hold.claim(), refusal
-        )
-        await self._session.write([guard], place_text(thread_id, namespace), (thread_id, namespace))
+        line = thread_id, namespace
+        changes = statements.take_head(self.dialect, line, sealer.lineage, hold.claim(), refusal)
+        await self._session.write(changes, place_text(thread_id, namespace), line)
 
     async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
         sealer = await self._sealer(key.thread_id, None if hold is None else hold.memory.lineage)
         cells = {address: cell for task in writes for address, cell in task.cells.items()}
         changes = [
-            *_ownership(key, hold),
-            *statements.insert_cells(self.dialect, sealer, key.thread_id, cells, is_held=hold is not None),
+            *_admission_beside(self.dialect, key, hold),
+            *statements.insert_cells(self.dialect, sealer, key.thread_id, cells),
             statements.insert_writes(self.dialect, sealer, key, writes, whole=hold is not None),
         ]
         await self._session.write(changes, key, key[:2])
 
     async def _awithdraw(self, key: Key, task_ids: Sequence[str], hold: Hold | None) -> None:
-        changes = [*_ownership(key, hold), statements.delete_writes(key, task_ids)]
+        changes = [*_admission_beside(self.dialect, key, hold), statements.delete_writes(key, task_ids)]
         await self._session.write(changes, key, key[:2])
 
     async def _sealer(self, thread_id: str, lineage: str | None) -> Sealer:
@@ -351,10 +347,10 @@ def _cells_of(commit: Commit) -> dict[bytes, Cell]:
     return cells
 
 
-def _ownership(key: Key, hold: Hold | None) -> statements.Statements:
-    """What a run asks of the head before it writes beside a checkpoint."""
+def _admission_beside(dialect: Dialect, key: Key, hold: Hold | None) -> statements.Statements:
+    """What has to hold before something is written beside a checkpoint; clean-ups are kept away by it."""
     if hold is None:
-        return []
+        return statements.keep_thread(dialect, key.thread_id)
     refusal = partial(overtaken, key)
     owned: statements.Statements = [statements.has_epoch(key, hold.epoch, refusal)]
     if hold.required_parent(key.checkpoint_id) is not None:

@@ -58,21 +58,32 @@ SELECT 1 FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoi
 """
 
 
-def take_head(dialect: Dialect, line: tuple[str, str], lineage: str, step: Step, refusal: Refusal) -> Guard:
-    """Takes the head of a namespace, if it is as the step expects it."""
+def take_head(
+    dialect: Dialect, line: tuple[str, str], lineage: str, step: Step, refusal: Refusal
+) -> Statements:
+    """Takes the head of a namespace, if it is as the step expects it; clean-ups are kept away by that."""
     if step.before is None:
-        return Guard(_TAKE_NEW_HEAD, (*line, *_row(step.after), lineage), refusal)
+        new = Guard(_TAKE_NEW_HEAD, (*line, *_row(step.after), lineage), refusal)
+        return [new, *keep_thread(dialect, line[0])]
     thread_id, namespace = line
     wanted = (dialect.compact(thread_id), namespace, *_compact_row(dialect, step.after))
     before, epoch = _compact_row(dialect, step.before)
     if step.before.epoch == step.after.epoch:
-        return Guard(told(_MOVE_HEAD, dialect.id_text), (*wanted, before), refusal)
-    return Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, before, epoch), refusal)
+        return [Guard(told(_MOVE_HEAD, dialect.id_text), (*wanted, before), refusal)]
+    return [Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, before, epoch), refusal)]
 
 
-def push_head(key: Key, lineage: str) -> Change:
+def push_head(dialect: Dialect, key: Key, lineage: str) -> Statements:
     """Makes a checkpoint the head, unless it is an older one; whoever holds the head loses it."""
-    return Change(_PUSH_HEAD, [(*key, new_epoch(), lineage)])
+    pushed = Change(_PUSH_HEAD, [(*key, new_epoch(), lineage)])
+    return [pushed, *keep_thread(dialect, key.thread_id)]
+
+
+def keep_thread(dialect: Dialect, thread_id: str) -> Statements:
+    """Keeps clean-ups of a thread away, for whoever has not locked a head that they know of."""
+    if dialect.lock_shared is None:
+        return []
+    return [Change(told(dialect.lock_shared, dialect.id_text), [(dialect.compact(thread_id),)])]
 
 
 def has_epoch(key: Key, epoch: int, refusal: Refusal) -> Guard:
@@ -145,26 +156,10 @@ def _compact_key(dialect: Dialect, key: Key) -> tuple[Any, str, Any]:
     return dialect.compact(key.thread_id), key.namespace, dialect.compact(key.checkpoint_id)
 
 
-def insert_cells(
-    dialect: Dialect, sealer: Sealer, thread_id: str, cells: Cells, *, is_held: bool
-) -> Statements:
-    """Stores cells, where they are not there. A clean-up must not take them for left over meanwhile.
-
-    Args:
-        dialect: The database's.
-        sealer: Closes them.
-        thread_id: The thread.
-        cells: By address.
-        is_held: Whether the transaction has locked a head that clean-ups would lock as well.
-    """
-    if not cells:
-        return []
+def insert_cells(dialect: Dialect, sealer: Sealer, thread_id: str, cells: Cells) -> Statements:
+    """Stores cells, where they are not there. Clean-ups, which would remove what is new, are kept away."""
     rows = [(address, *sealer.close(cell)) for address, cell in sorted(cells.items())]
-    thread = dialect.compact(thread_id)
-    inserts = _insert_blobs(dialect, thread, rows)
-    if is_held or dialect.lock_shared is None:
-        return inserts
-    return [Change(told(dialect.lock_shared, dialect.id_text), [(thread,)]), *inserts]
+    return _insert_blobs(dialect, dialect.compact(thread_id), rows) if rows else []
 
 
 def _insert_blobs(dialect: Dialect, thread: Any, rows: Sequence[Sequence[Any]]) -> Statements:
@@ -380,7 +375,7 @@ def copy_thread(dialect: Dialect, source: str, target: str, refusal: Refusal) ->
     """Gives a thread all that another one has."""
     heads, *copies = (Change(sql, [(target, source)]) for sql in (_COPY_HEADS, *_COPIES))
     is_free = Guard(_HOLDS_NOTHING_ELSE, (target, source), refusal)
-    return [*_locked(dialect, source), heads, is_free, *copies]
+    return [*_locked(dialect, source), heads, *keep_thread(dialect, target), is_free, *copies]
 
 
 def _delete_checkpoints(

@@ -27,8 +27,8 @@ class Dialect(NamedTuple):
     """The entry `run_id` of metadata, as text."""
     conditions: Callable[[Filter], list[Condition]]
     """What has to hold for checkpoints that a filter lets through."""
-    lock_shared: str | None
-    """Keeps clean-ups of a thread, the parameter, away for the transaction; others may add to it."""
+    keep: str | None
+    """Keeps clean-ups of a thread, the column `thread_id`, away for the transaction; others may add to it."""
     lock: tuple[str, ...]
     """Keeps everybody away from a thread, the parameter of each, for the transaction."""
 
@@ -79,7 +79,7 @@ SQLITE = Dialect(
     id_text="aiograph_id({})",
     run_id="(CASE WHEN json_valid(metadata) THEN CAST(json_extract(metadata, '$.run_id') AS TEXT) END)",
     conditions=_by_function,
-    lock_shared=None,  # there is one writer at a time
+    keep=None,  # there is one writer at a time
     lock=(),
 )
 
@@ -94,7 +94,7 @@ POSTGRES = Dialect(
     id_text="CAST({} AS text)",
     run_id="(metadata ->> 'run_id')",
     conditions=conditions,
-    lock_shared="SELECT pg_advisory_xact_lock_shared(hashtextextended(id(?1), 0))",
+    keep="pg_advisory_xact_lock_shared(hashtextextended(thread_id, 0))",
     lock=(
         _LOCK_HEADS,
         # what is done under the lock is not worth compiling either

@@ -139,7 +139,8 @@ class SqlSaver(EncodingSaver):
         if commit.step is None:
             return statements.push_head(self.dialect, key, lineage)
         refusal = partial(overtaken, key)
-        admission = statements.take_head(self.dialect, key[:2], lineage, commit.step, refusal)
+        head = statements.take_head(self.dialect, key[:2], lineage, commit.step, refusal)
+        admission: statements.Statements = [head]
         if commit.required_parent is not None:
             admission.append(statements.has_checkpoint(Key(*key[:2], commit.required_parent), refusal))
         return admission
@@ -162,8 +163,8 @@ class SqlSaver(EncodingSaver):
         sealer = await self._sealer(thread_id, hold.memory.lineage)
         refusal = partial(overtaken, Key(thread_id, namespace, str(hold.newest)))
         line = thread_id, namespace
-        changes = statements.take_head(self.dialect, line, sealer.lineage, hold.claim(), refusal)
-        await self._session.write(changes, place_text(thread_id, namespace), line)
+        guard = statements.take_head(self.dialect, line, sealer.lineage, hold.claim(), refusal)
+        await self._session.write([guard], place_text(thread_id, namespace), line)
 
     async def _arecord(self, key: Key, writes: Sequence[EncodedWrites], hold: Hold | None) -> None:
         sealer = await self._sealer(key.thread_id, None if hold is None else hold.memory.lineage)

@@ -23,7 +23,7 @@ _TAKE_NEW_HEAD = """
 INSERT INTO checkpoint_heads (thread_id, checkpoint_ns, checkpoint_id, epoch, lineage) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE SET epoch = excluded.epoch
 WHERE checkpoint_heads.epoch = excluded.epoch AND checkpoint_heads.checkpoint_id = excluded.checkpoint_id
-RETURNING 1
+RETURNING {keep}
 """
 
 _TAKE_HEAD = """
@@ -58,19 +58,17 @@ SELECT 1 FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoi
 """
 
 
-def take_head(
-    dialect: Dialect, line: tuple[str, str], lineage: str, step: Step, refusal: Refusal
-) -> Statements:
+def take_head(dialect: Dialect, line: tuple[str, str], lineage: str, step: Step, refusal: Refusal) -> Guard:
     """Takes the head of a namespace, if it is as the step expects it; clean-ups are kept away by that."""
     if step.before is None:
-        new = Guard(_TAKE_NEW_HEAD, (*line, *_row(step.after), lineage), refusal)
-        return [new, *keep_thread(dialect, line[0])]
+        sql = _TAKE_NEW_HEAD.format(keep=dialect.keep or "1")
+        return Guard(sql, (*line, *_row(step.after), lineage), refusal)
     thread_id, namespace = line
     wanted = (dialect.compact(thread_id), namespace, *_compact_row(dialect, step.after))
     before, epoch = _compact_row(dialect, step.before)
     if step.before.epoch == step.after.epoch:
-        return [Guard(told(_MOVE_HEAD, dialect.id_text), (*wanted, before), refusal)]
-    return [Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, before, epoch), refusal)]
+        return Guard(told(_MOVE_HEAD, dialect.id_text), (*wanted, before), refusal)
+    return Guard(told(_TAKE_HEAD, dialect.id_text), (*wanted, before, epoch), refusal)
 
 
 def push_head(dialect: Dialect, key: Key, lineage: str) -> Statements:
@@ -81,9 +79,10 @@ def push_head(dialect: Dialect, key: Key, lineage: str) -> Statements:
 
 def keep_thread(dialect: Dialect, thread_id: str) -> Statements:
     """Keeps clean-ups of a thread away, for whoever has not locked a head that they know of."""
-    if dialect.lock_shared is None:
+    if dialect.keep is None:
         return []
-    return [Change(told(dialect.lock_shared, dialect.id_text), [(dialect.compact(thread_id),)])]
+    kept = f"SELECT {dialect.keep} FROM (SELECT id(?1) AS thread_id) AS kept"
+    return [Change(told(kept, dialect.id_text), [(dialect.compact(thread_id),)])]
 
 
 def has_epoch(key: Key, epoch: int, refusal: Refusal) -> Guard:

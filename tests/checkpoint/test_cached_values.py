@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from aiograph._sql.session import Query, Row
+from aiograph.checkpoint._relational._reading import Brought
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint.base import config_for
 from aiograph.checkpoint.postgres import AsyncPostgresSaver
@@ -97,10 +98,10 @@ def fetched(savers: Savers, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int
     saver, counts = savers[0], [0]
     read = saver._arows
 
-    async def counted(*args: Any) -> list[Row]:
-        rows = await read(*args)
-        counts[0] += sum(row[0] == 2 for row in rows)
-        return rows
+    async def counted(*args: Any) -> Brought:
+        brought = await read(*args)
+        counts[0] += sum(map(len, brought.cells.values()))
+        return brought
 
     def count() -> int:
         counted_so_far, counts[0] = counts[0], 0

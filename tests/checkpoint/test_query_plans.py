@@ -1,12 +1,14 @@
 """How PostgreSQL plans to read checkpoints: by index, and not so that it compiles the query first."""
 
+import re
+from itertools import count
 from typing import Any
 
 import psycopg
 
 from aiograph._sql.session import Query
 from aiograph.checkpoint._relational._dialect import POSTGRES
-from aiograph.checkpoint._relational._reading import Wants, read_one, read_page
+from aiograph.checkpoint._relational._reading import Wants, read_cells, read_one, read_page
 from aiograph.checkpoint.base import config_for
 from aiograph.checkpoint.postgres import PostgresSaver
 from aiograph.checkpoint.serde._stored import Listing
@@ -16,8 +18,10 @@ EVERYTHING = Wants(cells=True, lineage=True)
 
 
 def plan_of(connection: psycopg.Connection[Any], query: Query) -> str:
-    sql = query.sql.replace("?", "%s")
-    return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}", query.parameters))
+    numbers = count(1)
+    sql = re.sub(r"\?(\d*)", lambda found: f"%({found[1] or next(numbers)})s", query.sql)
+    parameters = {str(number): value for number, value in enumerate(query.parameters, 1)}
+    return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}", parameters))
 
 
 def test_reading_is_by_index_and_never_compiled(postgres_database: str) -> None:
@@ -35,6 +39,7 @@ def test_reading_is_by_index_and_never_compiled(postgres_database: str) -> None:
         for query in (
             read_one(POSTGRES, "t", "", None, EVERYTHING),
             read_page(POSTGRES, listing, None, 50, EVERYTHING),
+            read_cells("t", [bytes(16)] * 1000),
         ):
             plan = plan_of(connection, query)
             assert "JIT" not in plan, plan

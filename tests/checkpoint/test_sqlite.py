@@ -11,7 +11,11 @@ import pytest
 
 from aiograph.checkpoint.base import BaseCheckpointSaver, config_for
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver, SqliteSaver
-from aiograph.errors import CheckpointSerializationError, CheckpointStorageError
+from aiograph.errors import (
+    CheckpointDeserializationError,
+    CheckpointSerializationError,
+    CheckpointStorageError,
+)
 from aiograph.testing.savers import SaverContract, make_checkpoint
 from aiograph.warnings import BlockingCallWarning
 
@@ -139,3 +143,25 @@ async def test_an_unchanged_value_is_not_written_again(saver: AsyncSqliteSaver, 
     found = await saver.aget(config)
     assert found is not None
     assert found["channel_values"] == {"large": large, "n": 9}
+
+
+# -- damage ----------------------------------------------------------------------------------------
+
+
+BLOBS = [f"checkpoint_blobs.{column}" for column in ("type", "refs", "blob")]
+CHECKPOINTS = [f"checkpoints.{column}" for column in ("type", "refs", "checkpoint")]
+
+
+@pytest.mark.parametrize("place", [*BLOBS, *CHECKPOINTS])
+@pytest.mark.parametrize("value", ["x'80'", "'text'", "7", "1e9"])
+async def test_a_column_that_holds_another_kind_of_value_is_an_error_that_tells_where(
+    saver: AsyncSqliteSaver, path: str, place: str, value: str
+) -> None:
+    long = [f"{number} " * 200 for number in range(20)]
+    await saver.aput(THREAD, make_checkpoint({"long": long}), {}, {"long": 1})
+    table, column = place.split(".")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = {value}")
+    async with AsyncSqliteSaver.from_conn_string(path) as other:
+        with pytest.raises(CheckpointDeserializationError, match=r"^thread 't', checkpoint '.*', "):
+            await other.aget_tuple(THREAD)

@@ -1,7 +1,7 @@
 """What a saver reads from its tables: queries, and what their rows amount to."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiograph._sql.session import Query, Row
@@ -11,16 +11,16 @@ from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
 from aiograph.checkpoint.serde._cells import Cell, CellReader, unpack_entries
 from aiograph.checkpoint.serde._document import read_document, reading
-from aiograph.checkpoint.serde._seal import Seal
+from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
 
 # One statement brings a page of checkpoints with all that belongs to them; the first column tells what a
-# row is.
-_CHECKPOINT, _WRITE, CELL, _HEAD, _LINEAGE = range(5)
+# row is, the last four are those of a cell.
+_CHECKPOINT, _WRITE, _CELL, _HEAD, _LINEAGE = range(5)
 
-REFS = 9
-"""The column of addresses."""
+REFS = 10
+"""The column of references."""
 
 _READ = """
 WITH RECURSIVE page AS (
@@ -32,33 +32,42 @@ WITH RECURSIVE page AS (
         AND w.checkpoint_id = page.checkpoint_id
 ) {reach}
 SELECT 0, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, CAST(metadata AS TEXT), '',
-    created_at, type, refs, checkpoint, {nothing}
+    created_at, {nothing}, type, refs, checkpoint
 FROM page
 UNION ALL
 SELECT 1, thread_id, checkpoint_ns, checkpoint_id, task_id, channel, task_path,
-    idx, type, refs, blob, {nothing}
+    idx, {nothing}, type, refs, blob
 FROM pending
 {more}
 """
 
 _READ_CELLS = """
 UNION ALL
-SELECT 2, b.thread_id, '', '', '', '', '', 0, b.type, b.refs, b.blob, b.address
+SELECT 2, b.thread_id, NULL, NULL, NULL, NULL, NULL, NULL, b.address, b.type, b.refs, b.blob
 FROM reach CROSS JOIN checkpoint_blobs AS b
 WHERE b.thread_id = reach.thread_id AND b.address = reach.address
 """
 
 _PAGE_REFS = "SELECT thread_id, refs FROM page UNION ALL SELECT thread_id, refs FROM pending"
 
+# There is no function in every database that makes rows of a blob.
+_READ_SOME_CELLS = f"""
+WITH RECURSIVE named (place) AS (
+    SELECT 1 UNION ALL SELECT place + {ADDRESS_BYTES} FROM named WHERE place + {ADDRESS_BYTES} < length(?2)
+)
+SELECT b.address, b.type, b.refs, b.blob FROM named CROSS JOIN checkpoint_blobs AS b
+WHERE b.thread_id = ?1 AND b.address = substr(?2, place, {ADDRESS_BYTES})
+"""
+
 _READ_HEAD = """
 UNION ALL
-SELECT 3, thread_id, checkpoint_ns, checkpoint_id, '', '', '', epoch, '', {nothing}, {nothing}, {nothing}
+SELECT 3, thread_id, checkpoint_ns, checkpoint_id, '', '', '', epoch, {nothing}, '', {nothing}, {nothing}
 FROM checkpoint_heads WHERE thread_id = ? AND checkpoint_ns = ?
 """
 
 _READ_LINEAGE = """
 UNION ALL
-SELECT DISTINCT 4, thread_id, lineage, '', '', '', '', 0, '', {nothing}, {nothing}, {nothing}
+SELECT DISTINCT 4, thread_id, lineage, '', '', '', '', 0, {nothing}, '', {nothing}, {nothing}
 FROM checkpoint_heads WHERE thread_id IN (SELECT thread_id FROM page)
 """
 
@@ -178,7 +187,35 @@ def _read(dialect: Dialect, conditions: Conditions, size: int, wants: Wants, mor
     return Query(sql, [*(value for _, given in conditions for value in given), size])
 
 
+def read_cells(thread_id: str, addresses: Iterable[bytes]) -> Query:
+    """Cells of a thread: address, type, references and data of each."""
+    return Query(_READ_SOME_CELLS, (thread_id, b"".join(addresses)))
+
+
 # -- what the rows amount to
+
+
+class Brought(NamedTuple):
+    """The rows that one or several queries have brought."""
+
+    rows: Sequence[Row]
+    """Of checkpoints and what goes with them."""
+    cells: Mapping[str, Sequence[Row]]
+    """By thread, the cells that these lead to: address, type, references and data of each."""
+    is_whole: bool = True
+    """Whether all cells were there that were asked for."""
+
+
+def parted(rows: Iterable[Row]) -> Brought:
+    """What one query has brought, with the cells."""
+    others: list[Row] = []
+    cells: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row[0] == _CELL:
+            cells[row[1]].append(row[8:])
+        else:
+            others.append(row)
+    return Brought(others, cells)
 
 
 class Found(NamedTuple):
@@ -191,25 +228,23 @@ class Found(NamedTuple):
     """Of the last thread that it was asked for."""
 
 
-def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Known = NOTHING) -> Found:
+def found(serde: SerializerProtocol, seal: Seal, brought: Brought, known: Known = NOTHING) -> Found:
     """Puts rows together.
 
     Args:
         serde: Reads what the cells hold.
         seal: Opens the cells.
-        rows: What a query has brought.
-        known: Cells of their thread that the query need not have brought.
+        brought: The rows.
+        known: Cells of their thread that need not have been brought.
 
     Raises:
         CheckpointDeserializationError: A checkpoint cannot be read.
     """
     sorted_out: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in brought.rows:
         sorted_out[row[0]].append(row)
     lineages = {thread_id: lineage for _, thread_id, lineage, *_ in sorted_out[_LINEAGE]}
-    page = _Page(serde, seal, lineages, known)
-    for row in sorted_out[CELL]:
-        page.cells(row[1]).add(bytes(row[11]), (row[8], bytes(row[9]), bytes(row[10])))
+    page = _Page(serde, seal, lineages, brought.cells, known)
     writes: dict[Key, list[Row]] = defaultdict(list)
     for row in sorted_out[_WRITE]:
         writes[Key(*row[1:4])].append(row)
@@ -222,28 +257,30 @@ def found(serde: SerializerProtocol, seal: Seal, rows: Sequence[Row], known: Kno
 class _Page:
     """The threads that some rows belong to."""
 
-    def __init__(self, serde: SerializerProtocol, seal: Seal, lineages: dict[str, str], known: Known) -> None:
+    def __init__(
+        self,
+        serde: SerializerProtocol,
+        seal: Seal,
+        lineages: Mapping[str, str],
+        cells: Mapping[str, Sequence[Row]],
+        known: Known,
+    ) -> None:
         self._known = known
         self._serde = serde
         self._seal = seal
         self._lineages = lineages
-        self._cells: dict[str, SealedCells] = {}
+        self._cells = {
+            thread_id: SealedCells(self._sealer(thread_id), rows, known) for thread_id, rows in cells.items()
+        }
 
     def _sealer(self, thread_id: str) -> Sealer:
         return Sealer(self._seal, self._lineages.get(thread_id, thread_id))
-
-    def cells(self, thread_id: str) -> SealedCells:
-        cells = self._cells.get(thread_id)
-        if cells is None:
-            cells = self._cells[thread_id] = SealedCells(self._sealer(thread_id), self._known)
-        return cells
 
     def checkpoint(self, row: Row, writes: Sequence[Row]) -> StoredCheckpoint:
         key = Key(*row[1:4])
         fetched, sealer = self._cells.get(key.thread_id), self._sealer(key.thread_id)
         cells, size = (self._known.cells, 0) if fetched is None else (fetched, fetched.size)
-        stored = (row[8], bytes(row[9]), bytes(row[10]))
-        document = reading(key, "the checkpoint itself", lambda each: sealer.open(each, *key[1:]), stored)
+        document = reading(key, "the checkpoint itself", lambda each: sealer.open(each, *key[1:]), row[9:])
         skeleton, values = read_document(CellReader(self._serde, cells), key, document, row[7])
         pending = [
             write
@@ -258,7 +295,6 @@ class _Page:
     ) -> Sequence[tuple[str, str, Cell]]:
         """What stands in a row: one write, or without a channel several, to channels named or numbered."""
         task_id, channel, position = row[4], row[5], str(row[7])
-        stored = (row[8], bytes(row[9]), bytes(row[10]))
 
         def opened(stored: Any) -> Sequence[tuple[str, Cell]]:
             cell = sealer.open(stored, *key[1:], task_id, position, channel)
@@ -268,4 +304,4 @@ class _Page:
             return [(names[name] if isinstance(name, int) else name, each) for name, each in entries]
 
         about = f"task {task_id!r}, " + (f"channel {channel!r}" if channel else "its writes")
-        return [(task_id, name, cell) for name, cell in reading(key, about, opened, stored)]
+        return [(task_id, name, cell) for name, cell in reading(key, about, opened, row[9:])]

@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
 
 from aiograph._sql.session import Begun as Writing
-from aiograph._sql.session import Change, Query, Row, Session, followed
+from aiograph._sql.session import Change, Query, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint._relational import _reading as reading
 from aiograph.checkpoint._relational import _statements as statements
 from aiograph.checkpoint._relational._cache import CACHED_BYTES, NOTHING, CellCache, Known
 from aiograph.checkpoint._relational._dialect import Dialect
-from aiograph.checkpoint._relational._reading import Wants
+from aiograph.checkpoint._relational._reading import Brought, Wants
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
 from aiograph.checkpoint._relational._walking import with_cells
 from aiograph.checkpoint._retention import Retention
@@ -237,9 +237,9 @@ class SqlSaver(EncodingSaver):
         named = "" if checkpoint_id is None else f", checkpoint {checkpoint_id!r}"
         about = place_text(thread_id, namespace) + named
         ask = partial(reading.read_one, self.dialect, *place)
-        rows = await self._arows(ask, about, known.whole)
-        found = reading.found(self._content, self._seal, rows, known)
-        self._tally.get(cached=known is not NOTHING and not any(row[0] == reading.CELL for row in rows))
+        brought = await self._arows(ask, about, known.whole)
+        found = reading.found(self._content, self._seal, brought, known)
+        self._tally.get(cached=known is not NOTHING and not any(brought.cells.values()))
         return Sought(found.checkpoints[0] if found.checkpoints else None, found.head, found.lineage)
 
     async def alist(
@@ -268,19 +268,20 @@ class SqlSaver(EncodingSaver):
         self, listing: Listing, known: Known, after: Key | None, size: int
     ) -> list[StoredCheckpoint]:
         ask = partial(reading.read_page, self.dialect, listing, after, size)
-        rows = await self._arows(ask, f"checkpoints of thread {listing.thread_id!r}", known.whole)
-        return reading.found(self._content, self._seal, rows, known).checkpoints
+        brought = await self._arows(ask, f"checkpoints of thread {listing.thread_id!r}", known.whole)
+        return reading.found(self._content, self._seal, brought, known).checkpoints
 
-    async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> list[Row]:
+    async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> Brought:
         """The rows that a query brings, and those of the cells that they lead to, unless these are known."""
         if known:
             query = ask(Wants(cells=False, lineage=self._binds))
             fetch = partial(self._session.fetch, about=about)
-            rows, is_whole = await followed(with_cells(query, known), fetch)
-            if is_whole:
-                return rows
+            brought = await followed(with_cells(query, known), fetch)
+            if brought.is_whole:
+                return brought
             # a clean-up has come between: one statement sees the database as it is at one moment
-        return await self._session.fetch(ask(Wants(cells=True, lineage=self._binds)), about)
+        query = ask(Wants(cells=True, lineage=self._binds))
+        return reading.parted(await self._session.fetch(query, about))
 
     async def alist_threads(self, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         require_limit(limit)

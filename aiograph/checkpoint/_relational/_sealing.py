@@ -4,8 +4,9 @@ What a row holds is bound to the lineage of its thread, which copies of the thre
 in there. So with a seal that encrypts, a row that was moved, exchanged or made up does not open.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from aiograph._sql.session import Row
 from aiograph.checkpoint._relational._cache import Known
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._seal import PLAIN, Seal
@@ -44,14 +45,13 @@ class Sealer:
         tag, refs, data = stored
         return Cell(*self._seal.open(tag, data, self._bound(refs, place)), refs)
 
-    def open_at(self, address: bytes, stored: StoredCell) -> Cell:
+    def open_at(self, address: bytes, tag: str, refs: bytes, data: bytes) -> Cell:
         """The cell that is stored under an address.
 
         Raises:
             CheckpointDeserializationError: It is another one, or damaged.
         """
-        tag, refs, data = stored
-        tag, data = self._seal.open(tag, data, self._bound(refs, ()))
+        tag, data = self._seal.open(tag, data, self._bound(refs, ()) if self.binds else b"")
         if self._seal.address(tag, data, refs) != address:
             raise CheckpointDeserializationError(f"the part {address.hex()} is damaged")
         return Cell(tag, data, refs)
@@ -68,33 +68,33 @@ class SealedCells(Mapping[bytes, Cell]):
 
     Args:
         sealer: What opens them.
-        known: Those that need not be opened, beside those that are added.
+        rows: Address, type tag, references and data of each.
+        known: Those that need not be opened, beside these.
     """
 
-    def __init__(self, sealer: Sealer, known: Known) -> None:
+    def __init__(self, sealer: Sealer, rows: Iterable[Row], known: Known) -> None:
         self.known = known
-        self._sealer = sealer
-        self._closed: dict[bytes, StoredCell] = {}
+        self._open_at = sealer.open_at
+        self._closed = {row[0]: row for row in rows}
         self._opened: dict[bytes, Cell] = {}
-        self.size = 0
-        """Bytes as they are stored."""
 
-    def add(self, address: bytes, stored: StoredCell) -> None:
-        self._closed[address] = stored
-        self.size += len(stored[2])
+    @property
+    def size(self) -> int:
+        """Bytes as they are stored. What is none of them is refused when it is opened."""
+        return sum([len(data) for *_, data in self._closed.values() if isinstance(data, bytes)])
 
     @property
     def opened(self) -> Cells:
-        """What was added, if all of it has been opened by now; else nothing."""
+        """What the rows hold, if all of them have been opened by now; else nothing."""
         return self._opened if len(self._opened) == len(self._closed) else {}
 
     def __getitem__(self, address: bytes) -> Cell:
         cell = self._opened.get(address)
         if cell is None:
-            stored = self._closed.get(address)
-            if stored is None:
+            row = self._closed.get(address)
+            if row is None:
                 return self.known.cells[address]
-            cell = self._opened[address] = self._sealer.open_at(address, stored)
+            cell = self._opened[address] = self._open_at(*row)
         return cell
 
     def __iter__(self) -> Iterator[bytes]:

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import ClassVar, Self
 
-from aiograph._sql.session import Query, Row
+from aiograph._sql.session import Query
 from aiograph._sql.sqlite import Settings, SqliteDatabase, Synchronous
 from aiograph.checkpoint._relational._cache import CACHED_BYTES
 from aiograph.checkpoint._relational._dialect import SQLITE, Dialect
 from aiograph.checkpoint._relational._ids import text_of
-from aiograph.checkpoint._relational._reading import Wants, is_there
+from aiograph.checkpoint._relational._reading import Brought, Wants, is_there
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint._relational._walking import with_cells
 from aiograph.checkpoint.serde._filter import Filter
@@ -82,9 +82,9 @@ class SqliteSaverBase(SqlSaver):
         """
         await self._session.fetch(is_there(), "setting up")
 
-    async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> list[Row]:
+    async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> Brought:
         query = ask(Wants(cells=False, lineage=self._binds))
-        return (await self._database.follow(partial(with_cells, query, known), about)).rows
+        return await self._database.follow(partial(with_cells, query, known), about)
 
 
 def matches_json(metadata: str, created_at: int, filter: str) -> bool:

@@ -39,7 +39,7 @@ def test_reading_is_by_index_and_never_compiled(postgres_database: str) -> None:
         for query in (
             read_one(POSTGRES, "t", "", None, EVERYTHING),
             read_page(POSTGRES, listing, None, 50, EVERYTHING),
-            read_cells("t", [bytes(16)] * 1000),
+            read_cells(POSTGRES, "t", [bytes(16)] * 1000),
         ):
             plan = plan_of(connection, query)
             assert "JIT" not in plan, plan

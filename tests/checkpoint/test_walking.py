@@ -8,6 +8,7 @@ import pytest
 
 from aiograph._sql.session import Query, Row
 from aiograph._sql.sqlite_connection import fetched, run_plan
+from aiograph.checkpoint._relational._dialect import SQLITE
 from aiograph.checkpoint._relational._walking import with_cells
 from aiograph.checkpoint.sqlite._schema import COMPONENT
 
@@ -39,7 +40,7 @@ def read(connection: sqlite3.Connection) -> tuple[list[int], int]:
         asked.append(query)
         return fetched(connection, query)
 
-    cells = run_plan(connection, with_cells(ROOTS), fetch).cells
+    cells = run_plan(connection, with_cells(SQLITE, ROOTS), fetch).cells
     return sorted(int.from_bytes(address, "big") for address, *_ in cells["t"]), len(asked)
 
 

@@ -17,6 +17,8 @@ class Dialect(NamedTuple):
     reach: str
     """Common table expressions that end in `reach (thread_id, address)`: all cells that the rows of the
     query `{sources}`, which yields `(thread_id, refs)`, lead to."""
+    places: str
+    """A table `(place)`: where each address begins in the parameter `?2`, which is addresses joined."""
     nothing: str
     """No bytes."""
     compact: Callable[[str], Any]
@@ -74,6 +76,12 @@ def _by_function(filter: Filter) -> list[Condition]:
 
 SQLITE = Dialect(
     reach=_SQLITE_REACH,
+    places="""(
+        WITH RECURSIVE places (place) AS (
+            SELECT 1 UNION ALL SELECT place + 16 FROM places WHERE place + 16 < length(?2)
+        )
+        SELECT place FROM places
+    )""",
     nothing="x''",
     compact=as_bytes,
     id_text="aiograph_id({})",
@@ -89,6 +97,7 @@ _LOCK_HEADS = "SELECT 1 FROM checkpoint_heads WHERE thread_id = ? ORDER BY check
 # the thread as well, so the second time all heads are there, and whoever holds one is kept away by it.
 POSTGRES = Dialect(
     reach=_POSTGRES_REACH,
+    places="generate_series(1, length(?2), 16)",
     nothing="''::bytea",
     compact=as_uuid,
     id_text="CAST({} AS text)",

@@ -11,7 +11,7 @@ from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
 from aiograph.checkpoint.serde._cells import Cell, CellReader, unpack_entries
 from aiograph.checkpoint.serde._document import read_document, reading
-from aiograph.checkpoint.serde._seal import ADDRESS_BYTES, Seal
+from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
 
@@ -50,13 +50,9 @@ WHERE b.thread_id = reach.thread_id AND b.address = reach.address
 
 _PAGE_REFS = "SELECT thread_id, refs FROM page UNION ALL SELECT thread_id, refs FROM pending"
 
-# There is no function in every database that makes rows of a blob.
-_READ_SOME_CELLS = f"""
-WITH RECURSIVE named (place) AS (
-    SELECT 1 UNION ALL SELECT place + {ADDRESS_BYTES} FROM named WHERE place + {ADDRESS_BYTES} < length(?2)
-)
-SELECT b.address, b.type, b.refs, b.blob FROM named CROSS JOIN checkpoint_blobs AS b
-WHERE b.thread_id = ?1 AND b.address = substr(?2, place, {ADDRESS_BYTES})
+_READ_SOME_CELLS = """
+SELECT b.address, b.type, b.refs, b.blob FROM {places} AS place CROSS JOIN checkpoint_blobs AS b
+WHERE b.thread_id = ?1 AND b.address = substr(?2, place, 16)
 """
 
 _READ_HEAD = """
@@ -187,9 +183,9 @@ def _read(dialect: Dialect, conditions: Conditions, size: int, wants: Wants, mor
     return Query(sql, [*(value for _, given in conditions for value in given), size])
 
 
-def read_cells(thread_id: str, addresses: Iterable[bytes]) -> Query:
+def read_cells(dialect: Dialect, thread_id: str, addresses: Iterable[bytes]) -> Query:
     """Cells of a thread: address, type, references and data of each."""
-    return Query(_READ_SOME_CELLS, (thread_id, b"".join(addresses)))
+    return Query(_READ_SOME_CELLS.format(places=dialect.places), (thread_id, b"".join(addresses)))
 
 
 # -- what the rows amount to

@@ -276,7 +276,7 @@ class SqlSaver(EncodingSaver):
         if known:
             query = ask(Wants(cells=False, lineage=self._binds))
             fetch = partial(self._session.fetch, about=about)
-            brought = await followed(with_cells(query, known), fetch)
+            brought = await followed(with_cells(self.dialect, query, known), fetch)
             if brought.is_whole:
                 return brought
             # a clean-up has come between: one statement sees the database as it is at one moment

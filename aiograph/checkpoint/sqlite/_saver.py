@@ -84,7 +84,7 @@ class SqliteSaverBase(SqlSaver):
 
     async def _arows(self, ask: Callable[[Wants], Query], about: str, known: Set[bytes]) -> Brought:
         query = ask(Wants(cells=False, lineage=self._binds))
-        return await self._database.follow(partial(with_cells, query, known), about)
+        return await self._database.follow(partial(with_cells, self.dialect, query, known), about)
 
 
 def matches_json(metadata: str, created_at: int, filter: str) -> bool:

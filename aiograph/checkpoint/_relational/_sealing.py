@@ -4,7 +4,7 @@ What a row holds is bound to the lineage of its thread, which copies of the thre
 in there. So with a seal that encrypts, a row that was moved, exchanged or made up does not open.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from aiograph._sql.session import Row
 from aiograph.checkpoint._relational._cache import Known
@@ -72,16 +72,13 @@ class SealedCells(Mapping[bytes, Cell]):
         known: Those that need not be opened, beside these.
     """
 
-    def __init__(self, sealer: Sealer, rows: Iterable[Row], known: Known) -> None:
+    def __init__(self, sealer: Sealer, rows: Sequence[Row], known: Known) -> None:
         self.known = known
         self._open_at = sealer.open_at
         self._closed = {row[0]: row for row in rows}
         self._opened: dict[bytes, Cell] = {}
-
-    @property
-    def size(self) -> int:
-        """Bytes as they are stored. What is none of them is refused when it is opened."""
-        return sum([len(data) for *_, data in self._closed.values() if isinstance(data, bytes)])
+        self.size = sum([len(row[3]) for row in rows if isinstance(row[3], bytes)])
+        """Bytes as they are stored. What is no bytes is refused when it is opened."""
 
     @property
     def opened(self) -> Cells:

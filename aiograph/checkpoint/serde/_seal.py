@@ -22,9 +22,8 @@ COMPRESS_FROM = 2048
 _LEVEL = 1
 """Higher levels of zlib save a few percent more and take three times as long."""
 
-_MARK = "+"
-_ZLIB = _MARK + "zlib"
-_AS_IS = _MARK + "as-is"
+_ZLIB = "+zlib"
+_AS_IS = "+as-is"
 _MARKS = (_ZLIB, _AS_IS)
 """A tag of someone's serializer that ends like ours gets the second one, so that it is not taken for ours."""
 
@@ -101,7 +100,7 @@ class PlainSeal:
         return compressed(tag, data)
 
     def open(self, tag: str, data: bytes, bound: bytes) -> tuple[str, bytes]:
-        return expanded(tag, data) if _MARK in tag else (tag, data)
+        return expanded(tag, data) if tag.endswith(_MARKS) else (tag, data)
 
 
 PLAIN = PlainSeal()

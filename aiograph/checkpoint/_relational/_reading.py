@@ -266,7 +266,9 @@ class _Page:
         self._seal = seal
         self._lineages = lineages
         self._cells = {
-            thread_id: SealedCells(self._sealer(thread_id), rows, known) for thread_id, rows in cells.items()
+            thread_id: SealedCells(self._sealer(thread_id), rows, known)
+            for thread_id, rows in cells.items()
+            if rows
         }
 
     def _sealer(self, thread_id: str) -> Sealer:

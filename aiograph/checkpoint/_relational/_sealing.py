@@ -51,7 +51,7 @@ class Sealer:
         Raises:
             CheckpointDeserializationError: It is another one, or damaged.
         """
-        tag, data = self._seal.open(tag, data, self._bound(refs, ()) if self.binds else b"")
+        tag, data = self._seal.open(tag, data, self._bound(refs, ()))
         if self._seal.address(tag, data, refs) != address:
             raise CheckpointDeserializationError(f"the part {address.hex()} is damaged")
         return Cell(tag, data, refs)

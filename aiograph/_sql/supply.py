@@ -180,14 +180,18 @@ class PoolSupply:
 
     async def _is_usable(self, connection: Connection) -> bool:
         used_at = self._used_at.setdefault(connection, time.monotonic())
-        if used_at < self._doubted_at:
+        if self._is_doubted(connection):
             return False
         is_old = time.monotonic() - used_at > _LONG
         return await is_alive(connection, _ANSWER_SECONDS if is_old and connection.autocommit else None)
 
+    def _is_doubted(self, connection: Connection) -> bool:
+        return self._used_at[connection] < self._doubted_at
+
     async def give_back(self, connection: Connection) -> None:
         """See `Supply`. One that is closed is replaced."""
-        self._used_at[connection] = time.monotonic()
+        if not self._is_doubted(connection):  # else it may have been idle since before that
+            self._used_at[connection] = time.monotonic()
         self._counters.reconnects += connection.closed
         await self._pool.putconn(connection)
 

@@ -149,6 +149,17 @@ async def test_all_silent_connections_are_replaced_at_the_price_of_one(postgres_
         await database.aclose()
 
 
+async def test_connections_that_are_idle_when_one_is_silent_are_replaced_too(postgres_database: str) -> None:
+    async with Proxy(postgres_database).serving() as proxy:
+        database = PostgresDatabase(proxy.conninfo, BRIEF)
+        await database.migrate()
+        await asyncio.gather(sleep(database, 0.1), sleep(database, 0.1))
+        proxy.lose_connections()
+        await put(database, "a")
+        assert database.counters.retries == 1
+        await database.aclose()
+
+
 async def test_a_new_connection_that_falls_silent_is_not_waited_for(postgres_database: str) -> None:
     async with Proxy(postgres_database).serving() as proxy:
         connection = await psycopg.AsyncConnection.connect(proxy.conninfo, autocommit=True)

@@ -234,13 +234,13 @@ class Dispatcher:
         Those that are tried again are not claimed any more.
         """
         meaning = meaning_of(error)
-        if group[0].is_ahead:
-            self._bring_back(group[0])
-            return meaning is Meaning.FINAL
         if isinstance(error, ServerSilentError):
             self._is_silent = True
             self._supply.doubt()
             self._do(self._wind_up(self._take_leave(math.inf), []))
+        if group[0].is_ahead:
+            self._bring_back(group[0])
+            return meaning is Meaning.FINAL
         if meaning is Meaning.FINAL and len(group) == 1:
             self._fail(group, error)
             return True

@@ -224,20 +224,20 @@ class Line:
             return
         assert self._now is not None
         tell, following = self._now.tell, self._next
-        self._now, self._next = following, None
+        self._now = self._next = None
         verdict = self._watch.verdict
         if verdict is not None and isinstance(error, Error):
             verdict.__cause__ = error
             error = verdict
         tell(answers, error)
         if following is not None:
-            self._take_up(following, error)
+            self._take_up(following)
 
-    def _take_up(self, following: Exchange, error: Exception | None) -> None:
+    def _take_up(self, following: Exchange) -> None:
         """Waits for the answer to what was sent behind something that is over."""
-        if self.is_lost:
-            return self._over([], error or OperationalError("the connection has ended"))
         self._begin(following)
+        if self.is_lost:
+            return self._over([], OperationalError("the connection has ended"))
         try:
             self._await_answer()
         except StopIteration as end:  # it has come together with the one before

@@ -10,6 +10,7 @@ import pytest
 from aiograph._sql.postgres import PostgresDatabase
 from aiograph._sql.queues import Request
 from aiograph._sql.session import Begun, Change, Guard, Query
+from aiograph._sql.sqlstate import ServerSilentError
 from aiograph._sql.supply import PoolOptions
 from aiograph.errors import CheckpointStorageError
 from tests._sql.outages import SETTINGS, Proxy, end_connections, names
@@ -251,6 +252,38 @@ async def test_a_server_that_has_not_answered_is_asked_again(postgres_database: 
         assert await outcomes(first, second) == [None, None]
         assert await names(database) == ["a", "b"]
         assert database.counters.retries >= 1
+        await database.aclose()
+
+
+async def test_a_server_that_is_silent_under_the_second_costs_one_wait(postgres_database: str) -> None:
+    """Idle connections, which are as old, are given up with the one that was found to be lost."""
+    async with Proxy(postgres_database).serving() as proxy:
+        database = PostgresDatabase(proxy.conninfo, SETTINGS._replace(silence=0.3))
+        await database.migrate()
+        await asyncio.gather(*(database.write([pausing(0.1)], "something") for _ in range(2)))
+        first = begin(database, pausing(0.1), adding("a"))
+        second = begin(database, pausing(0.2), after("a"), behind=first)
+        await first.certain_outcome()
+        assert second.is_ahead
+        proxy.lose_connections()
+        await second.certain_outcome()
+        assert database.counters.retries == 1
+        await database.aclose()
+
+
+async def test_a_server_that_is_silent_is_what_a_failure_tells(postgres_database: str) -> None:
+    async with Proxy(postgres_database).serving() as proxy:
+        database = PostgresDatabase(proxy.conninfo, SETTINGS._replace(silence=0.3))
+        await database.migrate()
+        assert database._dispatcher is not None
+        database._dispatcher._limits = database._dispatcher._limits._replace(patience=0.2)
+        proxy.lose_connections()
+        first = begin(database, adding("a"))
+        second = begin(database, after("a"), adding("b"), behind=first)
+        assert second.is_ahead
+        error, _ = await outcomes(first, second)
+        assert isinstance(error.__cause__, ServerSilentError)
+        assert error.__cause__.__cause__ is not error.__cause__
         await database.aclose()
 
 

@@ -51,7 +51,12 @@ class Storage(NamedTuple):
 
     def begin(self, operation: Operation, after: Begun | None) -> Begun | None:
         """Begins to store something behind what was begun last, unless that takes a wait."""
-        return self.saver.begin_commit(operation, after) if isinstance(operation, Commit) else None
+        if not isinstance(operation, Commit):
+            return None
+        try:
+            return self.saver.begin_commit(operation, after)
+        except Exception:
+            return None  # it fails again, and is told so, when its turn comes
 
 
 _AT_ONCE = 2

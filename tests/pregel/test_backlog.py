@@ -359,6 +359,14 @@ async def test_the_first_of_two_that_fail_is_told_and_nothing_is_stored(
     assert await behind.stored() == [2, 1]
 
 
+async def test_what_cannot_be_begun_is_told_when_its_turn_comes(behind: Behind, noting: NotingSaver) -> None:
+    behind.add(1)
+    await noting.aclose()
+    behind.add(2)
+    with pytest.raises(CheckpointError, match="closed"):
+        await behind.backlog.flush()
+
+
 async def test_a_cancellation_leaves_everything_that_was_begun_to_be_stored(behind: Behind) -> None:
     behind.add(1, 2)
     flushing = asyncio.create_task(behind.backlog.flush())

@@ -114,9 +114,9 @@ class BaseCheckpointSaver:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "acommit" in vars(cls):
-            # what it does with a commit, it does with one that is alone, and has nothing under way before
-            for name in {"takes_pairs", "begin_commit"} - vars(cls).keys():
+        for name in ("takes_pairs", "begin_commit"):
+            if _depth(cls, "acommit") < _depth(cls, name):
+                # what it does with a commit, it does with one that is alone, and has nothing under way before
                 setattr(cls, name, getattr(BaseCheckpointSaver, name))
         for verb in _OVERRIDABLE:
             complete_verb(cls, verb, is_iterated=verb in _ITERATED)
@@ -429,6 +429,11 @@ _OVERRIDABLE = (
     "sweep",
     "get_delta_channel_history",
 )
+
+
+def _depth(cls: type, name: str) -> int:
+    """How many classes down its line of ancestors a class finds an attribute."""
+    return next(depth for depth, each in enumerate(cls.__mro__) if name in vars(each))
 
 
 def _trace_back(history: DeltaChannelHistory, ancestor: CheckpointTuple, channel: str) -> bool:

@@ -158,6 +158,22 @@ class WithHistory(AsyncSqliteSaver):
         await super().acommit(commit)
 
 
+class History:
+    """The same, to be mixed in."""
+
+    stored: list[Commit]
+
+    async def acommit(self, commit: Commit) -> None:
+        self.stored.append(commit)
+        await super().acommit(commit)  # type: ignore[misc]  # the saver's that it is mixed into
+
+
+class WithHistoryMixedIn(History, AsyncSqliteSaver):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stored = []
+
+
 class WithoutHolds(AsyncSqliteSaver):
     """Lets several runs write to one thread as they like."""
 
@@ -166,10 +182,14 @@ class WithoutHolds(AsyncSqliteSaver):
         return super().encode_commit(config, checkpoint, metadata, new_versions, writes)
 
 
-async def test_one_that_stores_in_its_own_way_is_given_one_checkpoint_at_a_time() -> None:
-    async with WithHistory(":memory:") as saver:
+@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("kind", [WithHistory, WithHistoryMixedIn])
+async def test_one_that_stores_in_its_own_way_is_given_one_checkpoint_at_a_time(
+    kind: type[WithHistory | WithHistoryMixedIn], durability: Durability
+) -> None:
+    async with kind(":memory:") as saver:
         graph = builder_of().compile(saver)
-        await graph.ainvoke({"log": ["input"]}, THREAD, durability="sync")
+        await graph.ainvoke({"log": ["input"]}, THREAD, durability=durability)
         assert [commit.ahead for commit in saver.stored] == [None, None, None]
         assert await history(graph) == WHOLE
 

@@ -6,8 +6,8 @@ trip. If the group fails each request is tried alone, so that nobody pays for an
 connection has interrupted goes back to the head of its queue.
 
 A request that comes after another one is sent behind it on the same connection, as a transaction of its own,
-if nobody else waits; else it is queued when that is over. If it fails where it was sent ahead, nobody knows
-whether that is its own fault, so it is tried again.
+if nobody else waits; else it is queued when that is over. If both fail, nobody knows whether the second has
+failed by its own fault, so it is tried again.
 """
 
 import asyncio
@@ -164,6 +164,7 @@ class Dispatcher:
         under_way = self._busy.pop(line)[len(group) :]
         if under_way:
             self._busy[line] = under_way
+            under_way[0].is_ahead = error is not None
         self._counters.seconds += time.monotonic() - line.began_at
         if error is None:
             self._take_in(group, answers)

@@ -59,7 +59,7 @@ class Request(Pending[list[Row]]):
         self.follower: Request | None = None
         """The one that comes after this one."""
         self.is_ahead = False
-        """Whether it was sent before that was over."""
+        """Whether it was sent before its turn, which has not come since: that is under way, or has failed."""
         self.errand = errand
         """In place of statements: something that takes a connection, alone and for as long as it likes."""
         self.is_alone = errand is not None

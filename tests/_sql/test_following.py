@@ -190,6 +190,20 @@ async def test_what_needs_one_that_was_refused_is_refused_too(database: Postgres
     assert database.counters.reconnects == 0
 
 
+async def test_what_fails_by_its_own_fault_is_tried_once(
+    database: PostgresDatabase, postgres_database: str
+) -> None:
+    with psycopg.connect(postgres_database, autocommit=True) as other:
+        other.execute("CREATE SEQUENCE attempts")
+        first = begin(database, pausing(0.1), adding("a"))
+        second = begin(database, Change("SELECT nextval('attempts')"), after("b"), behind=first)
+        assert second.is_ahead
+        done, refused = await outcomes(first, second)
+        assert done is None
+        assert type(refused) is Refused
+        assert other.execute("SELECT last_value FROM attempts").fetchone() == (1,)
+
+
 async def test_what_does_not_need_it_is_done(database: PostgresDatabase) -> None:
     first = begin(database, pausing(0.1), after("nothing"))
     second = begin(database, adding("b"), behind=first)
@@ -263,8 +277,8 @@ async def test_a_server_that_is_silent_under_the_second_costs_one_wait(postgres_
         await asyncio.gather(*(database.write([pausing(0.1)], "something") for _ in range(2)))
         first = begin(database, pausing(0.1), adding("a"))
         second = begin(database, pausing(0.2), after("a"), behind=first)
-        await first.certain_outcome()
         assert second.is_ahead
+        await first.certain_outcome()
         proxy.lose_connections()
         await second.certain_outcome()
         assert database.counters.retries == 1

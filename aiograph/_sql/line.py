@@ -11,6 +11,7 @@ when it has ended the first, however that ends.
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -107,7 +108,9 @@ class Line:
             put(pgconn, messages)
             self._wait_for(Wait.RW if pgconn.flush() else Wait.R)
         except Error:
-            cut(self.connection)  # so that whoever waits for an answer finds out
+            # so that whoever waits for an answer finds out, even where the connection has closed its file
+            cut(self.connection)
+            asyncio.get_running_loop().call_soon(self._go_on, Ready.R)
         return True
 
     def run_errand(self, errand: Coroutine[Any, Any, None], tell: Tell) -> None:
@@ -134,9 +137,10 @@ class Line:
             asyncio.get_running_loop().add_reader(self._listens_on, self._go_on, Ready.R)
 
     def _stop_listening(self) -> None:
-        # by its number, as the connection may have closed it by now
+        # by its number, as the connection may have closed it by now; a loop that finds out forgets it
         if self._listens_on is not None:
-            self._wait_for(Wait.R)
+            with suppress(OSError):
+                self._wait_for(Wait.R)
             asyncio.get_running_loop().remove_reader(self._listens_on)
             self._listens_on = None
 

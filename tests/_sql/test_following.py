@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from aiograph._sql.pipeline import cut
 from aiograph._sql.postgres import PostgresDatabase
 from aiograph._sql.queues import Request
 from aiograph._sql.session import Begun, Change, Guard, Query
@@ -18,6 +19,7 @@ from tests._sql.pooler import pooling
 
 ONE = SETTINGS._replace(pool=PoolOptions(max_size=1))
 MEGABYTE = 1_000_000
+ADDING_ONCE = "INSERT INTO things (name) VALUES (?) ON CONFLICT DO NOTHING"
 
 
 class Refused(Exception):
@@ -254,14 +256,28 @@ async def test_a_connection_that_is_ended_under_both_costs_neither(
     assert await names(database) == ["a", "b"]
 
 
+async def test_a_connection_that_is_cut_while_there_is_more_to_send_costs_neither(
+    database: PostgresDatabase,
+) -> None:
+    first = begin(database, pausing(0.3), Change(ADDING_ONCE, [("a",)]))
+    large = Change("SELECT ?::text", [("x" * (16 * MEGABYTE),)])
+    second = begin(database, large, after("a"), Change(ADDING_ONCE, [("b",)]), behind=first)
+    await asyncio.sleep(0.1)  # the server is at the first, and reads no further
+    assert database._dispatcher is not None
+    (line,) = database._dispatcher._busy
+    cut(line.connection)
+    async with asyncio.timeout(10):
+        assert await outcomes(first, second) == [None, None]
+    assert await names(database) == ["a", "b"]
+
+
 async def test_a_server_that_has_not_answered_is_asked_again(postgres_database: str) -> None:
-    adding_once = "INSERT INTO things (name) VALUES (?) ON CONFLICT DO NOTHING"
     async with Proxy(postgres_database).serving() as proxy:
         database = PostgresDatabase(proxy.conninfo, SETTINGS._replace(silence=0.3))
         await database.migrate()
         proxy.lose_answers()
-        first = begin(database, Change(adding_once, [("a",)]))
-        second = begin(database, after("a"), Change(adding_once, [("b",)]), behind=first)
+        first = begin(database, Change(ADDING_ONCE, [("a",)]))
+        second = begin(database, after("a"), Change(ADDING_ONCE, [("b",)]), behind=first)
         assert second.is_ahead
         assert await outcomes(first, second) == [None, None]
         assert await names(database) == ["a", "b"]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Error
 
-from aiograph._sql.line import Answers, Exchange, Line
+from aiograph._sql.line import Answers, Job, Line
 from aiograph._sql.migrate import SchemaError
 from aiograph._sql.pipeline import Statement
 from aiograph._sql.queues import MANY, Group, Queues, Request
@@ -140,20 +140,22 @@ class Dispatcher:
         if errand is not None:
             line.run_errand(errand(line.connection), partial(self._conclude, line, group))
         else:
-            line.carry_out(self._exchange(line, group))
+            line.carry_out(self._job(line, group))
 
-    def _exchange(self, line: Line, group: Group) -> Exchange:
+    def _job(self, line: Line, group: Group) -> Job:
         statements = [statement for request in group for statement in request.statements]
         deadline = max(request.asked_at for request in group) + self._limits.patience
-        return Exchange(statements, deadline, partial(self._conclude, line, group))
+        return Job(statements, deadline, partial(self._conclude, line, group))
 
     def _send_behind(self, first: Request, request: Request) -> None:
         """Has a request wait for the end of another: at the server, if nobody else wants the connection."""
+        if first.follower is not None:
+            raise RuntimeError(f"{request.about}: something else follows {first.about} already")
         first.follower = request
         line = next((line for line, group in self._busy.items() if group == [first]), None)
         if line is None or self._queues or self._is_due_back(line) or not request.claim():
             return
-        if line.follow(self._exchange(line, [request])):
+        if line.follow(self._job(line, [request])):
             self._busy[line] = [first, request]
             request.is_ahead = True
         else:

@@ -36,7 +36,7 @@ class Tell(Protocol):
 
 
 @dataclass(slots=True)
-class Exchange:
+class Job:
     """A group of statements, or an errand, on a connection."""
 
     statements: Sequence[Statement]
@@ -65,9 +65,9 @@ class Line:
         """When it was taken, and when its last work began."""
         self._watch = Watch(connection, silence)
         self._talk = None if is_shared or not can_pipeline(connection) else Talk(connection)
-        self._now: Exchange | None = None
+        self._now: Job | None = None
         """What is under way."""
-        self._next: Exchange | None = None
+        self._next: Job | None = None
         """What was sent behind it."""
         self._steps: PQGen[list[PGresult]] | None = None
         """What is to be done when the server has answered, if anything is."""
@@ -75,35 +75,35 @@ class Line:
         self._is_writing = False
         self._task: asyncio.Task[Answers] | None = None
 
-    def carry_out(self, exchange: Exchange) -> None:
+    def carry_out(self, job: Job) -> None:
         """Begins to carry out statements, all or none, and in order."""
-        self._begin(exchange)
+        self._begin(job)
         if self._talk is None:
-            self._become_task(run(self.connection, exchange.statements))
+            self._become_task(run(self.connection, job.statements))
             return
         try:
-            exchange.messages = self._talk.messages(exchange.statements)
+            job.messages = self._talk.messages(job.statements)
             self.connection.pgconn.enter_pipeline_mode()
-            put(self.connection.pgconn, exchange.messages)
+            put(self.connection.pgconn, job.messages)
             self._listen()
             self._await_answer()
         except Exception as error:
             self._steps = None
             asyncio.get_running_loop().call_soon(self._broken_off, error)
 
-    def follow(self, exchange: Exchange) -> bool:
+    def follow(self, job: Job) -> bool:
         """Sends statements behind those that are under way, if that can be done; whether it was."""
         if self._steps is None or self._next is not None or self._talk is None:
             return False
         pgconn = self.connection.pgconn
         try:
-            messages = self._talk.messages(exchange.statements)
+            messages = self._talk.messages(job.statements)
         except Exception:
             return False  # it will fail, and be told so, when its turn comes
         if any(message.prepares for message in messages):
             return False  # those under way may be preparing the same
-        exchange.messages = messages
-        self._next = exchange
+        job.messages = messages
+        self._next = job
         try:
             put(pgconn, messages)
             self._wait_for(Wait.RW if pgconn.flush() else Wait.R)
@@ -115,7 +115,7 @@ class Line:
 
     def run_errand(self, errand: Coroutine[Any, Any, None], tell: Tell) -> None:
         """Begins work that takes the connection for as long as it likes."""
-        self._begin(Exchange((), 0.0, tell))
+        self._begin(Job((), 0.0, tell))
         self.hang_up()
         self._become_task(_without_answers(errand))
 
@@ -124,10 +124,10 @@ class Line:
         self._watch.close()
         self._stop_listening()
 
-    def _begin(self, exchange: Exchange) -> None:
-        self._now = exchange
+    def _begin(self, job: Job) -> None:
+        self._now = job
         self.began_at = time.monotonic()
-        self._watch.begin(exchange.statements, exchange.deadline)
+        self._watch.begin(job.statements, job.deadline)
 
     # -- on the loop's call
 
@@ -237,7 +237,7 @@ class Line:
         if following is not None:
             self._take_up(following)
 
-    def _take_up(self, following: Exchange) -> None:
+    def _take_up(self, following: Job) -> None:
         """Waits for the answer to what was sent behind something that is over."""
         self._begin(following)
         if self.is_lost:

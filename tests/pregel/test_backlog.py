@@ -403,6 +403,7 @@ async def test_when_the_answers_to_both_are_lost_neither_fails(postgres_database
         await behind.backlog.flush()
         proxy.lose_answers()
         behind.add(10, 11)
+        assert len(behind.backlog._under_way) == 2
         await behind.backlog.flush()
         behind.add(12)
         await behind.backlog.flush()

@@ -91,9 +91,14 @@ class PostgresDatabase:
     ) -> None:
         """See `Session`."""
         statements = statements_of(changes)
-        if statements:
-            self._settle()
-            await at_home(self, partial(self._ask, about, statements, writes=True, order=order), verb="write")
+        if not statements:
+            return
+        request = self._begin(about, statements, order)
+        if request is None:
+            work = partial(self._ask, about, statements, writes=True, order=order)
+            await at_home(self, work, verb="write")
+        else:
+            await request.outcome()
 
     def begin_write(
         self,
@@ -103,13 +108,8 @@ class PostgresDatabase:
         after: Begun | None = None,
     ) -> Request | None:
         """See `Session`."""
-        self._settle()
-        if self._home is not asyncio.get_running_loop() or self._gone is not None:
-            return None
         first = after if isinstance(after, Request) else None
-        request = Request(about, statements_of(changes), writes=True, order=order, after=first)
-        self._open(about).submit(request)
-        return request
+        return self._begin(about, statements_of(changes), order, first)
 
     async def migrate(self, about: object = "setup") -> None:
         """Brings the component's tables up to date; does nothing if they are.
@@ -137,6 +137,21 @@ class PostgresDatabase:
         with self._lock:
             if self._home is None:
                 self._home = _fit_loop()
+
+    def _begin(
+        self,
+        about: object,
+        statements: Sequence[Statement],
+        order: tuple[str, ...],
+        after: Request | None = None,
+    ) -> Request | None:
+        """Begins a write, if this loop is home."""
+        self._settle()
+        if self._home is not asyncio.get_running_loop() or self._gone is not None:
+            return None
+        request = Request(about, statements, writes=True, order=order, after=after)
+        self._open(about).submit(request)
+        return request
 
     async def _ask(self, about: object, statements: Sequence[Statement], **options: Any) -> list[Row]:
         request = Request(about, statements, **options)

@@ -4,11 +4,19 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiograph._need_loop import task_here
 
 T = TypeVar("T")
+
+
+class Begun(Protocol):
+    """Something that is under way, and that nobody withdraws."""
+
+    async def certain_outcome(self) -> Any:
+        """What came of it, or the error; a cancellation changes nothing."""
+        ...
 
 
 class Host:

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple, TypeAlias
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from aiograph._cancel import Begun
 from aiograph._sql.dispatch import Dispatcher, Limits
 from aiograph._sql.migrate import POSTGRES, Component, is_current, migrate
 from aiograph._sql.pipeline import Connection, Statement, new_cursor, statement_of, statements_of
 from aiograph._sql.queues import Request
-from aiograph._sql.session import Begun, Change, Counters, Guard, Query, Row, followed
+from aiograph._sql.session import Change, Counters, Guard, Query, Row, followed
 from aiograph._sql.supply import ConnectionSupply, PoolOptions, PoolSupply, Supply, name_of
 from aiograph.bridge import at_home, bridge_loop
 from aiograph.errors import CheckpointStorageError

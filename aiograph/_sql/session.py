@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
+from aiograph._cancel import Begun
+
 T = TypeVar("T")
 
 Row: TypeAlias = tuple[Any, ...]
@@ -95,14 +97,6 @@ def size_of(rows: Iterable[Sequence[Any]]) -> int:
 _SIZED = (bytes, str)
 
 
-class Begun(Protocol):
-    """Something that is under way, and cannot be withdrawn."""
-
-    async def certain_outcome(self) -> Any:
-        """What came of it, or the error; a cancellation changes nothing."""
-        ...
-
-
 class Session(Protocol):
     """Access to one database, from any thread and any event loop.
 
@@ -145,8 +139,8 @@ class Session(Protocol):
         changes: Sequence[Change | Guard],
         about: object,
         order: tuple[str, ...] = (),
-        after: "Begun | None" = None,
-    ) -> "Begun | None":
+        after: Begun | None = None,
+    ) -> Begun | None:
         """Begins `write` without a wait; `None` if that cannot be done from here.
 
         Args:

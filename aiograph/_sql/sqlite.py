@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from aiograph._cancel import Begun
 from aiograph._sql.operation import Operation
-from aiograph._sql.session import Begun, Change, Counters, Guard, Plan, Query, Row
+from aiograph._sql.session import Change, Counters, Guard, Plan, Query, Row
 from aiograph._sql.sqlite_connection import Address, Settings, Synchronous
 from aiograph._sql.sqlite_owner import Owner, Pause, Stop, fetch_rows, follow_plan, make_changes
 

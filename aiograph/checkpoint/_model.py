@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, NotRequired, Protocol, TypeAlias, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 
 from aiograph import _ids
 from aiograph.channels.base import MISSING, BaseChannel
@@ -117,14 +117,6 @@ class DeltaChannelHistory(TypedDict):
 
 
 PruneStrategy: TypeAlias = Literal["keep_latest", "delete"]
-
-
-class Begun(Protocol):
-    """Something that a saver has begun to store, and that nobody withdraws."""
-
-    async def certain_outcome(self) -> None:
-        """Returns when it is stored, or raises why it is not; a cancellation changes nothing."""
-        ...
 
 
 class Commit(NamedTuple):

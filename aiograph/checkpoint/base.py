@@ -9,13 +9,13 @@ import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from aiograph._cancel import Begun
 from aiograph.bridge import blocking, blocking_iter, complete_verb, require_verbs
 from aiograph.checkpoint._hold import Head, Hold
 from aiograph.checkpoint._model import (
     EXCLUDED_METADATA_KEYS,
     FORMAT_VERSION,
     WRITES_IDX_MAP,
-    Begun,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -371,6 +371,9 @@ class BaseCheckpointSaver:
         Args:
             commit: What to store.
             after: What was begun last for the same run. As long as that is not stored, this must not be.
+
+        Returns:
+            What is under way. Awaiting its `certain_outcome()` raises what `acommit` would have raised.
         """
         return None
 

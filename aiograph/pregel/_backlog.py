@@ -34,6 +34,16 @@ Operation: TypeAlias = Commit | Record | Withdrawal
 """What a saver is to do, in the order in which it was handed over."""
 
 
+class Failed(NamedTuple):
+    """Something that could not be begun."""
+
+    error: Exception
+
+    async def certain_outcome(self) -> None:
+        """Raises why."""
+        raise self.error
+
+
 class Storage(NamedTuple):
     """Where a run keeps what it keeps."""
 
@@ -55,8 +65,8 @@ class Storage(NamedTuple):
             return None
         try:
             return self.saver.begin_commit(operation, after)
-        except Exception:
-            return None  # it fails again, and is told so, when its turn comes
+        except Exception as error:
+            return Failed(error)  # told when its turn comes, to the run rather than to a callback of the loop
 
 
 _AT_ONCE = 2

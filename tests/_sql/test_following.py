@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from aiograph._cancel import Begun
 from aiograph._sql.pipeline import cut
 from aiograph._sql.postgres import PostgresDatabase
 from aiograph._sql.queues import Request
-from aiograph._sql.session import Begun, Change, Guard, Query
+from aiograph._sql.session import Change, Guard, Query
 from aiograph._sql.sqlstate import ServerSilentError
 from aiograph._sql.supply import PoolOptions
 from aiograph.errors import CheckpointStorageError
@@ -108,6 +109,15 @@ async def test_the_third_waits_until_the_first_is_over(database: PostgresDatabas
     third = begin(database, after("b"), adding("c"), behind=second)
     assert not third.is_ahead
     assert await outcomes(first, second, third) == [None] * 3
+
+
+async def test_only_one_may_come_right_after_another(database: PostgresDatabase) -> None:
+    first = begin(database, pausing(0.1), adding("a"))
+    second = begin(database, adding("b"), behind=first)
+    with pytest.raises(RuntimeError, match="something else follows"):
+        begin(database, adding("c"), behind=first)
+    assert await outcomes(first, second) == [None, None]
+    assert await names(database) == ["a", "b"]
 
 
 async def test_nothing_is_sent_ahead_of_others_who_wait(postgres_database: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypedDict, cast
 import psycopg
 import pytest
 
-from aiograph._sql.session import Begun, Change, Counters, Guard, Query, Row, Session
+from aiograph._cancel import Begun
+from aiograph._sql.session import Change, Counters, Guard, Query, Row, Session
 from aiograph._sql.sqlite import SqliteDatabase
 from aiograph.checkpoint._relational._saver import SqlSaver
 from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, config_for

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
 
-from aiograph._sql.session import Begun as Writing
 from aiograph._sql.session import Change, Query, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
@@ -321,7 +320,7 @@ class SqlSaver(EncodingSaver):
 class _BegunCommit(NamedTuple):
     """See `Begun`."""
 
-    writing: Writing
+    writing: Begun
     note: Callable[[], None]
     """To be called when it is stored."""
 

@@ -6,7 +6,7 @@ Checkpoint ids are UUIDs of version 6 (RFC 9562): text that sorts by time of cre
 import os
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from threading import RLock
 
@@ -22,11 +22,8 @@ _last = 0
 _prefix = -1, ""
 """What ids begin with that are made within 410 us, and when that is."""
 
-_second = -1, ""
-"""The second that was told last, and how."""
-
-_told: tuple[str | None, int] = None, 0
-"""The time that was told last, and how many microseconds since 1970 it is."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 _suffix = ""
 """What all ids of this process end in."""
@@ -39,23 +36,17 @@ def wall_ns() -> int:
 
 def now_iso() -> str:
     """The current UTC time as ISO 8601 text."""
-    global _second, _told
-    microseconds = wall_ns() // 1000
-    second, microsecond = divmod(microseconds, 1_000_000)
-    at, text = _second
-    if at != second:
-        text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
-        _second = second, text
-    # as `isoformat` has it, which leaves out a fraction of nothing
-    told = f"{text}.{microsecond:06d}+00:00" if microsecond else f"{text}+00:00"
-    _told = told, microseconds
-    return told
+    return moment_of(wall_ns() // 1000).isoformat()
 
 
-def microseconds_told(text: str) -> int | None:
-    """Microseconds since 1970 of what `now_iso` has told last; `None` for any other text."""
-    told, microseconds = _told
-    return microseconds if told == text else None
+def microseconds(moment: datetime) -> int:
+    """Since 1970, of an aware datetime: the scale on which checkpoints and filters compare."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment_of(microseconds: int) -> datetime:
+    """The time that a number of microseconds since 1970 stands for, in UTC."""
+    return _EPOCH + microseconds * _MICROSECOND
 
 
 def checkpoint_id(after: str | None = None) -> str:

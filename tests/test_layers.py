@@ -19,7 +19,7 @@ ROOMS = {
     "leaf": "_hints _lazy _need_loop constants errors warnings typing types managed _ids _threads _context "
     "_effects _cancel _config_types _forking _interrupt _onlookers stats bridge channels messages drawing",
     "contract": "checkpoint.base checkpoint.serde checkpoint._filter_sql checkpoint._hold "
-    "checkpoint._model checkpoint._retention checkpoint._statistics "
+    "checkpoint._model checkpoint._retention checkpoint._statistics checkpoint._superstep "
     "store.base store._batch store._checks store._embeddings store._filter store._index store._model "
     "store._nearness store._paths "
     "cache.base",

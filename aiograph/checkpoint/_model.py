@@ -126,8 +126,10 @@ class Commit(NamedTuple):
     saver's `acommit` expects, detached from the run's live state.
     """
 
-    config: RunnableConfig
-    """Names thread, namespace and, as `checkpoint_id`, the parent."""
+    thread_id: str
+    namespace: str
+    parent_id: str | None
+    """The checkpoint that it follows upon."""
     writes: Any
     checkpoint: Any
     metadata: Any
@@ -148,9 +150,9 @@ class Commit(NamedTuple):
         return self._replace(step=both, required_parent=ahead.required_parent, ahead=ahead)
 
     @property
-    def parent_id(self) -> str | None:
-        """The checkpoint that it follows upon."""
-        return self.config["configurable"].get("checkpoint_id")
+    def config(self) -> RunnableConfig:
+        """Names thread, namespace and, as `checkpoint_id`, the parent."""
+        return config_for(self.thread_id, self.namespace, self.parent_id)
 
 
 def empty_checkpoint() -> Checkpoint:
@@ -252,12 +254,6 @@ def thread_of(config: RunnableConfig) -> tuple[str, str, str | None]:
         checked_name(configurable.get("checkpoint_ns") or "", "checkpoint_ns"),
         None if checkpoint_id is None else checked_name(checkpoint_id, "checkpoint_id"),
     )
-
-
-def names_in(config: RunnableConfig) -> tuple[str, str, str | None]:
-    """What `thread_of` gives, of a config that `config_for` has made of names that were checked."""
-    configurable = config["configurable"]
-    return configurable["thread_id"], configurable["checkpoint_ns"], configurable.get("checkpoint_id")
 
 
 def checkpoint_of(config: RunnableConfig) -> tuple[str, str, str]:

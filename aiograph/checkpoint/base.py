@@ -38,6 +38,7 @@ from aiograph.checkpoint._model import (
     write_position,
 )
 from aiograph.checkpoint._retention import Retention
+from aiograph.checkpoint._superstep import Facts, Superstep
 from aiograph.checkpoint.serde.base import SerializerProtocol
 from aiograph.constants import SCHEDULED
 from aiograph.errors import CheckpointSerializationError
@@ -55,9 +56,11 @@ __all__ = [
     "CheckpointTuple",
     "Commit",
     "DeltaChannelHistory",
+    "Facts",
     "PendingWrite",
     "PruneStrategy",
     "Retention",
+    "Superstep",
     "TaskWrites",
     "ThreadInfo",
     "Version",
@@ -318,38 +321,22 @@ class BaseCheckpointSaver:
         """
         return writes._replace(writes=[(name, _detached(name, value)) for name, value in writes.writes])
 
-    def encode_commit(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-        writes: Sequence[Any],
-        hold: Hold | None = None,
-        new_seen: VersionsSeen | None = None,
-    ) -> Commit:
+    def encode_commit(self, superstep: Superstep, writes: Sequence[Any], hold: Hold | None = None) -> Commit:
         """Detaches a superstep from live state, so that it can be written while nodes go on.
 
         Args:
-            config: As for `aput`; with a hold, one that `config_for` has made.
-            checkpoint: As for `aput`. It is the live state: what is kept of it has to be detached, the values
-                and the dicts that they stand in.
-            metadata: As for `aput`.
-            new_versions: As for `aput`.
+            superstep: The checkpoint, and what sets it apart from its parent.
             writes: What `encode_writes` made of the tasks whose writes are not recorded yet; they
                 belong to the parent.
             hold: The run's hold on the thread; without, the checkpoint is stored whatever has happened there.
-            new_seen: What `versions_seen` has of the nodes that have run since the parent, if that and
-                `new_versions` are all that sets the checkpoint apart from its parent; these dicts do not
-                change any more.
 
         Raises:
             CheckpointSerializationError: A value cannot be stored.
         """
-        detached = copy_checkpoint(checkpoint)
-        values = detached["channel_values"]
-        values.update({name: _detached(name, values[name]) for name in new_versions if name in values})
-        return Commit(config, list(writes), detached, metadata, new_versions)
+        checkpoint, new = superstep.checkpoint(), superstep.new_versions
+        values = checkpoint["channel_values"]
+        values.update({name: _detached(name, values[name]) for name in new if name in values})
+        return Commit(*superstep[:3], list(writes), checkpoint, superstep.metadata, new)
 
     async def acommit(self, commit: Commit) -> None:
         """Stores a superstep: the writes and the checkpoint, in one transaction where that is possible.

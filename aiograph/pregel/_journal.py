@@ -11,7 +11,15 @@ from typing import Any
 
 from aiograph import _ids
 from aiograph.bridge import at_once
-from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, VersionsSeen, config_for
+from aiograph.checkpoint.base import (
+    ChannelVersions,
+    Commit,
+    Facts,
+    Superstep,
+    TaskWrites,
+    VersionsSeen,
+    config_for,
+)
 from aiograph.constants import CALL, ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, SHAPE
 from aiograph.errors import CheckpointSerializationError
 from aiograph.pregel._backlog import Backlog, Operation, Record, Storage, Withdrawal
@@ -19,7 +27,6 @@ from aiograph.pregel._notes import shown
 from aiograph.pregel._plan import Plan
 from aiograph.pregel._snapshot import (
     changed_versions,
-    make_checkpoint,
     renew_values,
     storable_writes,
     stored_values,
@@ -48,7 +55,7 @@ class Journal:
         self._state = state
         self._namespace = state.origin.namespace
         self._durability = durability
-        self._metadata = metadata
+        self._facts = Facts(metadata)
         self._after = max(state.checkpoint_id or "", self._hold.newest or "") or None
         """What the id of the first checkpoint has to sort after."""
         self._parent = state.checkpoint_id
@@ -83,7 +90,7 @@ class Journal:
     @property
     def mapped_config(self) -> RunnableConfig:
         """The same, and for a nested graph the checkpoints of those around it."""
-        return with_map(self.config, self._metadata.get("parents", {}))
+        return with_map(self.config, self._facts.entries.get("parents", {}))
 
     @property
     def parent_config(self) -> RunnableConfig | None:
@@ -94,8 +101,7 @@ class Journal:
 
     def metadata(self, source: str) -> Any:
         """Metadata of a checkpoint of the current state."""
-        # what the engine knows wins over what the user passed
-        return {**self._metadata, "source": source, "step": self._state.step - 1}
+        return {**self._facts.entries, "source": source, "step": self._state.step - 1}
 
     async def commit(self, source: str, tasks: Sequence[Task], *, leads: bool = False) -> None:
         """Keeps the current state as a new checkpoint, together with the writes that led to it.
@@ -133,7 +139,7 @@ class Journal:
         self._versions = {}  # the saver is told what differs from the parent, and that may be all
         # encoded as a child of the original, which has to be there still, as the two share what is stored
         commit = self._encode("fork", [])
-        self._hand_over(commit._replace(config=config_for(self._thread_id, self._namespace, parent_id)))
+        self._hand_over(commit._replace(parent_id=parent_id))
 
     def _begin_checkpoint(self) -> None:
         """Gives the state a new checkpoint's id: that becomes the newest, wherever the run has started."""
@@ -166,16 +172,25 @@ class Journal:
     def _encode(self, source: str, writes: Sequence[Any]) -> Commit:
         state = self._state
         changed, seen = self._go_on(source)
+        assert state.checkpoint_id is not None
+        superstep = Superstep(
+            self._thread_id,
+            self._namespace,
+            self._parent,
+            state.checkpoint_id,
+            _ids.wall_ns() // 1000,
+            self._values,
+            state.versions,
+            state.seen,
+            None if state.updated is None else sorted(state.updated),
+            changed,
+            seen,
+            self._facts,
+            source,
+            state.step - 1,
+        )
         try:
-            commit = self._saver.encode_commit(
-                config_for(self._thread_id, self._namespace, self._parent),
-                make_checkpoint(state, self._values),
-                self.metadata(source),
-                changed,
-                writes,
-                self._hold,
-                seen,
-            )
+            commit = self._saver.encode_commit(superstep, writes, self._hold)
         except CheckpointSerializationError as error:
             raise self._located(error, state.step - 1) from error
         self._parent = state.checkpoint_id

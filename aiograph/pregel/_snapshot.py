@@ -3,12 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiograph import _ids
 from aiograph.checkpoint.base import (
     EXCLUDED_METADATA_KEYS,
-    FORMAT_VERSION,
     ChannelVersions,
-    Checkpoint,
     PendingWrite,
 )
 from aiograph.constants import (
@@ -34,28 +31,10 @@ CALLER = "called_by"
 _NOTES = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME, CALL)
 """What is kept of tasks that have not finished."""
 
+_EACH = ("source", "step")
+"""What each checkpoint has of its own."""
+
 _SCALARS = (str, int, float, bool, type(None))
-
-
-def make_checkpoint(state: RunState, values: dict[str, Any]) -> Checkpoint:
-    """The state as it is stored, under the id that the state bears; live, but for the time.
-
-    Args:
-        state: The state.
-        values: Its values as they are stored.
-    """
-    assert state.checkpoint_id is not None
-    versions: Any = state.versions
-    seen: Any = state.seen
-    return {
-        "v": FORMAT_VERSION,
-        "id": state.checkpoint_id,
-        "ts": _ids.now_iso(),
-        "channel_values": values,
-        "channel_versions": versions,
-        "versions_seen": seen,
-        "updated_channels": None if state.updated is None else sorted(state.updated),
-    }
 
 
 def stored_values(plan: Plan, state: RunState) -> dict[str, Any]:
@@ -86,7 +65,7 @@ def changed_versions(before: Mapping[str, Any], state: RunState) -> ChannelVersi
 
 
 def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str | None) -> dict[str, Any]:
-    """What stands in the metadata of all checkpoints of a run.
+    """What stands in the metadata of all checkpoints of a run, as the engine knows it or the user passed it.
 
     Args:
         config: The run's; its metadata and the plain entries of its `configurable` are kept.
@@ -100,7 +79,8 @@ def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str
         if isinstance(value, _SCALARS) and not key.startswith("__") and key not in EXCLUDED_METADATA_KEYS
     }
     own = {"parents": dict(parents)} if caller is None else {"parents": dict(parents), CALLER: caller}
-    return {**plain, **(config.get("metadata") or {}), **own}
+    facts = {**plain, **(config.get("metadata") or {}), **own}
+    return {key: value for key, value in facts.items() if key not in _EACH}
 
 
 def by_depth(namespaces: Iterable[str]) -> list[str]:

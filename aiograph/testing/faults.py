@@ -22,9 +22,9 @@ from aiograph.checkpoint.base import (
     Commit,
     PruneStrategy,
     Retention,
+    Superstep,
     TaskWrites,
     ThreadInfo,
-    VersionsSeen,
 )
 from aiograph.types import RunnableConfig
 
@@ -172,17 +172,8 @@ class FaultySaver(BaseCheckpointSaver):
     def encode_writes(self, writes: TaskWrites, hold: Hold | None = None) -> Any:
         return self.inner.encode_writes(writes, hold)
 
-    def encode_commit(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-        writes: Sequence[Any],
-        hold: Hold | None = None,
-        new_seen: VersionsSeen | None = None,
-    ) -> Commit:
-        return self.inner.encode_commit(config, checkpoint, metadata, new_versions, writes, hold, new_seen)
+    def encode_commit(self, superstep: Superstep, writes: Sequence[Any], hold: Hold | None = None) -> Commit:
+        return self.inner.encode_commit(superstep, writes, hold)
 
     async def acommit(self, commit: Commit) -> None:
         await self._hand_on("acommit", commit.config, lambda: self.inner.acommit(commit))

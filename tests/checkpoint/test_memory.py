@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiograph._ids import digest_id
+from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
     Checkpoint,
     Retention,
+    Superstep,
     TaskWrites,
     config_for,
     empty_checkpoint,
@@ -144,9 +146,9 @@ class Witness(InMemorySaver):
         super().__init__()
         self.given: dict[str, Checkpoint] = {}
 
-    def encode_commit(self, config: Any, checkpoint: Checkpoint, *others: Any) -> Any:
-        self.given[checkpoint["id"]] = deepcopy(checkpoint)
-        return super().encode_commit(config, checkpoint, *others)
+    def encode_commit(self, superstep: Superstep, writes: Any, hold: Hold | None = None) -> Any:
+        self.given[superstep.checkpoint_id] = deepcopy(superstep.checkpoint())
+        return super().encode_commit(superstep, writes, hold)
 
     def rows(self) -> Mapping[str, Row]:
         return self._threads["t"].lines[""].rows

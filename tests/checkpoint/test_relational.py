@@ -14,7 +14,7 @@ from aiograph._cancel import Begun
 from aiograph._sql.session import Change, Counters, Guard, Query, Row, Session
 from aiograph._sql.sqlite import SqliteDatabase
 from aiograph.checkpoint._relational._saver import SqlSaver
-from aiograph.checkpoint.base import ChannelVersions, Commit, TaskWrites, config_for
+from aiograph.checkpoint.base import ChannelVersions, Commit, Superstep, TaskWrites, config_for
 from aiograph.checkpoint.postgres import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver
 from aiograph.errors import CheckpointDeserializationError, CheckpointStorageError, ConcurrentUpdateError
@@ -168,9 +168,8 @@ async def test_a_refused_superstep_leaves_no_rows(saver: SqlSaver, ask: Ask) -> 
     before = [count(ask, table) for table in TABLES]
     checkpoint = make_checkpoint({"messages": MESSAGES})
     task = saver.encode_writes(TaskWrites("late", "", [("messages", MESSAGES)]), hold)
-    commit = saver.encode_commit(
-        config_for("t", "", hold.newest), checkpoint, {}, {"messages": 9}, [task], hold
-    )
+    superstep = Superstep.of(config_for("t", "", hold.newest), checkpoint, {}, {"messages": 9})
+    commit = saver.encode_commit(superstep, [task], hold)
     with pytest.raises(ConcurrentUpdateError, match="nothing was stored"):
         await saver.acommit(commit)
     assert [count(ask, table) for table in TABLES] == before
@@ -189,7 +188,7 @@ async def test_a_fork_writes_no_value_again(saver: SqlSaver, ask: Ask) -> None:
     found, hold = await saver.ahold(first)
     assert found is not None
     checkpoint = make_checkpoint({**found.checkpoint["channel_values"], "new": 1})
-    await saver.acommit(saver.encode_commit(first, checkpoint, {}, {"new": 2}, (), hold))
+    await saver.acommit(saver.encode_commit(Superstep.of(first, checkpoint, {}, {"new": 2}), (), hold))
     assert count(ask, "checkpoint_blobs") == blobs
     assert bytes_written(saver) - before < 1500
     forked = await saver.aget(THREAD)
@@ -238,7 +237,7 @@ async def test_a_run_sends_what_has_changed(saver: SqlSaver) -> None:
         checkpoint = make_checkpoint(values, versions={"fixed": 1, "messages": step + 1})
         changed: ChannelVersions = {"messages": step + 1} if step else checkpoint["channel_versions"]
         before = bytes_written(saver)
-        await saver.acommit(saver.encode_commit(config, checkpoint, {}, changed, (), hold))
+        await saver.acommit(saver.encode_commit(Superstep.of(config, checkpoint, {}, changed), (), hold))
         costs.append(bytes_written(saver) - before)
         config = config_for("t", "", checkpoint["id"])
     assert sum(costs[1:]) / 39 < len(MESSAGES[0]) + 2000
@@ -268,7 +267,8 @@ async def commits(saver: SqlSaver, count: int) -> list[Commit]:
         checkpoint = make_checkpoint({"n": number}, versions={"n": number + 1}, after=after)
         task = saver.encode_writes(TaskWrites(f"task {number}", "", [("n", number)]), hold)
         versions = checkpoint["channel_versions"]
-        made.append(saver.encode_commit(config, checkpoint, {}, versions, [task] if number else (), hold))
+        superstep = Superstep.of(config, checkpoint, {}, versions)
+        made.append(saver.encode_commit(superstep, [task] if number else (), hold))
         config = config_for("t", "", checkpoint["id"])
     return made
 
@@ -406,7 +406,9 @@ async def test_a_superstep_is_one_trip(saver: SqlSaver, trips: CountingSession) 
         saver.encode_writes(TaskWrites(f"task {each}", "", [("a", MESSAGES)]), hold) for each in range(3)
     ]
     checkpoint = make_checkpoint({"a": MESSAGES})
-    await saver.acommit(saver.encode_commit(found.config, checkpoint, {}, {"a": 1}, writes, hold))
+    await saver.acommit(
+        saver.encode_commit(Superstep.of(found.config, checkpoint, {}, {"a": 1}), writes, hold)
+    )
     assert (trips.reads, trips.writes) == (1, 1)
 
 

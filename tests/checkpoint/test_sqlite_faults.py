@@ -210,7 +210,7 @@ def test_four_processes_may_write_one_file(path: str) -> None:
 
 ENDLESS_WRITER = """
 import asyncio, sys
-from aiograph.checkpoint.base import TaskWrites, config_for
+from aiograph.checkpoint.base import Superstep, TaskWrites, config_for
 from aiograph.checkpoint.sqlite import AsyncSqliteSaver
 from aiograph.testing.savers import make_checkpoint
 
@@ -227,7 +227,8 @@ async def main(path):
             )
             writes = [saver.encode_writes(TaskWrites(f"task {n}", "", [("c", step)])) for n in range(3)]
             versions = checkpoint["channel_versions"]
-            await saver.acommit(saver.encode_commit(config, checkpoint, {"step": step}, versions, writes))
+            superstep = Superstep.of(config, checkpoint, {"step": step}, versions)
+            await saver.acommit(saver.encode_commit(superstep, writes))
             config = config_for("t", "", checkpoint["id"])
             print(step, flush=True)
 

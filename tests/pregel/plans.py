@@ -3,8 +3,10 @@
 from typing import Any
 
 from aiograph.channels import BaseChannel, EphemeralValue, LastValue, Topic
+from aiograph.checkpoint.base import ChannelVersions, Checkpoint, Facts, Superstep
 from aiograph.constants import PULL, TASKS
 from aiograph.pregel._plan import Plan, PlannedNode, Write
+from aiograph.pregel._snapshot import stored_values
 from aiograph.pregel._state import RunState, fresh_state
 from aiograph.pregel._tasks import Task
 from aiograph.types import Send
@@ -48,3 +50,11 @@ def done(plan: Plan, state: RunState, name: str, *writes: Write) -> Task:
     task = Task(found, (PULL, name), found.triggers, state)
     task.writes = list(writes)
     return task
+
+
+def checkpoint_of(plan: Plan, state: RunState) -> Checkpoint:
+    """The checkpoint that a state would be stored as."""
+    versions: ChannelVersions = {**state.versions}
+    place = "t", state.namespace, None, str(state.checkpoint_id), 0
+    whole = stored_values(plan, state), versions, state.seen, sorted(state.updated or ())
+    return Superstep(*place, *whole, versions, None, Facts({})).checkpoint()

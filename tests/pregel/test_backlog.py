@@ -24,7 +24,7 @@ def record(checkpoint: str, *writes: Any) -> Record:
 
 
 def commit(parent: str, *writes: Any) -> Commit:
-    return Commit(config_for("t", "", parent), list(writes), f"after {parent}", {}, {})
+    return Commit("t", "", parent, list(writes), f"after {parent}", {}, {})
 
 
 def withdrawal(checkpoint: str, *tasks: str) -> Withdrawal:

@@ -6,21 +6,18 @@ from typing import Any
 import pytest
 
 from aiograph.channels import BinaryOperatorAggregate, LastValue, UntrackedValue
-from aiograph.checkpoint.base import Checkpoint
 from aiograph.constants import ERROR, NO_WRITES, SCHEDULED, SHAPE
 from aiograph.pregel._apply import apply_writes
 from aiograph.pregel._snapshot import (
     changed_versions,
-    make_checkpoint,
     restore_writes,
     run_metadata,
     storable_writes,
-    stored_values,
 )
 from aiograph.pregel._state import RunState, restored_state
 from aiograph.pregel._tasks import due_tasks
 from aiograph.types import RunnableConfig
-from tests.pregel.plans import at_start, done, node, plan_of
+from tests.pregel.plans import at_start, checkpoint_of, done, node, plan_of
 
 PLAN = plan_of(
     node("a", "branch:to:a"),
@@ -38,12 +35,8 @@ def written(*writes: Any) -> RunState:
     return state
 
 
-def checkpoint_of(state: RunState) -> Checkpoint:
-    return make_checkpoint(state, stored_values(PLAN, state))
-
-
 def test_a_checkpoint_holds_what_was_written_but_for_what_is_never_stored() -> None:
-    checkpoint = checkpoint_of(written(("n", 1), ("secret", "x"), ("branch:to:a", None)))
+    checkpoint = checkpoint_of(PLAN, written(("n", 1), ("secret", "x"), ("branch:to:a", None)))
     values = {name: value for name, value in checkpoint["channel_values"].items() if name != SHAPE}
     assert values == {"n": 1, "branch:to:a": None}
     assert checkpoint["id"] == "c1"
@@ -55,7 +48,7 @@ def test_a_state_restored_from_its_checkpoint_has_the_same_values_and_the_same_t
     state = written(("n", 1), ("log", ["x"]), ("branch:to:a", None), ("branch:to:b", None))
     apply_writes(PLAN, state, [done(PLAN, state, "b", ("log", ["y"]), ("branch:to:a", None))])
     state.checkpoint_id, state.step = "c2", 4
-    restored = restored_state(PLAN, checkpoint_of(state), {"step": 3}, "")
+    restored = restored_state(PLAN, checkpoint_of(PLAN, state), {"step": 3}, "")
     assert restored.values == state.values
     assert (restored.versions, restored.seen, restored.step) == (state.versions, state.seen, 4)
     assert [task.id for task in due_tasks(PLAN, restored, 5)] == [
@@ -64,7 +57,7 @@ def test_a_state_restored_from_its_checkpoint_has_the_same_values_and_the_same_t
 
 
 def test_a_channel_that_the_graph_has_no_more_is_passed_over() -> None:
-    checkpoint = checkpoint_of(written(("n", 1)))
+    checkpoint = checkpoint_of(PLAN, written(("n", 1)))
     checkpoint["channel_values"]["gone"] = 5
     assert restored_state(PLAN, checkpoint, {"step": 0}, "").values == {"n": 1, "log": []}
 
@@ -90,7 +83,9 @@ def test_metadata_of_a_run_are_plain_entries_of_configurable_and_all_of_metadata
 
 
 def test_what_the_engine_knows_wins_over_what_the_user_passed() -> None:
-    assert run_metadata({"metadata": {"parents": "mine"}}, {}, None) == {"parents": {}}
+    assert run_metadata({"metadata": {"parents": "mine", "step": 7, "source": "me"}}, {}, None) == {
+        "parents": {}
+    }
 
 
 # -- writes of tasks -----------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.errors import GraphRecursionError
-from aiograph.pregel._snapshot import make_checkpoint, stored_values
 from aiograph.pregel._state import restored_state
 from aiograph.testing.clock import run_virtual
 from aiograph.testing.faults import FaultySaver
 from aiograph.types import StateSnapshot
+from tests.pregel.plans import checkpoint_of
 from tests.properties.graphs import CONFIG, INPUT, Graph, Shape, build, shapes
 
 
@@ -77,7 +77,7 @@ async def check_round_trip(shape: Shape, saver: BaseCheckpointSaver, reader: Bas
     async for saved in reader.alist(CONFIG):
         count += 1
         state = restored_state(graph._plan, saved.checkpoint, saved.metadata, "")
-        again = make_checkpoint(state, stored_values(graph._plan, state))
+        again = checkpoint_of(graph._plan, state)
         assert {**again, "ts": saved.checkpoint["ts"]} == saved.checkpoint
         assert await reader.aget_tuple(saved.config) == saved
     assert count >= 2 + len(shape.layers)

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from aiograph.channels import LastValue
-from aiograph.checkpoint.base import Commit
+from aiograph.checkpoint._hold import Hold
+from aiograph.checkpoint.base import Commit, Superstep
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.errors import ChannelUpdateError, ConcurrentUpdateError, GraphDrained
 from aiograph.graph import START, StateGraph
@@ -177,9 +178,8 @@ class WithHistoryMixedIn(History, AsyncSqliteSaver):
 class WithoutHolds(AsyncSqliteSaver):
     """Lets several runs write to one thread as they like."""
 
-    def encode_commit(self, *args: Any, **options: Any) -> Commit:
-        config, checkpoint, metadata, new_versions, writes, *_ = args
-        return super().encode_commit(config, checkpoint, metadata, new_versions, writes)
+    def encode_commit(self, superstep: Superstep, writes: Any, hold: Hold | None = None) -> Commit:
+        return super().encode_commit(superstep, writes)
 
 
 @pytest.mark.parametrize("durability", ["sync", "async"])

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
 
+from aiograph._ids import microseconds, moment_of
 from aiograph._sql.session import Change, Query, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold
@@ -26,7 +27,6 @@ from aiograph.checkpoint.base import (
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cell, Cells
-from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,

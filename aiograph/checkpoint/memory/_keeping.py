@@ -3,12 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
-from aiograph import _ids
 from aiograph.channels.base import MISSING
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import (
     ChannelVersions,
-    Checkpoint,
+    Superstep,
     TaskWrites,
     VersionsSeen,
     checked_name,
@@ -17,9 +16,8 @@ from aiograph.checkpoint.memory._kept import NO_CELLS, Kept, KeptCheckpoint, Kep
 from aiograph.checkpoint.serde._blocks import Draft, Root
 from aiograph.checkpoint.serde._cells import Cell, Cells
 from aiograph.checkpoint.serde._dividing import CellWriter
-from aiograph.checkpoint.serde._document import created_at
 from aiograph.checkpoint.serde._encoding import Values, encode_value, encode_write
-from aiograph.checkpoint.serde._stored import Given, StoredCheckpoint
+from aiograph.checkpoint.serde._stored import StoredCheckpoint
 from aiograph.checkpoint.serde.encoded import Decoded, EncodingSaver
 
 _FEW = 64
@@ -98,20 +96,18 @@ class KeepingSaver(EncodingSaver):
             kept.append((channel, value))
         return task, path, tuple(kept), NO_CELLS if writer is None else writer.found
 
-    def _encode(self, given: Given, hold: Hold | None) -> KeptCheckpoint:
+    def _encode(self, superstep: Superstep, metadata: bytes, hold: Hold | None) -> KeptCheckpoint:
         trail: Trail = Trail() if hold is None else hold.memory
-        key, parent_id, checkpoint, metadata, versions, seen = given
+        _, _, parent_id, checkpoint_id, created_at, given, _, _, names, versions, seen, *_ = superstep
         is_whole = seen is None or trail.room < len(versions) + len(seen)
         keep = self._all_values if is_whole else self._values
-        values, roots, cells = keep(checkpoint["channel_values"], versions, trail)
-        created_at, ts = told(checkpoint)
+        values, roots, cells = keep(given, versions, trail)
         if seen is None or is_whole:
-            versions, seen = detached(checkpoint)
-        updated = None if (names := checkpoint["updated_channels"]) is None else tuple(names)
-        v = checkpoint["v"]
+            versions, seen = _detached(superstep)
+        updated, ts, v = None if names is None else tuple(names), superstep.ts, superstep.v
         row = Row(parent_id, is_whole, versions, seen, values, updated, created_at, ts, v, metadata)
         trail.follow(row, roots)
-        return key, row, cells
+        return checkpoint_id, row, cells
 
     def _values(self, given: Mapping[str, Any], changed: Collection[str], trail: Trail) -> _Values:
         """The values that have changed; those that are there no longer are `MISSING`.
@@ -144,18 +140,7 @@ class KeepingSaver(EncodingSaver):
         return values, {name: root for name, root in roots.items() if name in given}, cells
 
 
-def told(checkpoint: Checkpoint) -> tuple[int, str | None]:
-    """When a checkpoint was made: in microseconds since 1970, and as text if that does not follow.
-
-    Raises:
-        CheckpointSerializationError: Its `ts` is not a time.
-    """
-    text = checkpoint["ts"]
-    moment = _ids.microseconds_told(text)
-    return (created_at(checkpoint), text) if moment is None else (moment, None)
-
-
-def detached(checkpoint: Checkpoint) -> tuple[ChannelVersions, VersionsSeen]:
-    """The versions in a checkpoint, and what nodes have seen of them; later changes do not reach these."""
-    seen = {node: {**versions} for node, versions in checkpoint["versions_seen"].items()}
-    return {**checkpoint["channel_versions"]}, seen
+def _detached(superstep: Superstep) -> tuple[ChannelVersions, VersionsSeen]:
+    """All versions, and what nodes have seen of them; later changes do not reach these."""
+    seen = {node: {**versions} for node, versions in superstep.seen.items()}
+    return {**superstep.versions}, seen

@@ -7,12 +7,12 @@ is, and of a checkpoint only what sets it apart from its parent. The rest is put
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from aiograph._ids import moment_of
 from aiograph.channels.base import MISSING
 from aiograph.checkpoint._hold import Head, Step, new_epoch
 from aiograph.checkpoint._model import TaskName, task_id_of
 from aiograph.checkpoint.base import ChannelVersions, ThreadInfo, VersionsSeen, write_position
 from aiograph.checkpoint.serde._cells import Cell, Cells, reach
-from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._stored import Key, Skeleton, StoredCheckpoint
 
 Kept: TypeAlias = Any
@@ -70,8 +70,8 @@ class Row(NamedTuple):
         return Skeleton(self.v, ts, self.versions, seen, updated)
 
 
-KeptCheckpoint: TypeAlias = tuple[Key, Row, Cells]
-"""A checkpoint on its way to where it is kept, and what its values refer to."""
+KeptCheckpoint: TypeAlias = tuple[str, Row, Cells]
+"""The id of a checkpoint on its way to where it is kept, what that is, and what its values refer to."""
 
 KeptWrites: TypeAlias = tuple[TaskName, str, Sequence[tuple[str, Kept]], Cells]
 """What a task is called, and its path; `(channel, value)`, as many and in the order as it has made them; and

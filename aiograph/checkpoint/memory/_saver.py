@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from aiograph._forking import lock_for_all
+from aiograph._ids import moment_of
 from aiograph.checkpoint._hold import Hold, Step
 from aiograph.checkpoint._model import task_id_of
 from aiograph.checkpoint._retention import Retention
@@ -20,7 +21,6 @@ from aiograph.checkpoint.base import (
 )
 from aiograph.checkpoint.memory._keeping import KeepingSaver
 from aiograph.checkpoint.memory._kept import KeptCheckpoint, KeptWrites, Line, Thread
-from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._metadata import load_metadata
 from aiograph.checkpoint.serde._stored import (
     Key,
@@ -60,11 +60,10 @@ class InMemorySaver(KeepingSaver):
 
     async def acommit(self, commit: Commit) -> None:
         checkpoint: KeptCheckpoint
-        config, writes, checkpoint, _, _, step, required_parent, _ = commit
-        key, row, cells = checkpoint
-        parent_id = config["configurable"].get("checkpoint_id")
+        thread_id, namespace, parent_id, writes, checkpoint, _, _, step, required_parent, _ = commit
+        checkpoint_id, row, cells = checkpoint
         with _lock:
-            thread, line = self._admit(key, step, required_parent)
+            thread, line = self._admit(Key(thread_id, namespace, checkpoint_id), step, required_parent)
             if writes and parent_id is not None:
                 thread.keep_cells(writes)
                 line.record(parent_id, writes)
@@ -72,8 +71,8 @@ class InMemorySaver(KeepingSaver):
                 thread.cells.update(cells)
             if row.parent_id != parent_id:
                 row = row.of(parent_id)
-            line.rows.setdefault(key.checkpoint_id, row)
-            line.head = line.head_after(key.checkpoint_id) if step is None else step.after
+            line.rows.setdefault(checkpoint_id, row)
+            line.head = line.head_after(checkpoint_id) if step is None else step.after
             self._tally.puts += 1  # under the lock that is held anyway
 
     async def aclaim(self, config: RunnableConfig, hold: Hold) -> None:

@@ -5,17 +5,15 @@ they stay the same.
 """
 
 from collections.abc import Callable, Mapping, Set
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
-from aiograph import _ids
-from aiograph.checkpoint.base import Checkpoint, Version
+from aiograph._ids import moment_of
+from aiograph.checkpoint.base import Version
 from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import INLINE, CellWriter
-from aiograph.checkpoint.serde._filter import microseconds, moment_of
 from aiograph.checkpoint.serde._stored import Key, Skeleton
-from aiograph.errors import CheckpointDeserializationError, CheckpointSerializationError
+from aiograph.errors import CheckpointDeserializationError
 
 T = TypeVar("T")
 
@@ -44,34 +42,6 @@ class Labels(NamedTuple):
 
 
 # -- writing
-
-
-def created_at(checkpoint: Checkpoint) -> int:
-    """When a checkpoint was made, in microseconds since 1970; a time without an offset is in UTC.
-
-    Raises:
-        CheckpointSerializationError: Its `ts` is not a time.
-    """
-    if (known := _ids.microseconds_told(checkpoint["ts"])) is not None:
-        return known
-    try:
-        moment = datetime.fromisoformat(checkpoint["ts"])
-    except (ValueError, TypeError) as error:
-        raise CheckpointSerializationError(
-            f"checkpoint {checkpoint['id']!r}: ts={checkpoint['ts']!r} is not a time in ISO 8601"
-        ) from error
-    return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def skeleton_of(checkpoint: Checkpoint) -> Skeleton:
-    """A checkpoint without its values."""
-    return Skeleton(
-        checkpoint["v"],
-        checkpoint["ts"],
-        checkpoint["channel_versions"],
-        checkpoint["versions_seen"],
-        checkpoint["updated_channels"],
-    )
 
 
 def label(
@@ -125,29 +95,23 @@ def _shared(writer: CellWriter, labels: Labels) -> Labels:
 
 
 def write_document(
-    writer: CellWriter, skeleton: Skeleton, created_at: int, values: Mapping[str, Cell], labels: Labels
+    writer: CellWriter, skeleton: Skeleton, values: Mapping[str, Cell], labels: Labels
 ) -> Root:
-    """A checkpoint as one cell; its time is told only if it does not follow from `created_at`."""
-    ts, place_of, updated = _untold(skeleton.ts, created_at), labels.places.get, skeleton.updated_channels
+    """A checkpoint as one cell."""
+    place_of, updated = labels.places.get, skeleton.updated_channels
     seen = [
         [part for name, version in each.items() for part in (place_of(name, name), version)]
         for each in skeleton.versions_seen.values()
     ]
     return writer.record(
         (
-            [skeleton.v, ts, updated and [place_of(name, name) for name in updated]],
+            [skeleton.v, skeleton.ts, updated and [place_of(name, name) for name in updated]],
             labels.root,
             [*skeleton.channel_versions.values()],
             seen,
             writer.mapping({place_of(name, name): cell for name, cell in values.items()}),
         )
     )
-
-
-def _untold(ts: str, moment: int) -> str | None:
-    """A time as text, unless that follows from its microseconds."""
-    known = _ids.microseconds_told(ts) == moment or moment_of(moment).isoformat() == ts
-    return None if known else ts
 
 
 # -- reading

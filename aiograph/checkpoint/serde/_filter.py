@@ -5,13 +5,14 @@ says what they have to answer.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 import orjson
 
+from aiograph._ids import microseconds
 from aiograph.checkpoint.serde._metadata import dump_metadata
 from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
 
@@ -31,9 +32,6 @@ _ESCAPE = "metadata."
 MOST_KEYS = 1_000
 """Keys that a filter may name, each as often as a condition is about it. PostgreSQL plans in time that grows
 with the square of their number, and cannot be interrupted then."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Condition(NamedTuple):
@@ -108,16 +106,6 @@ class Filter(NamedTuple):
     def load(cls, text: str) -> Self:
         """The filter that `dump` made the text of; remembers the last few."""
         return cls(*_load(text))
-
-
-def microseconds(moment: datetime) -> int:
-    """Since 1970, of an aware datetime: the scale on which checkpoints and filters compare."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment_of(created_at: int) -> datetime:
-    """The time that a number of microseconds since 1970 stands for."""
-    return _EPOCH + created_at * _MICROSECOND
 
 
 # -- parsing

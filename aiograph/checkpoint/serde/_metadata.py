@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from aiograph.checkpoint._superstep import Superstep
 from aiograph.checkpoint.serde.base import UnstorableValueError
 
 _OPTIONS = (
@@ -17,6 +18,17 @@ _OPTIONS = (
 def dump_metadata(metadata: Mapping[str, Any]) -> bytes:
     """Metadata as JSON text, as `dump_json` makes it."""
     return dump_json(metadata, "metadata")
+
+
+def metadata_of(superstep: Superstep) -> bytes:
+    """The metadata of a superstep as JSON text; what those of a run have in common is told once."""
+    facts, source = superstep.facts, superstep.source
+    if source is None:
+        return dump_metadata(facts.entries)
+    if facts.stem is None:
+        text = dump_metadata(facts.entries)[:-1]
+        facts.stem = text + b"," if facts.entries else text
+    return b'%b"source":"%b","step":%d}' % (facts.stem, source.encode(), superstep.step)
 
 
 def dump_json(value: Any, name: str) -> bytes:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, get_args
 
 from aiograph.checkpoint.base import (
-    ChannelVersions,
-    Checkpoint,
     PruneStrategy,
+    Version,
     VersionsSeen,
     checked_name,
     thread_of,
@@ -60,22 +59,11 @@ class Skeleton(NamedTuple):
     """A checkpoint without its values."""
 
     v: int
-    ts: str
-    channel_versions: ChannelVersions
-    versions_seen: dict[str, ChannelVersions]
+    ts: str | None
+    """`None` on its way to storage, if it follows from when the checkpoint was made."""
+    channel_versions: Mapping[str, Version]
+    versions_seen: VersionsSeen
     updated_channels: list[str] | None
-
-
-class Given(NamedTuple):
-    """A checkpoint as it comes from the engine."""
-
-    key: Key
-    parent_id: str | None
-    checkpoint: Checkpoint
-    """Live: what is kept of it has to be detached."""
-    metadata: bytes
-    new_versions: ChannelVersions
-    new_seen: VersionsSeen | None
 
 
 class EncodedCheckpoint(NamedTuple):

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiograph.checkpoint._hold import Head, Hold
-from aiograph.checkpoint._model import names_in
 from aiograph.checkpoint._statistics import Statistics, Tally
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -18,8 +17,8 @@ from aiograph.checkpoint.base import (
     CheckpointTuple,
     Commit,
     PendingWrite,
+    Superstep,
     TaskWrites,
-    VersionsSeen,
     checked_name,
     checkpoint_of,
     config_for,
@@ -31,10 +30,8 @@ from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._document import (
     Labels,
     Names,
-    created_at,
     label,
     reading,
-    skeleton_of,
     write_document,
 )
 from aiograph.checkpoint.serde._encoding import (
@@ -45,13 +42,13 @@ from aiograph.checkpoint.serde._encoding import (
     unknown,
 )
 from aiograph.checkpoint.serde._memos import KEPT_BYTES, Memos
-from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
+from aiograph.checkpoint.serde._metadata import load_metadata, metadata_of
 from aiograph.checkpoint.serde._retracing import retraced
 from aiograph.checkpoint.serde._seal import Seal, content_serde, seal_of
 from aiograph.checkpoint.serde._stored import (
     EncodedCheckpoint,
-    Given,
     Key,
+    Skeleton,
     StoredCheckpoint,
 )
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -95,6 +92,10 @@ def _require_versions(checkpoint: Checkpoint) -> None:
         raise CheckpointSerializationError(
             f"checkpoint {checkpoint['id']!r} has values without versions: {sorted(unversioned)}"
         )
+
+
+def _skeleton_of(superstep: Superstep) -> Skeleton:
+    return Skeleton(superstep.v, superstep.ts, superstep.versions, superstep.seen, superstep.updated)
 
 
 class EncodingSaver(BaseCheckpointSaver):
@@ -179,54 +180,39 @@ class EncodingSaver(BaseCheckpointSaver):
         memory = Memory(None, {}, ()) if hold is None else hold.memory
         return encode_writes(CellWriter(self._content, self._seal), writes, memory)
 
-    def encode_commit(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-        writes: Sequence[Any],
-        hold: Hold | None = None,
-        new_seen: VersionsSeen | None = None,
-    ) -> Commit:
-        if hold is None:
-            checked_name(checkpoint["id"], "checkpoint_id")
-        thread_id, namespace, parent_id = thread_of(config) if hold is None else names_in(config)
-        key = Key(thread_id, namespace, checkpoint["id"])
+    def encode_commit(self, superstep: Superstep, writes: Sequence[Any], hold: Hold | None = None) -> Commit:
+        thread_id, namespace, parent_id, checkpoint_id, *_ = superstep
         try:
-            text = dump_metadata(metadata)
-            given = Given(key, parent_id, checkpoint, text, new_versions, new_seen)
-            encoded = self._encode(given, hold)
+            metadata = metadata_of(superstep)
+            encoded = self._encode(superstep, metadata, hold)
         except CheckpointSerializationError as error:
-            raise owned(error, key) from error.__cause__
+            raise owned(error, Key(thread_id, namespace, checkpoint_id)) from error.__cause__
+        versions = superstep.new_versions
         if hold is None:
-            return Commit(config, writes, encoded, text, new_versions)
+            return Commit(thread_id, namespace, parent_id, writes, encoded, metadata, versions)
         roots: Mapping[str, Root] = hold.memory.roots
         if roots:
-            self._memos.note((thread_id, namespace), key.checkpoint_id, roots)
-        step, parent = hold.step(key.checkpoint_id), hold.required_parent(parent_id)
-        return Commit(config, writes, encoded, text, new_versions, step, parent)
+            self._memos.note((thread_id, namespace), checkpoint_id, roots)
+        step, parent = hold.step(checkpoint_id), hold.required_parent(parent_id)
+        return Commit(thread_id, namespace, parent_id, writes, encoded, metadata, versions, step, parent)
 
-    def _encode(self, given: Given, hold: Hold | None) -> Any:
+    def _encode(self, superstep: Superstep, metadata: bytes, hold: Hold | None) -> Any:
         """A checkpoint as `acommit` gets it; the hold remembers it as the newest one of its run.
 
         Raises:
             CheckpointSerializationError: A value cannot be stored; the hold has nothing to remember.
         """
-        key, parent_id, checkpoint, _, changed, _ = given
+        thread_id, namespace, parent_id, checkpoint_id, moment, given, *_ = superstep
         before = Memory(None, {}, ()) if hold is None else hold.memory
-        writer = CellWriter(self._content, self._seal)
-        values = encode_values(writer, checkpoint["channel_values"], changed, before)
-        skeleton = skeleton_of(checkpoint)
-        moment = created_at(checkpoint)
+        writer, skeleton = CellWriter(self._content, self._seal), _skeleton_of(superstep)
+        values = encode_values(writer, given, superstep.new_versions, before)
         labels = label(writer, skeleton, self._labels, before.labels, before.known)
-        document, reached, *_ = write_document(writer, skeleton, moment, values.cells, labels)
+        document, reached, *_ = write_document(writer, skeleton, values.cells, labels)
         reached |= values.reached
         cells, places = unknown(writer.found, before), before.places_at(parent_id)
         if hold is not None:
-            hold.memory = Memory(
-                key.checkpoint_id, values.cells, reached, before.lineage, values.roots, labels
-            )
+            hold.memory = Memory(checkpoint_id, values.cells, reached, before.lineage, values.roots, labels)
+        key = Key(thread_id, namespace, checkpoint_id)
         return EncodedCheckpoint(key, moment, values.cells, document, cells, before.lineage, reached, places)
 
     async def aput(
@@ -236,10 +222,10 @@ class EncodingSaver(BaseCheckpointSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        thread_id, namespace, _ = thread_of(config)
+        superstep = Superstep.of(config, checkpoint, metadata, new_versions)
         _require_versions(checkpoint)
-        await self.acommit(self.encode_commit(config, checkpoint, metadata, new_versions, ()))
-        return config_for(thread_id, namespace, checkpoint["id"])
+        await self.acommit(self.encode_commit(superstep, ()))
+        return config_for(superstep.thread_id, superstep.namespace, superstep.checkpoint_id)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -284,6 +270,7 @@ def decode(serde: SerializerProtocol, stored: StoredCheckpoint, memos: Memos = _
         known = memos.value(key[:2], key.checkpoint_id, name, kept)
         values[name], reach[name] = known or _read(reader, key, f"channel {name!r}", kept)
     writes, reached = _load_writes(reader, stored)
+    assert skeleton.ts is not None
     checkpoint = Checkpoint(
         v=skeleton.v,
         id=key.checkpoint_id,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, TaskWrites, config_for
+from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Superstep, TaskWrites, config_for
 from aiograph.errors import CheckpointQueryError, CheckpointSerializationError
 from aiograph.testing.savers._kit import Part, Verbs, make_checkpoint
 from aiograph.types import RunnableConfig
@@ -168,4 +168,4 @@ class Checkpoints(Part):
         with pytest.raises(CheckpointSerializationError, match="bad"):
             saver.encode_writes(TaskWrites("task", "", [("bad", [self.unstorable()])]))
         with pytest.raises(CheckpointSerializationError, match="bad"):
-            saver.encode_commit(config_for("t", ""), checkpoint, {}, {"bad": 1}, ())
+            saver.encode_commit(Superstep.of(config_for("t", ""), checkpoint, {}, {"bad": 1}), ())

@@ -12,6 +12,7 @@ from aiograph.checkpoint.base import (
     Checkpoint,
     CheckpointTuple,
     Commit,
+    Superstep,
     TaskWrites,
     config_for,
     thread_of,
@@ -50,7 +51,9 @@ class Run:
         checkpoint = self._next(values)
         encoded = [self.saver.encode_writes(task, self.hold) for task in writes]
         changed = {name: checkpoint["channel_versions"][name] for name in values}
-        commit = self.saver.encode_commit(self.config, checkpoint, {}, changed, encoded, self.hold)
+        commit = self.saver.encode_commit(
+            Superstep.of(self.config, checkpoint, {}, changed), encoded, self.hold
+        )
         self.config = config_for(*thread_of(self.config)[:2], checkpoint["id"])
         return commit
 

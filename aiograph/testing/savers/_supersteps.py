@@ -1,6 +1,6 @@
 """The contract of supersteps: what the engine calls."""
 
-from aiograph.checkpoint.base import TaskWrites, config_for
+from aiograph.checkpoint.base import Superstep, TaskWrites, config_for
 from aiograph.testing.savers._kit import Part, Verbs, make_checkpoint
 
 
@@ -11,7 +11,7 @@ class Supersteps(Part):
         (parent,) = await verbs.put_chain("t", 1)
         checkpoint = make_checkpoint({"n": 0, "a": 5}, versions={"n": 1, "a": 2})
         writes = [verbs.saver.encode_writes(TaskWrites("task", "path", [("a", 5)]))]
-        commit = verbs.saver.encode_commit(parent, checkpoint, {"step": 1}, {"a": 2}, writes)
+        commit = verbs.saver.encode_commit(Superstep.of(parent, checkpoint, {"step": 1}, {"a": 2}), writes)
         for _ in range(2):  # a retry whose first attempt succeeded changes nothing
             await verbs.saver.acommit(commit)
         assert (await verbs.get(parent)).pending_writes == [("task", "a", 5)]
@@ -26,7 +26,7 @@ class Supersteps(Part):
         live = [1]
         checkpoint = make_checkpoint({"a": live}, versions={"a": 2})
         writes = [verbs.saver.encode_writes(TaskWrites("task", "", [("a", live)]))]
-        commit = verbs.saver.encode_commit(parent, checkpoint, {}, {"a": 2}, writes)
+        commit = verbs.saver.encode_commit(Superstep.of(parent, checkpoint, {}, {"a": 2}), writes)
         live.append(2)
         await verbs.saver.acommit(commit)
         assert (await verbs.get(parent)).pending_writes == [("task", "a", [1])]

@@ -8,14 +8,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aiograph._ids import moment_of
 from aiograph.checkpoint._hold import Hold
-from aiograph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple, TaskWrites, config_for
+from aiograph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointTuple,
+    Superstep,
+    TaskWrites,
+    config_for,
+)
 from aiograph.checkpoint.serde._blocks import Root
 from aiograph.checkpoint.serde._cells import Cell, CellReader
 from aiograph.checkpoint.serde._dividing import CellWriter
 from aiograph.checkpoint.serde._document import Labels, Names, label, read_document, write_document
 from aiograph.checkpoint.serde._encoding import Memory
-from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import PLAIN
 from aiograph.checkpoint.serde._stored import EncodedCheckpoint, Key, Listing, Skeleton
 from aiograph.checkpoint.serde.base import SerializerProtocol
@@ -57,7 +64,7 @@ class Encoder(EncodingSaver):
 
 
 def encoded(checkpoint: Checkpoint, hold: Hold | None = None, **changed: int) -> EncodedCheckpoint:
-    commit = Encoder().encode_commit(THREAD, checkpoint, {}, {**changed}, (), hold)
+    commit = Encoder().encode_commit(Superstep.of(THREAD, checkpoint, {}, {**changed}), (), hold)
     assert isinstance(commit.checkpoint, EncodedCheckpoint)
     return commit.checkpoint
 
@@ -75,7 +82,7 @@ def test_a_refused_value_is_named_with_its_thread_checkpoint_and_channel() -> No
         rf"^thread 't', namespace 'ns', checkpoint '{checkpoint['id']}': cannot store messages\[1\]\.x: "
     )
     with pytest.raises(CheckpointSerializationError, match=expected):
-        Encoder().encode_commit(config_for("t", "ns"), checkpoint, {}, {"messages": 1}, ())
+        Encoder().encode_commit(Superstep.of(config_for("t", "ns"), checkpoint, {}, {"messages": 1}), ())
 
 
 def test_a_refused_write_is_named_with_its_task_and_channel() -> None:
@@ -115,7 +122,7 @@ def test_a_write_does_not_bring_what_its_run_has_stored() -> None:
     saver, hold = Encoder(), fresh_hold()
     task = TaskWrites("id", "", [("a", LARGE)])
     assert saver.encode_writes(task, hold).cells != {}
-    saver.encode_commit(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1}, (), hold)
+    saver.encode_commit(Superstep.of(THREAD, make_checkpoint({"a": LARGE}), {}, {"a": 1}), (), hold)
     assert saver.encode_writes(task, hold).cells == {}
     assert saver.encode_writes(task).cells != {}
 
@@ -187,7 +194,7 @@ skeletons = st.builds(
 def test_a_checkpoint_comes_back(skeleton: Skeleton, values: dict[str, Any]) -> None:
     writer = CellWriter(SERDE, PLAIN)
     roots = {name: writer.root(value).cell for name, value in values.items()}
-    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton, {}))
+    document = write_document(writer, skeleton, roots, label(writer, skeleton, {}))
     reader = CellReader(SERDE, writer.found)
     read, cells = read_document(reader, KEY, document.cell, 0)
     assert read == skeleton
@@ -198,7 +205,7 @@ def test_a_checkpoint_of_many_channels_comes_back_in_order() -> None:
     writer = CellWriter(SERDE, PLAIN)
     roots = {f"channel {number}": writer.root(number).cell for number in range(1200)}
     skeleton = Skeleton(1, "", {}, {}, None)
-    document = write_document(writer, skeleton, 0, roots, label(writer, skeleton, {}))
+    document = write_document(writer, skeleton, roots, label(writer, skeleton, {}))
     _, cells = read_document(CellReader(SERDE, writer.found), KEY, document.cell, 0)
     assert list(cells) == list(roots)
 
@@ -212,7 +219,7 @@ def test_the_short_way_of_our_own_serializer_leads_to_the_same_bytes(
     def written(serde: SerializerProtocol) -> tuple[Root, Mapping[bytes, Cell]]:
         writer = CellWriter(serde, PLAIN)
         cells = {name: writer.root(value).cell for name, value in values.items()}
-        return write_document(writer, skeleton, 0, cells, label(writer, skeleton, {})), writer.found
+        return write_document(writer, skeleton, cells, label(writer, skeleton, {})), writer.found
 
     assert written(SERDE) == written(OnlyTyped())
 
@@ -263,7 +270,7 @@ def test_a_serializer_that_is_made_of_ours_sees_all_that_is_stored(
     skeleton = Skeleton(1, "", {"channel": 1}, {"node": {"channel": 1}}, ["channel"])
     value = [f"item {number}" for number in range(300)]
     cells = {"channel": writer.root(value).cell}
-    document = write_document(writer, skeleton, 0, cells, label(writer, skeleton, {}))
+    document = write_document(writer, skeleton, cells, label(writer, skeleton, {}))
     reader = CellReader(serde, writer.found)
     read, cells = read_document(reader, KEY, document.cell, 0)
     assert read == skeleton
@@ -293,9 +300,14 @@ def test_a_time_that_follows_from_the_row_is_not_stored_twice() -> None:
     created_at = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     assert moment_of(created_at) == moment
     for ts in (moment.isoformat(), "2026-01-02 03:04:05.678901", "2026-01-02T03:04:05.678901Z"):
+        checkpoint = Checkpoint(**{**make_checkpoint({}), "ts": ts})
+        superstep = Superstep.of(THREAD, checkpoint, {}, {})
+        assert superstep.created_at == created_at
+        assert superstep.checkpoint() == checkpoint
+        assert (superstep.ts is None) == (ts == moment.isoformat())
         writer = CellWriter(SERDE, PLAIN)
-        skeleton = Skeleton(1, ts, {}, {}, None)
-        document = write_document(writer, skeleton, created_at, {}, label(writer, skeleton, {}))
+        skeleton = Skeleton(1, superstep.ts, {}, {}, None)
+        document = write_document(writer, skeleton, {}, label(writer, skeleton, {}))
         read, _ = read_document(CellReader(SERDE, writer.found), KEY, document.cell, created_at)
         assert read.ts == ts
         assert (ts.encode() in document.cell.data) == (ts != moment.isoformat())

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.serde._filter import Filter, microseconds
+from aiograph._ids import microseconds
+from aiograph.checkpoint.serde._filter import Filter
 from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
 from aiograph.errors import CheckpointQueryError
 

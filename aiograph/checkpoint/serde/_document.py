@@ -149,7 +149,7 @@ def _document(reader: CellReader, document: Cell, moment: int) -> tuple[Skeleton
             }
             for node, each in zip(nodes, seen, strict=True)
         },
-        updated if updated is None else [name_of(place) for place in updated],
+        None if updated is None else [name_of(place) for place in updated],
     )
     return skeleton, {name_of(place): cell for place, cell in reader.mapping(values).items()}
 

@@ -9,12 +9,14 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from aiograph._cancel import until_done
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import (
     BaseCheckpointSaver,
+    Begun,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -44,6 +46,8 @@ class SaverCall(NamedTuple):
     """1 for the first call of this verb."""
     config: RunnableConfig | None
     """What the call is about; the parent, if a checkpoint is being stored."""
+    is_begun: bool = False
+    """Whether nobody has waited for it yet: an `"acommit"` by `begin_commit`."""
 
 
 Mishap: TypeAlias = Callable[[SaverCall], Awaitable[None]]
@@ -57,10 +61,16 @@ class FaultySaver(BaseCheckpointSaver):
     happen look as if it had failed, as when a server commits and the connection breaks before its reply.
     Encoding is not counted as a call, since it stores nothing.
 
+    A superstep that is begun, rather than awaited, meets the same mishaps behind the caller's back. It is in
+    flight until it is over, as may be others behind it, and reaches the other saver after those before it.
+
     Args:
         inner: The saver that does the work. Opening and closing it is up to the caller.
         before: A mishap, or several, awaited in turn before each call.
+        during: The same, while something that was begun is under way. If one raises, the answer is waited for
+            and lost. Calls that are awaited have no such moment.
         after: The same, after each call that succeeded.
+        begins: Whether supersteps may be begun, if the other saver can do that; else each is awaited.
 
     Examples:
         >>> from aiograph.checkpoint.memory import InMemorySaver
@@ -75,12 +85,18 @@ class FaultySaver(BaseCheckpointSaver):
         inner: BaseCheckpointSaver,
         *,
         before: Mishap | Iterable[Mishap] = (),
+        during: Mishap | Iterable[Mishap] = (),
         after: Mishap | Iterable[Mishap] = (),
+        begins: bool = True,
     ) -> None:
         super().__init__(serde=inner.serde)
         self.inner = inner
         self.takes_pairs = inner.takes_pairs
+        self.begins = begins and _can_begin(inner)
+        """Whether supersteps are begun."""
         self.before: list[Mishap] = _as_list(before)
+        """May be changed at any time."""
+        self.during: list[Mishap] = _as_list(during)
         """May be changed at any time."""
         self.after: list[Mishap] = _as_list(after)
         """May be changed at any time."""
@@ -178,6 +194,12 @@ class FaultySaver(BaseCheckpointSaver):
     async def acommit(self, commit: Commit) -> None:
         await self._hand_on("acommit", commit.config, lambda: self.inner.acommit(commit))
 
+    def begin_commit(self, commit: Commit, after: Begun | None = None) -> Begun | None:
+        if not self.begins:
+            return None
+        ahead = after if isinstance(after, _FaultyCommit) else None
+        return _FaultyCommit(self, commit, ahead)
+
     async def arecord(self, config: RunnableConfig, writes: Sequence[Any], hold: Hold | None = None) -> None:
         await self._hand_on("arecord", config, lambda: self.inner.arecord(config, writes, hold))
 
@@ -195,14 +217,84 @@ class FaultySaver(BaseCheckpointSaver):
 
     @contextmanager
     def _noted(self, verb: str, config: RunnableConfig | None) -> Iterator[SaverCall]:
-        self._counts[verb] += 1
-        call = SaverCall(len(self.calls) + 1, verb, self._counts[verb], config)
-        self.calls.append(call)
-        self.in_flight.append(call)
+        call = self._note(verb, config)
         try:
             yield call
         finally:
             self.in_flight.remove(call)
+
+    def _note(self, verb: str, config: RunnableConfig | None, *, is_begun: bool = False) -> SaverCall:
+        """A call that begins now."""
+        self._counts[verb] += 1
+        call = SaverCall(len(self.calls) + 1, verb, self._counts[verb], config, is_begun)
+        self.calls.append(call)
+        self.in_flight.append(call)
+        return call
+
+
+class _FaultyCommit:
+    """See `Begun`: a superstep on its way to the other saver, with the mishaps around it."""
+
+    def __init__(self, saver: FaultySaver, commit: Commit, ahead: "_FaultyCommit | None") -> None:
+        self._saver = saver
+        self._commit = commit
+        self._ahead = ahead
+        self._call = saver._note("acommit", commit.config, is_begun=True)
+        self._begun: Begun | None = None
+        """What the other saver has under way, if it came to that."""
+        self._has_gone = asyncio.Event()
+        """Set when it was handed on, or never will be."""
+        self._task = asyncio.get_running_loop().create_task(self._carry_out())
+        self._task.add_done_callback(self._end)  # which is called even if the task is cancelled at once
+
+    async def certain_outcome(self) -> None:
+        await until_done(self._task)
+        error = self._task.result()
+        if error is not None:
+            raise error
+
+    async def _carry_out(self) -> BaseException | None:
+        """Returns what was raised: a task that raises an exit would end the loop for everyone."""
+        try:
+            await _all(self._saver.before, self._call)
+            await self._hand_on()
+            await self._answer()
+            await _all(self._saver.after, self._call)
+        except BaseException as error:
+            return error
+        return None
+
+    async def _hand_on(self) -> None:
+        """Has the other saver begin it, or store it if that takes a wait."""
+        if self._ahead is not None:
+            await self._ahead._has_gone.wait()
+        self._begun = self._saver.inner.begin_commit(self._commit, self._ahead and self._ahead._begun)
+        if self._begun is None:
+            if self._ahead is not None:
+                await self._ahead.certain_outcome()  # it must not be stored without that
+            await self._saver.inner.acommit(self._commit)
+        self._ahead = None  # else each would keep all those before it
+        self._has_gone.set()
+
+    async def _answer(self) -> None:
+        if self._begun is None:
+            return
+        try:
+            await _all(self._saver.during, self._call)
+        except BaseException:
+            with suppress(Exception):
+                await self._begun.certain_outcome()
+            raise
+        await self._begun.certain_outcome()
+
+    def _end(self, task: "asyncio.Task[BaseException | None]") -> None:
+        self._saver.in_flight.remove(self._call)
+        self._has_gone.set()
+
+
+def _can_begin(saver: BaseCheckpointSaver) -> bool:
+    is_able = type(saver).begin_commit is not BaseCheckpointSaver.begin_commit
+    return is_able and (not isinstance(saver, FaultySaver) or saver.begins)
 
 
 def _as_list(mishaps: Mishap | Iterable[Mishap]) -> list[Mishap]:

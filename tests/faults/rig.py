@@ -7,9 +7,11 @@ import asyncio
 import operator
 from collections import Counter
 from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
-from aiograph.checkpoint.base import BaseCheckpointSaver
+from aiograph.bridge import at_once
+from aiograph.checkpoint.base import BaseCheckpointSaver, Begun, Commit
+from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import END, START, StateGraph
 from aiograph.graph.state import CompiledStateGraph
 from aiograph.runtime import Runtime
@@ -56,6 +58,27 @@ class Diary:
     def size(self) -> int:
         """Grows with every effect."""
         return len(self.started) + len(self.ended) + len(self.cleaned_up)
+
+
+class BeginningSaver(InMemorySaver):
+    """Keeps checkpoints in memory, and is given supersteps like a database: one behind the other."""
+
+    def begin_commit(self, commit: Commit, after: Begun | None = None) -> Begun:
+        try:
+            at_once(self.acommit(commit), "it")
+        except Exception as error:
+            return Over(error)
+        return Over(None)
+
+
+class Over(NamedTuple):
+    """What came of something."""
+
+    error: Exception | None
+
+    async def certain_outcome(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 class State(TypedDict, total=False):

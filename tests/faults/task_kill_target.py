@@ -64,7 +64,8 @@ async def run(orders: Orders) -> Any:
     """Begins, or goes on; returns the result."""
     async with orders.open() as saver:
         given = 1 if await saver.aget(CONFIG) is None else None
-        deadly = saver if orders.call is None else FaultySaver(saver, **{orders.side: kill_at(orders.call)})
+        mishaps: Any = {} if orders.call is None else {orders.side: kill_at(orders.call)}
+        deadly = FaultySaver(saver, **mishaps) if mishaps else saver
         return await workflow(orders, deadly).ainvoke(given, CONFIG)
 
 

@@ -115,7 +115,8 @@ async def test_if_the_third_of_five_does_not_fit_none_is_stored(wrong: StateUpda
 @pytest.mark.parametrize("number", range(1, 8))
 async def test_if_the_saver_fails_whole_supersteps_stay(when: str, number: int) -> None:
     kept = InMemorySaver()
-    faulty = FaultySaver(kept, **{when: fail_at(number, OSError)})
+    mishaps: Any = {when: fail_at(number, OSError)}
+    faulty = FaultySaver(kept, **mishaps)
     whole = chain()
     await whole.abulk_update_state(THREAD, FIVE)
     expected = [(state.values, state.next) for state in await history(whole)]

@@ -74,7 +74,8 @@ async def test_wherever_the_saver_fails_the_thread_comes_to_its_end(
     failures = 0
     for number in range(1, 30):
         kept = InMemorySaver()
-        faulty = FaultySaver(kept, **{when: fail_at(number, OSError)})
+        mishaps: Any = {when: fail_at(number, OSError)}
+        faulty = FaultySaver(kept, **mishaps)
         nodes = {"a": Runs().asking("a", 2), "b": Runs().asking("b")}
         graph, looking = side_by_side(faulty, nodes), side_by_side(kept, nodes)
         output: Any = {"__interrupt__": ()}

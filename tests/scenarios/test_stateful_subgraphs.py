@@ -459,7 +459,8 @@ async def test_wherever_the_saver_fails_each_call_is_remembered_once(
     while True:
         number += 1
         kept = InMemorySaver()
-        graph, looking = in_rounds(FaultySaver(kept, **{when: fail_at(number, OSError)})), in_rounds(kept)
+        mishaps: Any = {when: fail_at(number, OSError)}
+        graph, looking = in_rounds(FaultySaver(kept, **mishaps)), in_rounds(kept)
         try:
             output = await graph.ainvoke({"said": "x"}, THREAD, durability=durability)
             break

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from aiograph._cancel import outlast, until_done
 from aiograph.checkpoint._hold import Hold
 from aiograph.checkpoint.base import BaseCheckpointSaver, Begun, Commit
-from aiograph.errors import CheckpointStorageError
+from aiograph.errors import CheckpointStorageError, ConcurrentUpdateError
 from aiograph.types import RunnableConfig
 
 
@@ -68,6 +68,9 @@ class Storage(NamedTuple):
         except Exception as error:
             return Failed(error)  # told when its turn comes, to the run rather than to a callback of the loop
 
+
+_FAILURES = (Exception, SystemExit, KeyboardInterrupt)
+"""What ends a run."""
 
 _AT_ONCE = 2
 """Checkpoints that a saver is given at once, at most."""
@@ -201,7 +204,7 @@ class Backlog:
                 else:
                     await self._carry_out_gathered()
                 self._begin()
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except _FAILURES as error:
             self._error = error  # an exit would end the loop for everyone, if this task raised it
         self._writer = self._leading = None
         self._gathering.clear()
@@ -220,15 +223,24 @@ class Backlog:
             self._is_busy = False
 
     async def _await_first(self) -> None:
-        """Waits for what was begun first."""
-        operation, begun = self._under_way[0]
+        """Waits for what was begun first, and if that has failed, for what was begun behind it as well."""
+        over = self._under_way[:1]
         try:
-            await begun.certain_outcome()
-        except Exception:
-            if not await self._is_second_stored():
-                raise
-        del self._under_way[0]
-        self._advance(self._behind - _checkpoints_in(operation))
+            await over[0][1].certain_outcome()
+        except (*_FAILURES, asyncio.CancelledError) as error:
+            over = self._under_way[:]
+            await self._make_up_for(error)
+        del self._under_way[: len(over)]
+        self._advance(self._behind - sum(_checkpoints_in(operation) for operation, _ in over))
+
+    async def _make_up_for(self, error: BaseException) -> None:
+        """Sees to it that everything under way is stored although the first has failed, or raises why."""
+        is_stored = await self._is_second_stored()
+        if isinstance(error, asyncio.CancelledError):
+            if not is_stored:
+                await self._carry_out_again()
+        elif not is_stored or not isinstance(error, Exception):
+            raise error
 
     async def _is_second_stored(self) -> bool:
         """Whether what was begun second is stored; then so is the first, as nothing is stored behind a gap.
@@ -240,8 +252,32 @@ class Backlog:
             return False
         try:
             await self._under_way[1][1].certain_outcome()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             return False  # for want of the first, whose own error says more
+        return True
+
+    async def _carry_out_again(self) -> None:
+        """Stores what was broken off, and what may have failed for want of it."""
+        operations = [operation for operation, _ in self._under_way]
+        self._is_busy = True
+        try:
+            if not await self._is_last_enough(operations):
+                for operation in operations:
+                    await _once_more(self._storage, operation)
+        finally:
+            self._is_busy = False
+
+    async def _is_last_enough(self, operations: Sequence[Operation]) -> bool:
+        """Whether the second of two can be stored; then the first has been, although nobody was told.
+
+        It could not be stored once more if both are there, as it is not the newest any more.
+        """
+        if len(operations) == 1:
+            return False
+        try:
+            await _insist(self._storage, operations[-1])
+        except ConcurrentUpdateError:
+            return False
         return True
 
     def _advance(self, behind: int) -> None:

@@ -14,12 +14,11 @@ from typing import Any
 import anyio
 import pytest
 
-from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.constants import ERROR
 from aiograph.errors import CheckpointStorageError
 from aiograph.testing.faults import FaultySaver, SaverCall
 from aiograph.types import Durability, OnError
-from tests.faults.rig import CONFIG, INPUT, Diary, Graph, final_state, outer_graph, turns
+from tests.faults.rig import CONFIG, INPUT, BeginningSaver, Diary, Graph, final_state, outer_graph, turns
 
 ROUNDS = 3
 EXPECTED = (CheckpointStorageError, ConnectionResetError, ValueError, type(None))
@@ -47,7 +46,7 @@ class Weather:
             raise ValueError("a mistake")
 
     async def mishap(self, call: SaverCall) -> None:
-        """Before and after each call: some delay, and maybe a failure."""
+        """Before, during and after each call: some delay, and maybe a failure."""
         await turns(self.chance.randint(0, self.lag))
         if self.chance.random() < self.failures:
             broken_off = asyncio.CancelledError if call.verb in WRITES else ConnectionResetError
@@ -61,8 +60,9 @@ class Story:
         self.at = f"seed {seed}"
         self.weather = Weather(seed)
         self.chance = self.weather.chance
-        self.inner = InMemorySaver()
-        self.saver = FaultySaver(self.inner, before=self.weather.mishap, after=self.weather.mishap)
+        self.inner = BeginningSaver()
+        mishap, begins = self.weather.mishap, self.chance.random() < 0.7
+        self.saver = FaultySaver(self.inner, before=mishap, during=mishap, after=mishap, begins=begins)
         self.diary = Diary(self.weather.trouble)
         self.graph: Graph = outer_graph(self.diary, self.saver, rounds=ROUNDS)
         self.durable: set[str] = set()

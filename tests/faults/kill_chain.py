@@ -6,13 +6,13 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiograph.constants import ERROR
-from tests.faults.kill_target import CONFIG, NAMES, Orders
+from tests.faults.kill_target import CONFIG, NAMES, Orders, Side
 
 HOME = Path(__file__).parent.parent.parent
 KILLED = (-9, 15)
@@ -136,16 +136,21 @@ class Chain:
         ]
 
 
-def deaths(chance: random.Random, seconds: float, calls: int) -> Iterator[dict[str, Any]]:
+def deaths(
+    chance: random.Random, seconds: float, calls: int, *, sides: Sequence[Side] = ("before", "after")
+) -> Iterator[dict[str, Any]]:
     """Ways to die, in turn: before some call, after some call, at a time, which a quick machine outruns."""
     while True:
-        yield {"call": chance.randint(1, calls), "side": "before"}
-        yield {"call": chance.randint(1, calls), "side": "after"}
-        yield {"seconds": chance.uniform(0, seconds)}
+        begins = chance.random() < 0.7
+        for side in sides:
+            yield {"call": chance.randint(1, calls), "side": side, "begins": begins or side == "during"}
+        yield {"seconds": chance.uniform(0, seconds), "begins": begins}
 
 
 def kill_until_done(chain: Chain, chance: random.Random, *, seconds: float, calls: int) -> Tale:
-    for death in deaths(chance, seconds, calls):
+    is_behind = chain.orders.durability == "async"  # else nothing is begun that is not waited for
+    sides: Sequence[Side] = ("before", "during", "after") if is_behind else ("before", "after")
+    for death in deaths(chance, seconds, calls, sides=sides):
         if chain.carry_on(**death):
             chain.check_the_end()
             return chain.tale

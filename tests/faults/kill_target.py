@@ -23,13 +23,14 @@ from aiograph.checkpoint.sqlite import AsyncSqliteSaver
 from aiograph.graph import END, START, StateGraph
 from aiograph.graph.state import CompiledStateGraph
 from aiograph.runtime import Runtime
-from aiograph.testing.faults import FaultySaver, kill_at, kill_process
+from aiograph.testing.faults import FaultySaver, Mishap, SaverCall, kill_process
 from aiograph.types import Durability, RunnableConfig
 
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
 NAMES = ("a", "b", "c")
 
 Backend: TypeAlias = Literal["sqlite", "postgres"]
+Side: TypeAlias = Literal["before", "during", "after"]
 
 
 class Database(NamedTuple):
@@ -60,8 +61,10 @@ class Orders:
     """Die this long after the start of the run,"""
     call: int | None = None
     """or at this call to the saver,"""
-    side: Literal["before", "after"] = "before"
-    """before or after it took effect."""
+    side: Side = "before"
+    """before or after it took effect; or the first time, from this call on, that one is under way."""
+    begins: bool = True
+    """Whether the saver may be given a superstep while it stores the one before."""
     shows: bool = False
     """Whether somebody watches the updates, and what is shown is logged."""
 
@@ -131,10 +134,20 @@ def build(orders: Orders, saver: BaseCheckpointSaver) -> CompiledStateGraph[Any,
 
 
 def deadly(orders: Orders, saver: BaseCheckpointSaver) -> BaseCheckpointSaver:
-    if orders.call is None:
+    if orders.call is None and orders.begins:
         return saver
-    mishap = kill_at(orders.call)
-    return FaultySaver(saver, **{orders.side: mishap})
+    mishaps = {} if orders.call is None else {orders.side: kill_from(orders.call)}
+    return FaultySaver(saver, **mishaps, begins=orders.begins)
+
+
+def kill_from(number: int) -> Mishap:
+    """Ends the process at this call, or where it does not meet that one at the first that it meets."""
+
+    async def kill(call: SaverCall) -> None:
+        if call.number >= number:
+            kill_process()
+
+    return kill
 
 
 def set_off_timer(orders: Orders) -> None:

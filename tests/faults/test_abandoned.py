@@ -19,6 +19,7 @@ from aiograph.types import Durability
 from tests.faults.rig import (
     CONFIG,
     INPUT,
+    BeginningSaver,
     Diary,
     Graph,
     State,
@@ -45,7 +46,7 @@ def no_complaints(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def slow_graph(diary: Diary) -> Graph:
-    return outer_graph(diary, FaultySaver(InMemorySaver(), before=delay_turns(2)))
+    return outer_graph(diary, FaultySaver(BeginningSaver(), before=delay_turns(2)))
 
 
 def stream(graph: Graph, durability: Durability = "async") -> AsyncGenerator[Any, None]:
@@ -98,7 +99,7 @@ async def test_a_generator_may_be_closed_by_another_task() -> None:
 async def test_a_run_that_fails_after_its_consumer_has_left_is_no_complaint() -> None:
     """The failure waits behind a chunk that is never taken."""
     with no_complaints(asyncio.get_running_loop()):
-        saver = FaultySaver(InMemorySaver(), before=fail_at(3, ConnectionResetError, verb="acommit"))
+        saver = FaultySaver(BeginningSaver(), before=fail_at(3, ConnectionResetError, verb="acommit"))
         async with aclosing(stream(outer_graph(Diary(), saver))) as chunks:
             await anext(chunks)
             await turns(100)
@@ -109,7 +110,7 @@ async def test_a_run_that_fails_while_it_is_cancelled_is_no_complaint(durability
     for turn in range(60):
         with no_complaints(asyncio.get_running_loop()):
             saver = FaultySaver(
-                InMemorySaver(),
+                BeginningSaver(),
                 before=[delay_turns(2), fail_at(3, ConnectionResetError, verb="acommit")],
             )
             run = asyncio.ensure_future(consume(stream(outer_graph(Diary(), saver), durability)))

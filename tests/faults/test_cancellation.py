@@ -23,6 +23,7 @@ from aiograph.types import Durability, StreamMode
 from tests.faults.rig import (
     CONFIG,
     INPUT,
+    BeginningSaver,
     Diary,
     Graph,
     State,
@@ -151,11 +152,14 @@ ESSENTIAL = [cancelled_once, cancelled_at_every_turn, cancel_scope]
 class World:
     """A graph on a slow saver, and what its nodes have done."""
 
-    def __init__(self, durability: Durability, saver: BaseCheckpointSaver | None = None) -> None:
+    def __init__(
+        self, durability: Durability, saver: BaseCheckpointSaver | None = None, *, begins: bool = True
+    ) -> None:
         self.durability: Durability = durability
         self.diary = Diary()
         if saver is None:
-            self.saver = FaultySaver(InMemorySaver(), before=delay_turns(2), after=delay_turns(1))
+            slow = {"before": delay_turns(2), "after": delay_turns(1)}
+            self.saver = FaultySaver(BeginningSaver(), **slow, begins=begins)
         else:
             self.saver = FaultySaver(saver)
         self.graph: Graph = outer_graph(self.diary, self.saver)
@@ -184,10 +188,12 @@ class World:
         assert self.diary.ended_and_started_again == [], at
 
 
-async def sweep(cancel: Cancel, durability: Durability, verb: Callable[[World], Run]) -> None:
+async def sweep(
+    cancel: Cancel, verb: Callable[[World], Run], durability: Durability, *, begins: bool
+) -> None:
     """Cancels runs after 0, 1, 2, … turns, until one ends before it is cancelled."""
     for turn in range(1000):
-        world = World(durability)
+        world = World(durability, begins=begins)
         was_cancelled = await cancel(verb(world), turn)
         await world.check(f"turn {turn}")
         if not was_cancelled:
@@ -203,18 +209,23 @@ def long_form(*arguments: Any) -> Any:
 SWEEPS = [
     *((cancel, "invoke", "sync") for cancel in CANCELS),
     *((cancel, "stream", "async") for cancel in ESSENTIAL),
+    *((cancel, "stream", "async, one by one") for cancel in ESSENTIAL),
     *((cancel, "invoke", "exit") for cancel in ESSENTIAL),
     *(long_form(cancel, "stream", "async") for cancel in CANCELS if cancel not in ESSENTIAL),
+    *(long_form(cancel, "stream", "async, one by one") for cancel in CANCELS if cancel not in ESSENTIAL),
     *(long_form(cancel, "invoke", "exit") for cancel in CANCELS if cancel not in ESSENTIAL),
     *(long_form(cancel, "stream", "sync") for cancel in CANCELS),
     *(long_form(cancel, "invoke", "async") for cancel in CANCELS),
+    *(long_form(cancel, "invoke", "async, one by one") for cancel in CANCELS),
     *(long_form(cancel, "stream", "exit") for cancel in CANCELS),
 ]
+"""One by one: the saver is given a superstep when it has stored the one before."""
 
 
-@pytest.mark.parametrize(("cancel", "verb", "durability"), SWEEPS)
-async def test_a_run_cancelled_at_every_turn(cancel: Cancel, verb: str, durability: Durability) -> None:
-    await sweep(cancel, durability, lambda world: getattr(world, verb))
+@pytest.mark.parametrize(("cancel", "verb", "how"), SWEEPS)
+async def test_a_run_cancelled_at_every_turn(cancel: Cancel, verb: str, how: str) -> None:
+    durability: Any = how.partition(",")[0]
+    await sweep(cancel, lambda world: getattr(world, verb), durability, begins=how == durability)
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)

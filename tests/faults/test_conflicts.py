@@ -20,7 +20,7 @@ from aiograph.graph import END, START, StateGraph
 from aiograph.runtime import Runtime
 from aiograph.testing.faults import FaultySaver, delay_turns, fail_at
 from aiograph.types import Durability, RunnableConfig, Send
-from tests.faults.rig import CONFIG, Diary, Graph, turns
+from tests.faults.rig import CONFIG, BeginningSaver, Diary, Graph, turns
 
 DURABILITIES: tuple[Durability, ...] = ("sync", "async", "exit")
 
@@ -68,6 +68,7 @@ class HomeMade(BaseCheckpointSaver):
 SAVERS: dict[str, Callable[[], BaseCheckpointSaver]] = {
     "memory": InMemorySaver,
     "slow": lambda: FaultySaver(InMemorySaver(), before=delay_turns(3), after=delay_turns(1)),
+    "behind": lambda: FaultySaver(BeginningSaver(), before=delay_turns(3), after=delay_turns(1)),
     "home-made": HomeMade,
 }
 
@@ -210,7 +211,7 @@ async def test_a_contradiction_while_being_cancelled_does_not_poison_the_thread(
 ) -> None:
     for turn in range(100):
         diary = Diary()
-        saver = FaultySaver(InMemorySaver(), before=delay_turns(2))
+        saver = FaultySaver(BeginningSaver(), before=delay_turns(2))
         graph = side_by_side(saver, diary, a={"x": 1}, b={"x": 2}, c={"y": 3})
         run = asyncio.ensure_future(graph.ainvoke({"y": 0}, CONFIG, durability=durability))
         await turns(turn)

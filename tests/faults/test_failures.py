@@ -13,7 +13,7 @@ from aiograph.graph import END, START, StateGraph
 from aiograph.runtime import Runtime
 from aiograph.testing.faults import FaultySaver, delay_turns
 from aiograph.types import Durability, OnError, RunnableConfig
-from tests.faults.rig import CONFIG, Diary, Graph, State, turns, worker
+from tests.faults.rig import CONFIG, BeginningSaver, Diary, Graph, State, turns, worker
 
 Node = Callable[..., Awaitable[Any]]
 
@@ -145,7 +145,7 @@ async def test_finished_siblings_do_not_run_again(
     slow: bool, on_error: OnError, durability: Durability
 ) -> None:
     diary = Diary()
-    inner = InMemorySaver()
+    inner = BeginningSaver() if slow else InMemorySaver()
     saver = FaultySaver(inner, before=delay_turns(3)) if slow else inner
     nodes = {"a": worker(diary, "a", 1), "b": failing_once(diary, "b", 4), "c": worker(diary, "c", 6)}
     graph = side_by_side(nodes, saver)
@@ -226,7 +226,7 @@ async def test_a_cancellation_is_not_lost_over_a_failing_node() -> None:
 async def test_a_cancellation_beside_a_failure_loses_nothing(durability: Durability) -> None:
     for turn in range(100):
         diary = Diary()
-        saver = FaultySaver(InMemorySaver(), before=delay_turns(2))
+        saver = FaultySaver(BeginningSaver(), before=delay_turns(2))
         nodes = {"a": worker(diary, "a", 1), "b": failing_once(diary, "b", 4), "c": worker(diary, "c", 6)}
         graph = side_by_side(nodes, saver)
         run = asyncio.ensure_future(graph.ainvoke({"trail": []}, CONFIG, durability=durability))

@@ -1,8 +1,9 @@
 """Runs that are killed again and again, like `kill -9`, and go on: nothing is lost, nothing happens twice.
 
 One run of many rounds is killed at random moments, or inside its saver just before or just after a call
-took effect, and started anew each time, until it comes to its end. After each death, what is stored is
-compared with what the nodes have done, and with what they do from then on.
+took effect, or while something is being stored behind its back, and started anew each time, until it comes to
+its end. After each death, what is stored is compared with what the nodes have done, and with what they do
+from then on.
 """
 
 import itertools

@@ -13,11 +13,12 @@ from aiograph.errors import CheckpointSerializationError
 from aiograph.graph import END, START, StateGraph
 from aiograph.testing.faults import FaultySaver, delay_turns
 from aiograph.types import Durability
-from tests.faults.rig import CONFIG, Graph
+from tests.faults.rig import CONFIG, BeginningSaver, Graph
 
 SAVERS: dict[str, Callable[[], BaseCheckpointSaver]] = {
     "memory": InMemorySaver,
     "slow": lambda: FaultySaver(InMemorySaver(), before=delay_turns(3), after=delay_turns(1)),
+    "behind": lambda: FaultySaver(BeginningSaver(), before=delay_turns(3), after=delay_turns(1)),
 }
 
 

@@ -223,7 +223,8 @@ def cut_off_after(calls: int) -> Mishap:
 async def a_kill_during_a_replay_loses_nothing(tale: Tale, data: st.DataObject) -> None:
     snapshot = data.draw(st.sampled_from(tale.first))
     durability = data.draw(durabilities)
-    killed = FaultySaver(_saver_of(tale.graph), before=cut_off_after(data.draw(st.integers(0, 12))))
+    mishap = cut_off_after(data.draw(st.integers(0, 12)))
+    killed = FaultySaver(_saver_of(tale.graph), before=mishap, begins=data.draw(st.booleans()))
     graph = build(tale.shape, killed)
     try:
         await run(graph, None, snapshot.config, durability)

@@ -5,6 +5,7 @@ Each call is held up until it is its turn, so every order happens exactly as wri
 
 import asyncio
 import operator
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from pathlib import Path
@@ -19,7 +20,7 @@ from aiograph.graph import START, StateGraph
 from aiograph.testing.faults import FaultySaver, SaverCall
 from aiograph.types import Durability, RunnableConfig
 from tests.faults import backends
-from tests.faults.rig import turns
+from tests.faults.rig import BeginningSaver, turns
 
 DURABILITIES: tuple[Durability, ...] = ("sync", "async")
 
@@ -87,29 +88,36 @@ def resume(graph: Any, thread: RunnableConfig) -> Any:
 
 
 class Racer:
-    """Somebody whose calls are let through one by one."""
+    """Somebody whose calls are let through one by one, in the order in which they were made."""
 
-    def __init__(self, saver: BaseCheckpointSaver, start: Start, thread: RunnableConfig) -> None:
-        self.saver = FaultySaver(saver, before=self._hold_up)
+    def __init__(
+        self, saver: BaseCheckpointSaver, start: Start, thread: RunnableConfig, *, begins: bool = True
+    ) -> None:
+        self.saver = FaultySaver(saver, before=self._hold_up, begins=begins)
+        self._held: deque[tuple[SaverCall, asyncio.Event]] = deque()
         self._stands = asyncio.Event()
         """Whether a call is held up, or everything is over."""
-        self._go_on = asyncio.Event()
         self.task = asyncio.ensure_future(start(graph_on(self.saver), thread))
         self.task.add_done_callback(lambda _: self._stands.set())
 
     async def _hold_up(self, call: SaverCall) -> None:
-        assert len(self.saver.in_flight) == 1, "there is one call at a time"
-        self._go_on.clear()
+        assert self.saver.begins or len(self.saver.in_flight) == 1, "there is one call at a time"
+        go_on = asyncio.Event()
+        self._held.append((call, go_on))
         self._stands.set()
-        await self._go_on.wait()
+        await go_on.wait()
 
     async def take_a_step(self) -> None:
-        """Lets a call through, and returns when it has led to the next one or to the end."""
+        """Lets a call through, and returns when it is over, and there is another one or it was the last."""
         await self._stands.wait()
-        if not self.task.done():
-            self._stands.clear()
-            self._go_on.set()
-            await self._stands.wait()
+        if self._held:
+            call, go_on = self._held.popleft()
+            go_on.set()
+            while call in self.saver.in_flight:
+                await turns(1)
+            if not self._held and not self.task.done():
+                self._stands.clear()
+        await self._stands.wait()
 
     @property
     def was_refused(self) -> bool:
@@ -119,13 +127,15 @@ class Racer:
         return error is not None
 
 
-async def race(saver: BaseCheckpointSaver, order: str, kinds: Mapping[str, Start]) -> list[str]:
+async def race(
+    saver: BaseCheckpointSaver, order: str, kinds: Mapping[str, Start], *, begins: bool = True
+) -> list[str]:
     """Has calls made in this order on a thread of that name; the names of those who succeeded.
 
     Fails if a call that is refused leaves something behind.
     """
     thread: RunnableConfig = {"configurable": {"thread_id": order}}
-    racers = {name: Racer(saver, start, thread) for name, start in kinds.items()}
+    racers = {name: Racer(saver, start, thread, begins=begins) for name, start in kinds.items()}
     left = chain(order, "x" * CALLS, "y" * CALLS)  # one who starts late may find more to do
     for racer in (racers[name] for name in left):
         if not racer.task.done():
@@ -146,9 +156,11 @@ async def log_of(saver: BaseCheckpointSaver, order: str) -> list[str]:
     return newest.checkpoint["channel_values"]["log"]  # type: ignore[no-any-return]  # the user's
 
 
-async def check(saver: BaseCheckpointSaver, order: str, kinds: Mapping[str, Start]) -> None:
+async def check(
+    saver: BaseCheckpointSaver, order: str, kinds: Mapping[str, Start], *, begins: bool = True
+) -> None:
     """Whoever succeeded has left everything, in one piece; whoever was refused, the first lines at most."""
-    won = await race(saver, order, kinds)
+    won = await race(saver, order, kinds, begins=begins)
     log = await log_of(saver, order)
     names = list(dict.fromkeys(line[0] for line in log))
     pieces = {name: [line for line in log if line[0] == name] for name in names}
@@ -172,9 +184,12 @@ def test_there_are_924_orders() -> None:
     assert len(set(orders(CALLS, CALLS))) == 924
 
 
+@pytest.mark.parametrize("kind", [InMemorySaver, BeginningSaver])
 @pytest.mark.parametrize("durability", DURABILITIES)
-async def test_a_run_makes_as_many_calls_as_the_orders_suppose(durability: Durability) -> None:
-    racer = Racer(InMemorySaver(), run("x", durability), {"configurable": {"thread_id": "t"}})
+async def test_a_run_makes_as_many_calls_as_the_orders_suppose(
+    durability: Durability, kind: type[InMemorySaver]
+) -> None:
+    racer = Racer(kind(), run("x", durability), {"configurable": {"thread_id": "t"}})
     while not racer.task.done():
         await racer.take_a_step()
     verbs = [call.verb for call in racer.saver.calls]
@@ -187,11 +202,14 @@ async def test_runs_in_any_order_lose_nothing_and_mix_nothing_up() -> None:
         await check(InMemorySaver(), order, {name: run(name) for name in "xy"})
 
 
+@pytest.mark.parametrize("kind", [InMemorySaver, BeginningSaver])
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
-async def test_runs_that_write_behind_in_any_order_lose_nothing_and_mix_nothing_up(step: int) -> None:
+async def test_runs_that_write_behind_in_any_order_lose_nothing_and_mix_nothing_up(
+    step: int, kind: type[InMemorySaver]
+) -> None:
     """Some of the orders, or all."""
     for order in orders(CALLS, CALLS)[::step]:
-        await check(InMemorySaver(), order, {name: run(name, "async") for name in "xy"})
+        await check(kind(), order, {name: run(name, "async") for name in "xy"})
 
 
 async def test_an_update_in_any_order_with_a_run_is_made_as_a_whole_or_refused() -> None:
@@ -230,13 +248,15 @@ async def test_orders_on_a_database_end_as_in_memory(shared: BaseCheckpointSaver
     await try_all(shared, step)
 
 
+WAYS: Sequence[tuple[Durability, bool]] = [("sync", True), ("async", True), ("async", False)]
+"""Durability, and whether supersteps may be begun."""
+
+
 async def try_all(saver: BaseCheckpointSaver, step: int) -> None:
-    cases: Sequence[dict[str, Start]] = [
-        {name: run(name, durability) for name in "xy"} for durability in DURABILITIES
-    ]
-    for offset, kinds in enumerate(cases):
+    for offset, (durability, begins) in enumerate(WAYS):
+        kinds = {name: run(name, durability) for name in "xy"}
         for order in orders(CALLS, CALLS)[offset::step]:
-            await check(saver, order, kinds)
+            await check(saver, order, kinds, begins=begins)
             await saver.adelete_thread(order)
     for order in orders(5, 5)[::step]:
         await check_resumed(saver, order)

@@ -13,8 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, config_for
+from aiograph.checkpoint._hold import Hold
+from aiograph.checkpoint.base import (
+    BaseCheckpointSaver,
+    Begun,
+    ChannelVersions,
+    Checkpoint,
+    Commit,
+    TaskWrites,
+    config_for,
+)
 from aiograph.checkpoint.memory import InMemorySaver
+from aiograph.testing.savers._begun import begin
 from tests.faults.backends import ALL, Backend, backend_of
 
 THREADS, NAMESPACES, RUNS = ("t", "u"), ("", "inner"), ("r", "s")
@@ -25,6 +35,7 @@ _CHOICE = st.integers(0, 9)
 OPERATIONS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), _THREAD, _NAMESPACE, _RUN, _CHOICE),
+        st.tuples(st.just("go_on"), _THREAD, _NAMESPACE, _RUN, st.lists(_CHOICE, max_size=4), st.booleans()),
         st.tuples(st.just("write"), _THREAD, _NAMESPACE, _CHOICE),
         st.tuples(st.just("copy"), _THREAD),
         st.tuples(st.just("prune"), _THREAD),
@@ -45,6 +56,14 @@ class Kept(NamedTuple):
     writes: list[tuple[str, str, Any]]
 
 
+class Place(NamedTuple):
+    """Where a checkpoint belongs."""
+
+    thread_id: str
+    namespace: str
+    parent: str | None
+
+
 Line = dict[str, Kept]
 """Checkpoints of a namespace by id."""
 
@@ -63,19 +82,52 @@ class History:
         await getattr(self, verb)(*details)
 
     async def put(self, thread_id: str, namespace: str, run: str, choice: int) -> None:
-        """A checkpoint after any other one of its line; a long list in it differs in one place."""
+        """A checkpoint after any other one of its line; a long list in it differs in two places."""
         line = self.lines[thread_id, namespace]
         parent = chosen(line, choice)
-        items = line[parent].values["long"] if parent else [f"item {number}" * 5 for number in range(60)]
-        self.count += 1
-        values: dict[str, Any] = {"n": self.count, "long": [*items, f"more {self.count}"]}
-        values["long"][choice * 5] = f"changed {choice}" * 10
+        values = self._values(line[parent].values if parent else None, choice)
         checkpoint = self._checkpoint(values)
         config = config_for(thread_id, namespace, parent)
         versions: ChannelVersions = dict.fromkeys(values, self.count)
         metadata: Any = {"source": "loop", "run_id": run}
         await self.saver.aput(config, checkpoint, metadata, versions)
         line[checkpoint["id"]] = Kept(values, parent, run, [])
+
+    async def go_on(self, thread_id: str, namespace: str, run: str, choices: list[int], begins: bool) -> None:
+        """Supersteps of a run that goes on from the head: each is begun behind the one before, or awaited."""
+        line = self.lines[thread_id, namespace]
+        _, hold = await self.saver.ahold(config_for(thread_id, namespace))
+        begun: list[Begun] = []
+        for choice in choices:
+            commit = self._superstep(Place(thread_id, namespace, max(line, default=None)), run, choice, hold)
+            if begins:
+                begun.append(await begin(self.saver, commit, begun[-1] if begun else None))
+            else:
+                await self.saver.acommit(commit)
+        for each in begun:
+            await each.certain_outcome()
+
+    def _superstep(self, place: "Place", run: str, choice: int, hold: Hold) -> Commit:
+        """One more checkpoint of a line, and with it what a task has written beside the one before."""
+        line, parent = self.lines[place[:2]], place.parent
+        values = self._values(line[parent].values if parent else None, choice)
+        checkpoint = self._checkpoint(values)
+        line[checkpoint["id"]] = Kept(values, parent, run, [])
+        task = (f"task {self.count:06}", "w", [f"written {self.count}" * 10] * 9)
+        if parent:
+            line[parent].writes.append(task)
+        writes = [self.saver.encode_writes(TaskWrites(task[0], "", [task[1:]]), hold)] if parent else []
+        versions: ChannelVersions = dict.fromkeys(values, self.count)
+        metadata: Any = {"source": "loop", "run_id": run}
+        return self.saver.encode_commit(config_for(*place), checkpoint, metadata, versions, writes, hold)
+
+    def _values(self, before: dict[str, Any] | None, choice: int) -> dict[str, Any]:
+        """Other values than any before; a long list among them differs in two places."""
+        items = before["long"] if before else [f"item {number}" * 5 for number in range(60)]
+        self.count += 1
+        values: dict[str, Any] = {"n": self.count, "long": [*items, f"more {self.count}"]}
+        values["long"][choice * 5] = f"changed {choice}" * 10
+        return values
 
     def _checkpoint(self, values: dict[str, Any]) -> Checkpoint:
         return Checkpoint(

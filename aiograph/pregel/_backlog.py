@@ -70,7 +70,7 @@ class Storage(NamedTuple):
 
 
 _FAILURES = (Exception, SystemExit, KeyboardInterrupt)
-"""What ends a run."""
+"""What ends a run. An exit would end the loop for everyone, if a task of the backlog's own raised it."""
 
 _AT_ONCE = 2
 """Checkpoints that a saver is given at once, at most."""
@@ -167,12 +167,19 @@ class Backlog:
 
     async def _put_again(self, operation: Operation) -> None:
         """Writes what was broken off once more; raises the cancellation after that, if there was one."""
-        again = asyncio.create_task(_once_more(self._storage, operation))
+        again = asyncio.create_task(self._write_again(operation))
         current = asyncio.current_task()
         if current is None or not current.cancelling():
-            return await outlast(again)
+            await outlast(again)
+            return self._raise()
         await until_done(again)
-        raise asyncio.CancelledError from again.exception()
+        raise asyncio.CancelledError from self._error
+
+    async def _write_again(self, operation: Operation) -> None:
+        try:
+            await _once_more(self._storage, operation)
+        except _FAILURES as error:
+            self._error = error
 
     async def room(self) -> None:
         """Waits until no more than one checkpoint is not written yet.
@@ -205,7 +212,7 @@ class Backlog:
                     await self._carry_out_gathered()
                 self._begin()
         except _FAILURES as error:
-            self._error = error  # an exit would end the loop for everyone, if this task raised it
+            self._error = error
         self._writer = self._leading = None
         self._gathering.clear()
         self._under_way.clear()

@@ -234,6 +234,23 @@ async def test_behind_one_that_fails_nothing_is_written(keeping: Keeping, turns:
     assert await keeping.stored() == []
 
 
+@pytest.mark.parametrize("error", [CheckpointError, asyncio.CancelledError, SystemExit])
+async def test_behind_one_that_fails_while_whoever_put_it_is_cancelled_nothing_is_written(
+    keeping: Keeping, error: type[BaseException]
+) -> None:
+    keeping.saver.before = [delay_turns(3), fail_at(2, error, verb="acommit")]
+    putting = asyncio.create_task(keeping.backlog.put(keeping.run.encode(n=1)))
+    await asyncio.sleep(0)
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    keeping.backlog.add(keeping.run.encode(n=2))
+    with pytest.raises((CheckpointError, SystemExit)):
+        await keeping.backlog.flush()
+    assert keeping.verbs == ["acommit", "acommit"], "the one that was put, and once more"
+    assert await keeping.stored() == []
+
+
 # -- two under way
 
 

@@ -15,7 +15,7 @@ class Begun(Protocol):
     """Something that is under way, and that nobody withdraws."""
 
     async def certain_outcome(self) -> Any:
-        """What came of it, or the error; a cancellation changes nothing."""
+        """What came of it, or the error; a cancellation changes nothing. Is asked for once."""
         ...
 
 

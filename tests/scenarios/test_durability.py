@@ -14,6 +14,7 @@ from aiograph.graph import START, StateGraph
 from aiograph.testing.faults import FaultySaver, SaverCall
 from aiograph.types import Durability, RunnableConfig
 from aiograph.warnings import CheckpointWarning
+from tests.faults.rig import BeginningSaver
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
 
@@ -25,11 +26,11 @@ class State(TypedDict, total=False):
 class Gate:
     """Lets a saver store as many things as it is allowed to; tells what was asked for, and what is stored."""
 
-    def __init__(self, allowed: int = 0) -> None:
+    def __init__(self, allowed: int = 0, inner: BaseCheckpointSaver | None = None) -> None:
         self._allowed = asyncio.Semaphore(allowed)
         self.asked: list[str] = []
         self.stored: list[str] = []
-        self.saver = FaultySaver(InMemorySaver(), before=self._before, after=self._after)
+        self.saver = FaultySaver(inner or InMemorySaver(), before=self._before, after=self._after)
 
     async def _before(self, call: SaverCall) -> None:
         if call.verb in ("acommit", "arecord"):
@@ -124,6 +125,19 @@ async def test_async_runs_one_superstep_ahead_of_what_is_stored() -> None:
         assert ("".join(chain.ran), len(gate.asked), len(gate.stored)) == (ran, allowed + 1, allowed)
         gate.allow(1)
     await run
+
+
+async def test_async_runs_no_further_ahead_of_a_saver_that_is_given_two_supersteps_at_once() -> None:
+    gate = Gate(inner=BeginningSaver())
+    chain = Chain(gate.saver)
+    run = asyncio.create_task(chain.graph.ainvoke({}, THREAD, durability="async"))
+    found = []
+    for allowed in range(5):
+        await turns()
+        found.append(("".join(chain.ran), len(gate.asked) - allowed, len(gate.stored) - allowed))
+        gate.allow(1)
+    await run
+    assert found == [("", 2, 0), ("a", 2, 0), ("ab", 2, 0), ("abc", 2, 0), ("abc", 1, 0)]
 
 
 async def test_exit_stores_nothing_before_the_end() -> None:

@@ -1,9 +1,11 @@
 """What a tool gets that no model gives: state, store, runtime, config and the call's id.
 
 A parameter is injected by its annotation alone. Markers of LangChain and LangGraph are known by their names,
-so that tools which were written for those get what they ask for.
+so that tools which were written for those get what they ask for. The other way round, LangChain leaves out of
+what models see whatever derives from its own markers, so ours do, once one of its tools is made of them.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -18,7 +20,48 @@ ContextT = TypeVar("ContextT")
 StateT = TypeVar("StateT")
 
 
-class InjectedState:
+class _Free:
+    """Stands for `object`, which Python lets no class exchange for another base."""
+
+
+class _Marker(_Free):
+    """A marker of what no model may give."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
+        _join_langchain()
+        return handler(source)
+
+
+class _MarkedByType(_Free):
+    """What no model may give, by its type alone."""
+
+
+class _Unchecked:
+    """Annotates a field that Pydantic takes as it is: of a state or a config it may not know the type."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import any_schema
+
+        _join_langchain()
+        return any_schema()
+
+
+def _join_langchain() -> None:
+    """Has LangChain know our markers as its own, if it is there.
+
+    Pydantic asks for schemas when a tool of LangChain is made: after LangChain was imported, and before it
+    looks at markers. To import it here would cost everybody half a second who has it installed.
+    """
+    theirs = sys.modules.get("langchain_core.tools.base")
+    for ours, name in ((_Marker, "InjectedToolArg"), (_MarkedByType, "_DirectlyInjectedToolArg")):
+        base = getattr(theirs, name, None)
+        if base is not None and not issubclass(ours, base):
+            ours.__bases__ = (base,)
+
+
+class InjectedState(_Marker):
     """Marks a parameter of a tool that receives the graph's state: `Annotated[dict, InjectedState]`.
 
     Args:
@@ -29,23 +72,23 @@ class InjectedState:
         self.field = field
 
 
-class InjectedStore:
+class InjectedStore(_Marker):
     """Marks a parameter of a tool that receives the graph's store: `Annotated[BaseStore, InjectedStore]`."""
 
 
-class InjectedToolCallId:
+class InjectedToolCallId(_Marker):
     """Marks a parameter of a tool that receives the call's id: `Annotated[str, InjectedToolCallId]`."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots, as `Runtime` has none
-class ToolRuntime(Generic[ContextT, StateT]):
+class ToolRuntime(_MarkedByType, Generic[ContextT, StateT]):
     """What a tool can get hold of beside its arguments. Take it as a parameter with this annotation."""
 
-    state: StateT
+    state: Annotated[StateT, _Unchecked]
     """What the tools' node was called with."""
-    context: ContextT
+    context: Annotated[ContextT, _Unchecked]
     """What the caller of the graph passed as `context=`."""
-    config: RunnableConfig
+    config: Annotated[RunnableConfig, _Unchecked]
     stream_writer: StreamWriter
     """Puts a value on the `"custom"` stream."""
     tool_call_id: str | None
@@ -56,7 +99,7 @@ class ToolRuntime(Generic[ContextT, StateT]):
     execution_info: ExecutionInfo | None = None
     """Which piece of work this is: `task_id` is the call's own, and stays when it runs again."""
     server_info: Any = None
-    runtime: Runtime[ContextT] | None = None
+    runtime: Annotated[Runtime[ContextT] | None, _Unchecked] = None
     """The runtime that all this comes from."""
     messages_key: str = "messages"
     """The key of the state that holds messages, for tools' nodes that are called with a list of them."""

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage as LangChainAIMessage
@@ -13,7 +13,9 @@ from langchain_core.tools import InjectedToolArg, InjectedToolCallId, Structured
 from langchain_core.tools import tool as langchain_tool
 
 from aiograph.messages import AIMessage, ToolMessage
-from aiograph.prebuilt import InjectedState, ToolNode
+from aiograph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRuntime
+from aiograph.prebuilt import InjectedToolCallId as OurInjectedToolCallId
+from aiograph.store.base import BaseStore
 from aiograph.tools import as_tool, tool
 from aiograph.types import Command
 
@@ -142,6 +144,50 @@ async def test_calls_that_langchain_could_not_read_are_told_the_model() -> None:
     torn = {"name": "add", "args": "{", "id": "1", "error": None}
     (message,) = await ToolNode([add]).ainvoke([LangChainAIMessage("", invalid_tool_calls=[torn])])
     assert (message.tool_call_id, message.status) == ("1", "error")
+
+
+# -- our annotations -----------------------------------------------------------------------------------
+
+
+def told_models(made: Any) -> list[str]:
+    return list(made.tool_call_schema.model_json_schema()["properties"])
+
+
+class Conversation(TypedDict):
+    messages: list[Any]
+
+
+async def test_our_runtime_may_be_asked_for_and_is_not_shown_to_models() -> None:
+    @langchain_tool
+    def plain(what: str, runtime: ToolRuntime) -> str:  # type: ignore[type-arg]  # as many write it
+        """Looks."""
+        return f"{what} {runtime.tool_call_id}"
+
+    @langchain_tool
+    def typed(what: str, runtime: ToolRuntime[None, Conversation]) -> str:
+        """Looks."""
+        return f"{what} {len(runtime.state['messages'])}"
+
+    for made, wanted in ((plain, "w c1"), (typed, "w 1")):
+        assert told_models(made) == ["what"]
+        answer = await ToolNode([made]).ainvoke({"messages": said(made.name, what="w")})
+        assert answer["messages"][0].content == wanted
+
+
+def test_what_our_markers_mark_is_not_shown_to_models_that_take_tools_from_langchain() -> None:
+    @langchain_tool
+    def look(
+        what: str,
+        state: Annotated[dict[str, Any], InjectedState],
+        messages: Annotated[list[Any], InjectedState("messages")],
+        store: Annotated[BaseStore, InjectedStore()],
+        call: Annotated[str, OurInjectedToolCallId],
+    ) -> str:
+        """Looks."""
+        return what
+
+    assert told_models(look) == ["what"]
+    assert list(as_tool(look).spec.parameters["properties"]) == ["what"]
 
 
 # -- LangGraph's annotations ---------------------------------------------------------------------------

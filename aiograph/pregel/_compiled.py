@@ -170,7 +170,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
                 config,
                 context=context,
                 stream_mode=stream_mode,
-                output_keys=output_keys,
+                output_keys=self._plan.output if output_keys is None else output_keys,
                 durability=durability,
                 on_error=on_error,
                 on_conflict=on_conflict,
@@ -221,14 +221,15 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
             stream_mode: One mode yields its payloads; a list yields `(mode, payload)`. The default is
                 `"updates"`, or `"values"` inside another graph.
 
-                - `"values"`: the whole output after each superstep that changed it
+                - `"values"`: the whole state after each superstep that changed it
                 - `"updates"`: `{node: update}` for each finished task
                 - `"custom"`: what nodes pass to their stream writer, at once
                 - `"messages"`: `(message or piece of one, metadata)`, what models in nodes say, at once
                 - `"tasks"`: start and result of each task
                 - `"checkpoints"`: each checkpoint
                 - `"debug"`: tasks and checkpoints, with step and time
-            output_keys: Show these channels in place of the graph's output.
+            output_keys: Show these channels in place of all that `get_state` shows. The output schema narrows
+                what a run returns, and what graphs inside nodes show.
             durability: When checkpoints are written. Under `"sync"` nothing but `"custom"` and
                 `"messages"` is shown that a crash could take back.
             on_error: What becomes of a failing task's siblings.
@@ -253,7 +254,7 @@ class Pregel(ThreadVerbs[StateT, ContextT, InputT, OutputT]):
         choices = _options.Choices(
             durability, on_error, on_conflict, interrupt_before, interrupt_after, control
         )
-        request = self._request(input, config, choices, context, output_keys)
+        request = self._request(input, config, choices, context, output_keys, is_shown=True)
         sink = Sink(asyncio.get_running_loop())
         view = View(sink, frozenset(modes), not isinstance(mode, str), () if subgraphs else None)
         worker = asyncio.create_task(self._fill(sink, request, view))

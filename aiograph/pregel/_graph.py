@@ -213,9 +213,13 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         choices: Choices,
         context: Any = None,
         output_keys: str | Sequence[str] | None = None,
+        *,
+        is_shown: bool = False,
     ) -> Request:
         has_chosen = output_keys is not None or choices != NO_CHOICES
         terms = self._chosen_terms(choices, output_keys) if has_chosen else self._usual_terms
+        if is_shown and output_keys is None:
+            terms = terms._replace(output=self._plan.state)
         return Request(input, self._config(config), self._context(context), terms, self._options)
 
     @cached_property

@@ -86,6 +86,30 @@ async def test_output_keys_narrow_what_is_shown() -> None:
     assert await chain().ainvoke({"n": 0}, output_keys="log") == ["a", "b"]
 
 
+class Narrow(TypedDict, total=False):
+    n: int
+
+
+def narrow() -> Any:
+    builder = StateGraph(State, output_schema=Narrow).add_sequence([a, b]).add_edge(START, "a")
+    return builder.compile(InMemorySaver())
+
+
+async def test_the_output_schema_does_not_narrow_what_is_shown_of_the_state() -> None:
+    assert await shown(narrow(), "values", config=THREAD) == await shown(chain(), "values")
+    assert await shown(narrow(), "updates", config=THREAD) == await shown(chain(), "updates")
+    checkpoints = await shown(narrow(), "checkpoints", config=THREAD)
+    assert checkpoints[-1]["values"] == {"n": 1, "log": ["a", "b"]}
+
+
+async def test_the_output_schema_narrows_what_invoke_returns_and_what_graphs_inside_nodes_show() -> None:
+    updates = [{"a": {"n": 1}}, {"b": None}]
+    assert await narrow().ainvoke({"n": 0}, THREAD, stream_mode="updates") == updates
+    builder = StateGraph(State).add_node("inner", narrow().with_checkpointer(None))
+    chunks = await shown(builder.add_edge(START, "inner").compile(), "updates", subgraphs=True)
+    assert [payload for path, payload in chunks if path] == updates
+
+
 # -- updates -------------------------------------------------------------------------------------------
 
 

@@ -64,6 +64,22 @@ def apply_writes(
     return _go_over(plan, state, changed, kept)
 
 
+def apply_finished(plan: Plan, state: RunState, tasks: Sequence[Task]) -> Sequence[Task]:
+    """Applies what those of the tasks wrote that have finished, before the others have.
+
+    Returns:
+        The tasks whose writes count: those that contradict each other will run again.
+    """
+    finished = [task for task in tasks if task.writes is not None]
+    while finished:
+        try:
+            apply_writes(plan, state, finished)
+            break
+        except ConflictingWrites as conflict:
+            finished = [task for task in finished if task not in conflict.tasks]
+    return finished
+
+
 def apply_input(plan: Plan, state: RunState, writes: Sequence[Write]) -> bool:
     """Applies what the input writes, before anything has run.
 

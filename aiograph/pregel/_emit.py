@@ -11,7 +11,7 @@ from aiograph._onlookers import Audience, Listener
 from aiograph.constants import INTERRUPT, RETURN
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._heard import Heard
-from aiograph.pregel._plan import Plan, read_channels
+from aiograph.pregel._plan import Plan, Values, read_channels
 from aiograph.pregel._snapshot import with_map
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks, result_of
@@ -166,7 +166,7 @@ class Emitter:
         if not self.wants_tasks or id(task) in self._shown or task.node.is_hidden:
             return
         self._shown.add(id(task))
-        if "updates" in self._modes and task.error is None and not task.questions:
+        if "updates" in self._modes and task.writes is not None:
             self._push("updates", self._update_of(task))
         if self._shows_runs_of_tasks and not task.cached:
             self._push("tasks", self._result_of(task), task.step, "task_result")
@@ -190,11 +190,12 @@ class Emitter:
         if "values" in self._modes and state.updated and not self._output_names.isdisjoint(state.updated):
             self.values(state)
 
-    def interrupted(self, questions: Sequence[Interrupt]) -> None:
-        """Shows why the run stops here."""
-        for mode in ("updates", "values"):
-            if mode in self._modes:
-                self._push(mode, {INTERRUPT: tuple(questions)})
+    def interrupted(self, questions: Sequence[Interrupt], values: Values) -> None:
+        """Shows why the run stops here; where values are shown, beside those that it has come to."""
+        if "updates" in self._modes:
+            self._push("updates", {INTERRUPT: tuple(questions)})
+        if "values" in self._modes and questions:
+            self._push("values", asking(read_channels(values, self._output), tuple(questions)))
 
     def values(self, state: RunState) -> None:
         """Shows the whole output as it is now."""
@@ -254,6 +255,11 @@ def _audience(views: Sequence[Listener]) -> Audience:
     from aiograph.pregel._messages import Messages  # and with that, all that is known of messages
 
     return Messages(views)
+
+
+def asking(output: Any, questions: Sequence[Interrupt]) -> dict[str, Any]:
+    """An output with the questions that have stopped the run, which take the place of a single value."""
+    return {**(output if isinstance(output, dict) else {}), INTERRUPT: questions}
 
 
 def _marked(task: Task, update: Any) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """A thread as seen from outside: its state now, and at every checkpoint before. Pure."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
 from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT
-from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._apply import apply_finished
 from aiograph.pregel._changes import gone_tasks
 from aiograph.pregel._command import reapply_commands
 from aiograph.pregel._emit import written
@@ -44,7 +43,10 @@ def snapshot(
     restore_writes(tasks, pending)
     restore_questions(tasks, pending, {})
     if live:
-        _apply_finished(plan, state, tasks)
+        counted = apply_finished(plan, state, tasks)
+        for task in tasks:
+            if task not in counted:
+                task.writes = None
     seen = [_public(task, plan, pending, live=live) for task in tasks]
     parents = saved.metadata.get("parents", {})
     to_do = [task for task in tasks if not (live and task.writes is not None)]
@@ -60,17 +62,6 @@ def snapshot(
         tasks=tuple(seen),
         interrupts=tuple(question for task in seen for question in task.interrupts),
     )
-
-
-def _apply_finished(plan: Plan, state: Any, tasks: Sequence[Task]) -> None:
-    """Applies what finished tasks wrote; those that contradict each other count as not finished."""
-    while finished := [task for task in tasks if task.writes is not None]:
-        try:
-            apply_writes(plan, state, finished)
-            return
-        except ConflictingWrites as conflict:
-            for task in conflict.tasks:
-                task.writes = None  # it will run again
 
 
 def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite], *, live: bool) -> PregelTask:

@@ -12,17 +12,17 @@ from aiograph._context import require_task
 from aiograph._interrupt import Interrupted
 from aiograph.checkpoint.base import PendingWrite
 from aiograph.constants import INTERRUPT
-from aiograph.pregel._apply import ConflictingWrites, apply_writes
+from aiograph.pregel._apply import ConflictingWrites, apply_finished, apply_writes
 from aiograph.pregel._attempt import show_spared
 from aiograph.pregel._cache import TaskCache
 from aiograph.pregel._calls import CallDesk
-from aiograph.pregel._emit import Emitter
+from aiograph.pregel._emit import Emitter, asking
 from aiograph.pregel._endings import drained, too_many_steps
 from aiograph.pregel._execute import execute
 from aiograph.pregel._journal import Journal
 from aiograph.pregel._leaving import commands_in
 from aiograph.pregel._notes import note
-from aiograph.pregel._plan import read_channels
+from aiograph.pregel._plan import Values, read_channels
 from aiograph.pregel._run import Run
 from aiograph.pregel._snapshot import restore_handlers, restore_questions, restore_writes
 from aiograph.pregel._stages import Stages
@@ -105,10 +105,9 @@ def _result(run: Run) -> Any:
         raise Interrupted(run.questions)
     if run.is_drained:
         raise drained(run)
-    output = read_channels(run.state.values, run.terms.output)
-    if not run.questions:
-        return output
-    return {**(output if isinstance(output, dict) else {}), INTERRUPT: list(run.questions)}
+    values = run.state.values if run.reached is None else run.reached
+    output = read_channels(values, run.terms.output)
+    return asking(output, list(run.questions)) if run.questions else output
 
 
 async def _close_after(run: Run, error: BaseException) -> None:
@@ -190,7 +189,7 @@ def _stops_at(run: Run, tasks: Sequence[Task], names: frozenset[str]) -> bool:
         run.passed = frozenset((stop,))
     run.is_stopped = True
     if run.emitter is not None:
-        run.emitter.interrupted(())
+        run.emitter.interrupted((), run.state.values)
     return True
 
 
@@ -238,8 +237,16 @@ async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     unfinished = [task.handler or task for task in tasks if task.writes is None]
     run.is_drained = all(task in run.drained_tasks for task in unfinished)
     await _stop_within(run, tasks)
+    run.reached = _reached(run, tasks)
     if run.emitter is not None:
-        run.emitter.interrupted(run.questions)
+        run.emitter.interrupted(run.questions, run.reached)
+
+
+def _reached(run: Run, tasks: Sequence[Task]) -> Values:
+    """What a look at the thread would show; the run goes on from the state as it is."""
+    ahead = run.state.aside()
+    apply_finished(run.plan, ahead, tasks)
+    return ahead.values
 
 
 async def _stop_within(run: Run, tasks: Sequence[Task]) -> None:

@@ -11,7 +11,7 @@ from aiograph._context import RunScope
 from aiograph.pregel._call_cache import CallCache
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._journal import Journal
-from aiograph.pregel._plan import Plan
+from aiograph.pregel._plan import Plan, Values
 from aiograph.pregel._slots import Slots
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task
@@ -67,6 +67,8 @@ class Run:
     """Where it has stopped though it keeps nothing, and tasks in it have; see `Effects.passed`."""
     questions: Sequence[Interrupt] = ()
     """What it has stopped to ask."""
+    reached: Values | None = None
+    """The values with what the finished tasks of the superstep wrote in which it has stopped."""
 
     @property
     def is_unseen(self) -> bool:

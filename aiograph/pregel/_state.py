@@ -1,5 +1,7 @@
 """The state of one run between two supersteps. Owned by the loop, handed to the pure stages."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -138,6 +140,19 @@ class RunState:
     @property
     def namespace(self) -> str:
         return self.origin.namespace
+
+    def aside(self) -> RunState:
+        """A state that goes its own way from here. Channels are shared: whoever changes one copies it."""
+        return RunState(
+            self.channels.copy(),
+            self.values.copy(),
+            NOT_NOTED,
+            NOT_NOTED,
+            self.updated,
+            self.step,
+            self.checkpoint_id,
+            self.origin,
+        )
 
     def note_seen(self, node: str, seen: dict[str, int]) -> None:
         """Notes the versions that a node has run for; the dict does not change any more."""

@@ -27,7 +27,8 @@ async def work(state: State) -> State:
 
 def graph_of(saver: Any = None) -> Any:
     builder = StateGraph(State).add_node(ask).add_node(work)
-    return builder.add_edge(START, "ask").add_edge(START, "work").compile(saver or InMemorySaver())
+    builder.add_edge(START, "ask").add_edge(START, "work")
+    return builder.compile(InMemorySaver() if saver is None else saver)
 
 
 async def shown(graph: Any, input: Any, mode: Any) -> list[Any]:
@@ -51,15 +52,45 @@ async def test_updates_end_with_the_questions() -> None:
     ]
 
 
-async def test_values_end_with_the_questions() -> None:
+async def test_values_end_with_the_questions_beside_what_finished_tasks_have_written() -> None:
     graph = graph_of()
     first, last = await shown(graph, {"log": ["begin"]}, "values")
     assert first == {"log": ["begin"]}
-    question_in(last)
+    question = question_in(last)
+    state = await graph.aget_state(THREAD)
+    assert last == {"log": ["begin", "work"], "__interrupt__": (question,)}
+    assert state.values == {"log": ["begin", "work"]}
     assert await shown(graph, Command(resume="x"), "values") == [
         {"log": ["begin"]},
         {"log": ["begin", "x", "work"]},
     ]
+
+
+async def test_what_invoke_returns_with_the_questions_is_what_the_thread_shows() -> None:
+    graph = graph_of()
+    output = await graph.ainvoke({"log": ["begin"]}, THREAD)
+    question_in(output)
+    assert output["log"] == (await graph.aget_state(THREAD)).values["log"] == ["begin", "work"]
+    assert (await graph.ainvoke(Command(resume="x"), THREAD)) == {"log": ["begin", "x", "work"]}
+
+
+async def test_what_finished_tasks_have_written_is_shown_without_a_saver_too() -> None:
+    output = await graph_of(False).ainvoke({"log": ["begin"]})
+    question_in(output)
+    assert output["log"] == ["begin", "work"]
+
+
+async def test_finished_tasks_that_contradict_each_other_are_not_shown_as_finished() -> None:
+    class Single(TypedDict, total=False):
+        one: int
+        other: int
+
+    builder: Any = StateGraph(Single).add_node("ask", lambda state: {"other": interrupt("well?")})
+    for name in ("a", "b"):
+        builder.add_node(name, lambda state: {"one": 1}).add_edge(START, name)
+    output = await builder.add_edge(START, "ask").compile(InMemorySaver()).ainvoke({"one": 0}, THREAD)
+    question_in(output)
+    assert output["one"] == 0
 
 
 async def test_tasks_show_who_asked() -> None:

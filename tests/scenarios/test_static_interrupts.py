@@ -93,11 +93,11 @@ async def test_a_stop_after_the_last_node_leaves_nothing_to_do() -> None:
     assert await graph.ainvoke(None, THREAD) == {"log": ["a", "b", "c"]}
 
 
-@pytest.mark.parametrize("mode", ["updates", "values"])
-async def test_a_stop_is_shown_without_questions(mode: Any) -> None:
+@pytest.mark.parametrize(("mode", "last"), [("updates", {"__interrupt__": ()}), ("values", {"log": ["a"]})])
+async def test_a_stop_is_shown_without_questions_and_is_no_value(mode: Any, last: Any) -> None:
     graph = row(interrupt_before=["b"])
     chunks = [chunk async for chunk in graph.astream({}, THREAD, stream_mode=mode)]
-    assert chunks[-1] == {"__interrupt__": ()}
+    assert chunks[-1] == last
     state = await graph.aget_state(THREAD)
     assert (state.next, state.interrupts) == (("b",), ())
 
@@ -169,9 +169,16 @@ async def test_a_graph_inside_a_node_stops_the_graph_around_it() -> None:
     graph: Any = builder.add_edge(START, "inner").add_edge(START, "beside").compile(InMemorySaver())
     inputs: list[Any] = [{}, None]
     for input in inputs:
-        assert await graph.ainvoke(input, THREAD) == {"log": []}
+        assert await graph.ainvoke(input, THREAD) == {"log": ["beside"]}
         assert (await graph.aget_state(THREAD)).next == ("inner",)
     assert await graph.ainvoke(None, THREAD) == {"log": ["beside", "a", "b", "c"]}
+
+
+async def test_a_node_whose_graph_has_stopped_is_not_shown_as_finished() -> None:
+    inner = StateGraph(State).add_node("a", logging("a")).add_edge(START, "a").compile(interrupt_before="*")
+    graph = StateGraph(State).add_node("inner", inner).add_edge(START, "inner").compile(InMemorySaver())
+    chunks = [chunk async for chunk in graph.astream({}, THREAD, stream_mode="updates")]
+    assert chunks == [{"__interrupt__": ()}]
 
 
 def keeping_nothing(node: Any) -> Any:

@@ -217,7 +217,7 @@ class Emitter:
             "values": read_channels(state.values, self._output),
             "metadata": metadata,
             "next": [task.name for task in tasks],
-            "tasks": [{"id": task.id, "name": task.name} for task in tasks],
+            "tasks": [_promise_of(task) for task in tasks],
         }
         self._push("checkpoints", payload, state.step - 1, "checkpoint")
 
@@ -236,19 +236,16 @@ class Emitter:
         self._show("debug", event)
 
     def _update_of(self, task: Task) -> dict[str, Any]:
-        return _marked(task, self._written(task))
+        return _marked(task, written(task, self._output))
 
     def _result_of(self, task: Task) -> dict[str, Any]:
         return {
             "id": task.id,
             "name": task.name,
             "error": task.error,
-            "result": None if task.writes is None else self._written(task),
-            "interrupts": list(task.questions),
+            "result": writes_by_key(task, self._output),
+            "interrupts": [_plain(question) for question in task.questions],
         }
-
-    def _written(self, task: Task) -> Any:
-        return written(task, self._output)
 
 
 def _audience(views: Sequence[Listener]) -> Audience:
@@ -272,11 +269,29 @@ def _start_of(task: Task) -> dict[str, Any]:
     return {**start, "metadata": dict(task.node.metadata)} if task.node.metadata else start
 
 
+def _promise_of(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "name": task.name, "interrupts": (), "state": None}
+
+
+def _plain(question: Interrupt) -> dict[str, Any]:
+    return {"value": question.value, "id": question.id, "response_schema": question.response_schema}
+
+
 def _input_of(task: Task) -> Any:
     try:
         return task.input
     except InvalidUpdateError:
         return None  # the state makes no input for this node: the task fails and says why
+
+
+def writes_by_key(task: Task, output: str | Sequence[str]) -> dict[str, Any]:
+    """What a task wrote to the output channels, by channel; all of it when it repeated itself."""
+    names = (output,) if isinstance(output, str) else output
+    found: dict[str, list[Any]] = {}
+    for name, value in task.writes or ():
+        if name in names:
+            found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else {"$writes": values} for name, values in found.items()}
 
 
 def written(task: Task, output: str | Sequence[str]) -> Any:

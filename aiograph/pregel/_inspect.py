@@ -1,13 +1,14 @@
 """A thread as seen from outside: its state now, and at every checkpoint before. Pure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from aiograph.checkpoint.base import CheckpointTuple, PendingWrite
 from aiograph.constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT
 from aiograph.pregel._apply import apply_finished
 from aiograph.pregel._changes import gone_tasks
 from aiograph.pregel._command import reapply_commands
-from aiograph.pregel._emit import written
+from aiograph.pregel._emit import writes_by_key
 from aiograph.pregel._migrate import Migrate, fitted
 from aiograph.pregel._plan import Plan, read_channels
 from aiograph.pregel._snapshot import restore_questions, restore_writes, with_map
@@ -66,11 +67,16 @@ def snapshot(
 
 def _public(task: Task, plan: Plan, pending: Sequence[PendingWrite], *, live: bool) -> PregelTask:
     errors = [value for task_id, channel, value in pending if channel == ERROR and task_id == task.id]
-    result = None if task.writes is None else written(task, plan.state)
+    result = None if task.writes is None else _result(task, plan)
     is_handled = any(channel == ERROR_SOURCE_NODE and task_id == task.id for task_id, channel, _ in pending)
     error = errors[-1] if errors and (task.writes is None or is_handled) else None
     questions = task.questions if live else _asked(task, pending)
     return PregelTask(task.id, task.name, task.path, error, tuple(questions), None, result)
+
+
+def _result(task: Task, plan: Plan) -> Any:
+    found = writes_by_key(task, plan.state)
+    return found.get(plan.state) if isinstance(plan.state, str) else found
 
 
 def _asked(task: Task, pending: Sequence[PendingWrite]) -> Sequence[Interrupt]:

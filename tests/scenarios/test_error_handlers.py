@@ -523,7 +523,7 @@ async def test_streams_show_the_failure_and_the_handler(saver: Any) -> None:
         ("tasks", "__error_handler__bad", False),
     ]
     (_, failed), (_, began), (_, update), (_, ended) = chunks[1:]
-    assert (str(failed["error"]), failed["result"]) == ("broken", None)
+    assert (str(failed["error"]), failed["result"]) == ("broken", {})
     assert (began["input"], update) == ({"log": ["in"]}, {"__error_handler__bad": {"log": ["bad: broken"]}})
     assert (ended["error"], ended["result"]) == (None, {"log": ["bad: broken"]})
     assert failed["id"] != began["id"] == ended["id"]

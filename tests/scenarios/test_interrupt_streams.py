@@ -94,10 +94,14 @@ async def test_finished_tasks_that_contradict_each_other_are_not_shown_as_finish
 
 
 async def test_tasks_show_who_asked() -> None:
-    chunks = await shown(graph_of(), {}, "tasks")
+    graph = graph_of()
+    chunks = await shown(graph, {}, "tasks")
     results = {chunk["name"]: chunk for chunk in chunks if "result" in chunk}
-    assert [each.value for each in results["ask"]["interrupts"]] == ["well?"]
-    assert (results["ask"]["result"], results["ask"]["error"]) == (None, None)
+    (question,) = (await graph.aget_state(THREAD)).interrupts
+    assert results["ask"]["interrupts"] == [
+        {"value": "well?", "id": question.id, "response_schema": None},
+    ]
+    assert (results["ask"]["result"], results["ask"]["error"]) == ({}, None)
     assert results["work"]["interrupts"] == []
 
 

@@ -208,6 +208,19 @@ async def test_tasks_shows_start_and_result_of_each_task() -> None:
     assert end_b["result"] == {"log": ["b"]}
 
 
+async def test_tasks_and_history_show_all_that_a_task_wrote_to_a_key_repeatedly() -> None:
+    def twice(state: State) -> Any:
+        return [Command(update={"log": ["x"]}), Command(update={"log": ["y"], "n": 2})]
+
+    builder = StateGraph(State).add_node("twice", twice, destinations=[]).add_node("idle", lambda state: None)
+    graph = builder.add_edge(START, "twice").add_edge(START, "idle").compile(InMemorySaver())
+    chunks = await shown(graph, "tasks", config=THREAD)
+    results = {chunk["name"]: chunk["result"] for chunk in chunks if "result" in chunk}
+    assert results == {"twice": {"log": {"$writes": [["x"], ["y"]]}, "n": 2}, "idle": {}}
+    before = [state async for state in graph.aget_state_history(THREAD)][1]
+    assert {task.name: task.result for task in before.tasks} == results
+
+
 async def test_tasks_shows_the_error_of_a_task_that_failed() -> None:
     async def fail(state: State) -> None:
         raise OSError("bad")
@@ -218,7 +231,7 @@ async def test_tasks_shows_the_error_of_a_task_that_failed() -> None:
         async for chunk in graph.astream({}, stream_mode="tasks"):
             chunks.append(chunk)  # noqa: PERF401
     assert isinstance(chunks[1]["error"], OSError)
-    assert chunks[1]["result"] is None
+    assert chunks[1]["result"] == {}
 
 
 async def test_tasks_shows_a_task_whose_input_cannot_be_made_and_names_the_node() -> None:
@@ -244,6 +257,7 @@ async def test_checkpoints_shows_each_checkpoint_and_what_is_next() -> None:
     for key in ("config", "parent_config", "values", "metadata"):
         assert [chunk[key] for chunk in chunks] == [getattr(state, key) for state in history]
     assert [chunk["next"] for chunk in chunks] == [["__start__"], ["a"], ["b"], []]
+    assert [set(task) for task in chunks[0]["tasks"]] == [{"id", "name", "interrupts", "state"}]
     assert [[task["name"] for task in chunk["tasks"]] for chunk in chunks] == [
         ["__start__"],
         ["a"],

@@ -437,7 +437,7 @@ async def test_tasks_that_ask_are_shown_with_their_questions() -> None:
 
     chunks = [chunk async for chunk in entry(work).astream(1, THREAD, stream_mode=["updates", "tasks"])]
     results = [chunk for mode, chunk in chunks if mode == "tasks" and "error" in chunk]
-    assert [(each["name"], [question.value for question in each["interrupts"]]) for each in results] == [
+    assert [(each["name"], [question["value"] for question in each["interrupts"]]) for each in results] == [
         ("ask", ["a?"]),
         ("work", ["a?"]),
     ]

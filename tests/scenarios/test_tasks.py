@@ -501,7 +501,7 @@ async def test_calls_are_shown_when_they_begin_and_when_they_end() -> None:
         {"id": "", "name": "work", "input": 1, "triggers": ("__start__",)},
         {"id": "", "name": "add", "input": ((1,), {"y": 2}), "triggers": ("__pregel_push",)},
         {"id": "", "name": "add", "error": None, "result": {"__return__": 3}, "interrupts": []},
-        {"id": "", "name": "work", "error": None, "result": 3, "interrupts": []},
+        {"id": "", "name": "work", "error": None, "result": {"__end__": 3}, "interrupts": []},
     ]
     assert chunks[1]["id"] == chunks[2]["id"]
 

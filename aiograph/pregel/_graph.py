@@ -26,6 +26,26 @@ if TYPE_CHECKING:
     from aiograph.stats import Collector, Statistics
 
 
+_OPTIONS = frozenset(
+    [
+        "cache",
+        "cache_policy",
+        "checkpointer",
+        "config",
+        "context_schema",
+        "debug",
+        "interrupt_after_nodes",
+        "interrupt_before_nodes",
+        "name",
+        "retry_policy",
+        "step_timeout",
+        "store",
+        "stream_mode",
+    ]
+)
+"""What graphs are compiled with, by the names that people set."""
+
+
 class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
     """A graph that is ready to run, and never changes."""
 
@@ -39,6 +59,15 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         graph._plan = plan
         graph._options = options
         return graph
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses options: set afterwards, they would be attributes that nobody reads."""
+        if name in _OPTIONS:
+            raise AttributeError(
+                f"a compiled graph never changes, so its {name!r} cannot be set: compile it with other "
+                "options, or take what with_checkpointer, with_config or with_stats returns"
+            )
+        super().__setattr__(name, value)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,8 @@
 import operator
 from typing import Annotated, Any, TypedDict
 
+import pytest
+
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.graph import END, START, CompiledStateGraph, StateGraph
 from aiograph.types import RunnableConfig, TimeoutPolicy
@@ -74,6 +76,22 @@ def test_a_compiled_graph_tells_its_nodes_and_channels() -> None:
     assert set(graph.nodes) == {START, "a", "b"}
     engine = {START, "__pregel_tasks", "__positions__"}
     assert set(graph.channels) == {*engine, "log", "branch:to:a", "branch:to:b"}
+
+
+@pytest.mark.parametrize("option", ["store", "checkpointer", "name", "cache", "debug"])
+def test_options_cannot_be_set_afterwards_and_the_error_says_what_to_do(option: str) -> None:
+    graph = builder_of("a").compile()
+    with pytest.raises(AttributeError, match=f"'{option}' cannot be set: .*with_checkpointer"):
+        setattr(graph, option, InMemorySaver())
+
+
+async def test_a_verb_can_be_replaced_in_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(input: Any) -> str:
+        return "replaced"
+
+    graph = builder_of("a").compile()
+    monkeypatch.setattr(graph, "ainvoke", answer)
+    assert await graph.ainvoke({}) == "replaced"
 
 
 def test_with_config_gives_other_defaults_and_leaves_the_graph_alone() -> None:

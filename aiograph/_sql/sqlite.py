@@ -20,6 +20,7 @@ from aiograph._sql.operation import Operation
 from aiograph._sql.session import Change, Counters, Guard, Plan, Query, Row
 from aiograph._sql.sqlite_connection import Address, Settings, Synchronous
 from aiograph._sql.sqlite_owner import Owner, Pause, Stop, fetch_rows, follow_plan, make_changes
+from aiograph.bridge import at_the_very_end
 
 __all__ = ["Address", "Settings", "SqliteDatabase", "Synchronous"]
 
@@ -83,6 +84,15 @@ class SqliteDatabase:
         await told.outcome()
         owner.thread.join()
 
+    def end_with_the_process(self) -> None:
+        """Closes the file. What is asked after that is refused, as nobody would answer."""
+        with self._lock:
+            owner, self._owner = self._owner, None
+            self._gone = self._gone or "the process ends"
+            self._forget_end()
+        if owner is not None:
+            _stop(owner)
+
     async def _ask(self, operation: Operation[sqlite3.Connection, T]) -> T:
         return await self._begin(operation).outcome()
 
@@ -95,6 +105,7 @@ class SqliteDatabase:
             if self._owner is None:
                 self._owner = Owner(self.address, self._settings, self.counters)
                 self._end = weakref.finalize(self, _stop, self._owner)
+                self._end.atexit = False  # that is too early: see `end_with_the_process`
             self._owner.inbox.put(operation)
         return operation
 
@@ -124,7 +135,7 @@ class SqliteDatabase:
 
 
 def _stop(owner: Owner) -> None:
-    """Ends a thread that nobody can ask any more, or whose process ends."""
+    """Ends a thread that nobody can ask any more."""
     owner.inbox.put(Stop())
     if threading.current_thread() is not owner.thread:
         owner.thread.join(5.0)
@@ -133,6 +144,14 @@ def _stop(owner: Owner) -> None:
 _databases: "weakref.WeakSet[SqliteDatabase]" = weakref.WeakSet()
 _pauses: list[Pause] = []
 _one_fork_at_a_time = threading.Lock()
+
+
+def _end_all() -> None:
+    for database in list(_databases):
+        database.end_with_the_process()
+
+
+at_the_very_end(_end_all)
 
 
 def _before_fork() -> None:

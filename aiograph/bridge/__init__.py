@@ -20,7 +20,7 @@ from aiograph.bridge._call import current_call, off_loop, run, working_loop
 from aiograph.bridge._colours import complete_verb, require_verbs
 from aiograph.bridge._home import HasHome, at_home
 from aiograph.bridge._iterate import BlockingIterator
-from aiograph.bridge._loop import bridge_loop, shutdown
+from aiograph.bridge._loop import at_the_very_end, bridge_loop, shutdown
 from aiograph.bridge._twins import SyncVerb, at_once, blocking, blocking_cm, blocking_iter
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Verb",
     "at_home",
     "at_once",
+    "at_the_very_end",
     "blocking",
     "blocking_cm",
     "blocking_iter",

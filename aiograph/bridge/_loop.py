@@ -7,6 +7,7 @@ import asyncio
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -144,10 +145,22 @@ def shutdown(patience: float = SHUTDOWN_SECONDS) -> None:
         thread.close(patience)
 
 
+_last_acts: list[Callable[[], object]] = []
+
+
+def at_the_very_end(act: Callable[[], object]) -> None:
+    """Has something done as the interpreter ends, once the work on the loop has ended, which may need it."""
+    _last_acts.append(act)
+
+
 def _end_with_the_interpreter() -> None:
     if _loop_thread is not None:
         ended_with_the_interpreter.add(_loop_thread.loop)
-    shutdown()
+    try:
+        shutdown()
+    finally:
+        for act in _last_acts:
+            act()
 
 
 def _forget_loop_thread() -> None:

@@ -1,7 +1,10 @@
 """The end of the interpreter, with all kinds of work under way: prompt and quiet."""
 
+from pathlib import Path
+
 import pytest
 
+from aiograph.bridge._loop import SHUTDOWN_SECONDS
 from tests.bridge.kit import script
 
 PROMPT = 20.0
@@ -135,3 +138,33 @@ def test_calls_at_the_very_end_are_answered_or_refused() -> None:
 def test_a_process_that_never_called_starts_no_thread() -> None:
     done = script("say(threading.active_count())")
     assert done.said == ["1"]
+
+
+STORING = """
+from aiograph.checkpoint.sqlite import SqliteSaver
+
+class Pair(TypedDict, total=False):
+    first: int
+    second: int
+
+async def first(state):
+    return {"first": 1}
+
+async def second(state):
+    begun.set()
+    await asyncio.Event().wait()
+
+graph = fan(first, second, schema=Pair, checkpointer=SqliteSaver("thread.db"))
+config = {"configurable": {"thread_id": "1"}}
+"""
+
+
+def test_what_has_finished_is_stored_before_its_file_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = script(WORK, STORING, "in_background(lambda: graph.invoke({}, config, durability='exit'))")
+    assert (done.code, done.complaints) == (0, "")
+    assert done.seconds < SHUTDOWN_SECONDS
+    assert script(WORK, STORING, "say(graph.get_state(config).values)").said == ["{'first': 1}"]
+    assert not Path("thread.db-wal").exists()

@@ -153,7 +153,8 @@ class Job(Generic[T]):
         waits for, is held back until the code has ended or was given up on, and is raised after that.
         """
         try:
-            await self._end()
+            while not self.ran:  # who is given up on before the cancellation arrives has no result
+                await self._end()
         except asyncio.CancelledError:
             self.cancelled = True
             if not self.ran and not self._withdraw():

@@ -154,17 +154,24 @@ async def second(state):
     begun.set()
     await asyncio.Event().wait()
 
-graph = fan(first, second, schema=Pair, checkpointer=SqliteSaver("thread.db"))
+def blocking(state):
+    begun.set()
+    time.sleep(300)
+
+graph = fan(first, SECOND, schema=Pair, checkpointer=SqliteSaver("thread.db"))
 config = {"configurable": {"thread_id": "1"}}
 """
 
 
-def test_what_has_finished_is_stored_before_its_file_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("node", ["second", "blocking"])
+def test_what_has_finished_is_stored_before_its_file_is_closed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = script(WORK, STORING, "in_background(lambda: graph.invoke({}, config, durability='exit'))")
+    storing = STORING.replace("SECOND", node)
+    done = script(WORK, storing, "in_background(lambda: graph.invoke({}, config, durability='exit'))")
     assert (done.code, done.complaints) == (0, "")
     assert done.seconds < SHUTDOWN_SECONDS
-    assert script(WORK, STORING, "say(graph.get_state(config).values)").said == ["{'first': 1}"]
+    state = script(WORK, storing, "state = graph.get_state(config); say(state.values, state.next)").said
+    assert state == ["{'first': 1} ('node_001',)"]
     assert not Path("thread.db-wal").exists()

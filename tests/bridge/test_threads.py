@@ -196,6 +196,18 @@ async def test_having_given_up_before_does_not_cut_short_what_nobody_cancels(stu
     assert thread_statistics().abandoned == 0
 
 
+async def test_code_that_was_given_up_on_before_it_is_cancelled_has_no_result(stuck: Stuck) -> None:
+    task = asyncio.create_task(in_thread(stuck))
+    await stuck.has_begun()
+    _threads.give_up_on(asyncio.get_running_loop())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize("which", [0, 1])
 async def test_each_of_several_give_ups_will_do(stuck: Stuck, which: int) -> None:
     give_ups = (GiveUp(), GiveUp())

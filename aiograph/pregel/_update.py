@@ -59,7 +59,8 @@ async def apply_updates(
     """Applies values as what nodes returned in one superstep; their edges and routes fire.
 
     What finished tasks have written counts as well. If each update stands for a task that is about to run,
-    the other tasks that are about to run still are; if not, they are dropped.
+    the other tasks that are about to run still are. If not, they are dropped, but for joins and deferred
+    nodes: those have got what they waited for, and would wait for it in vain.
 
     Returns:
         The tasks that updates stand for, and that had not finished.
@@ -75,7 +76,9 @@ async def apply_updates(
     for task, update in zip(tasks, updates, strict=True):
         task.writes = await write_as(run, task, update.values)
     stands_for_tasks = all(task in due for task in tasks)
-    left = [other for other in due if other.writes is None] if stands_for_tasks else []
+    left = [
+        other for other in due if other.writes is None and (stands_for_tasks or _outlasts(run.plan, other))
+    ]
     finished = [*tasks, *(other for other in due if other.writes is not None and other not in tasks)]
     if finished:
         _apply(run, finished, left)
@@ -98,6 +101,11 @@ def drop_tasks(run: Run, pending: Sequence[PendingWrite]) -> None:
         task.writes = task.writes or []
     _apply(run, due, [])
     run.state.step += 1
+
+
+def _outlasts(plan: Plan, task: Task) -> bool:
+    """Whether what has triggered a task stays until the task has run, and not for one superstep only."""
+    return not plan.consumable.isdisjoint(task.triggers)
 
 
 def _due(run: Run, pending: Sequence[PendingWrite]) -> list[Task]:

@@ -241,3 +241,47 @@ async def test_an_update_for_a_task_that_has_finished_replaces_its_result() -> N
     await graph.aupdate_state(THREAD, {"log": ["better"]}, as_node="good")
     state = await graph.aget_state(THREAD)
     assert (state.values["log"], state.next) == (["better"], ("after", "bad", "worse"))
+
+
+# -- before a join, and before a deferred node ---------------------------------------------------------
+
+
+def joining() -> Any:
+    """Two nodes side by side, and one that waits for both; it has just got what it waited for."""
+    builder = builder_of("abcd").add_edge(START, "a").add_edge("a", "b").add_edge("a", "c")
+    return builder.add_edge(["b", "c"], "d").compile(InMemorySaver(), interrupt_before=["d"])
+
+
+@pytest.mark.parametrize("as_node", ["b", "c"])
+async def test_an_update_in_the_name_of_one_that_a_join_has_waited_for_leaves_the_join_due(
+    as_node: str,
+) -> None:
+    graph = joining()
+    await graph.ainvoke({}, THREAD)
+    await graph.aupdate_state(THREAD, {"log": ["x"]}, as_node=as_node)
+    assert (await graph.aget_state(THREAD)).next == ("d",)
+    assert await graph.ainvoke(None, THREAD) == {"log": ["a", "b", "c", "x", "d"]}
+
+
+async def test_a_join_is_not_lost_when_an_update_goes_back_behind_it() -> None:
+    graph = joining()
+    await graph.ainvoke({}, THREAD)
+    await graph.aupdate_state(THREAD, {"log": ["x"]}, as_node="a")
+    assert (await graph.aget_state(THREAD)).next == ("b", "c", "d")
+    assert (await graph.ainvoke(None, THREAD, interrupt_before=[]))["log"][-4:] == ["b", "c", "d", "d"]
+
+
+async def test_an_update_for_the_join_itself_stands_for_it() -> None:
+    graph = joining()
+    await graph.ainvoke({}, THREAD)
+    await graph.aupdate_state(THREAD, {"log": ["x"]}, as_node="d")
+    assert (await graph.aget_state(THREAD)).next == ()
+
+
+async def test_a_deferred_node_is_not_lost_when_an_update_has_another_name() -> None:
+    builder = builder_of("ab").add_node("d", logs("d"), defer=True)
+    builder.add_edge(START, "a").add_edge("a", "b").add_edge("a", "d")
+    graph = builder.compile(InMemorySaver(), interrupt_before=["d"])
+    await graph.ainvoke({}, THREAD)
+    await graph.aupdate_state(THREAD, {"log": ["x"]}, as_node="b")
+    assert await graph.ainvoke(None, THREAD) == {"log": ["a", "b", "x", "d"]}

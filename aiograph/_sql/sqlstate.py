@@ -80,6 +80,10 @@ class LockedError(Error):
     """Somebody else's lock was waited for, for as long as one may."""
 
 
+class UnansweredError(Error):
+    """Nobody could tell whether the server still worked on something, for as long as one may wait."""
+
+
 class NoConnectionError(Error):
     """There is no connection, and waiting for one will not help."""
 

@@ -1,20 +1,22 @@
 """Tells a PostgreSQL connection that was lost without a word from one whose server has a lot to do.
 
 Both look the same from here: no answer. So the server is asked, on a connection made for that, what it does
-for this one. While it works it may take its time, and while it waits for a lock some time. Else, or if it
-cannot be asked, the connection is cut.
+for this one. While it works it may take its time, and while it waits for a lock some time. Else, or if nobody
+answers there, the connection is cut. A server that turns the question away, as one with no connection left
+does, is there: then nobody knows, and it may take as long as a lock may.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from psycopg import AsyncConnection, Error
 from psycopg.conninfo import make_conninfo
 
 from aiograph._sql.pipeline import Connection, Statement, cut
-from aiograph._sql.sqlstate import LockedError, ServerSilentError
+from aiograph._sql.sqlstate import LockedError, ServerSilentError, UnansweredError, code_of, described
 
 _QUESTION_SECONDS = 2.0
 """How long asking may take, connecting included."""
@@ -107,7 +109,11 @@ class Watch:
 
     async def _inquire(self) -> None:
         deadline = time.monotonic() + _QUESTION_SECONDS
-        other = await _connect_beside(self._connection)
+        try:
+            other = await _connect_beside(self._connection)
+        except Error as refusal:
+            await self._bear_with(refusal)
+            return
         activity = None
         if other is not None:
             timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), cut, other)
@@ -120,8 +126,22 @@ class Watch:
             self.verdict = ServerSilentError(f"no answer within {self._silence} s")
             cut(self._connection)
         else:
-            self._asks_at = time.monotonic() + self._silence
-            self._set_timer(self._silence)
+            self._wait_on()
+
+    def _wait_on(self) -> None:
+        self._asks_at = time.monotonic() + self._silence
+        self._set_timer(self._silence)
+
+    async def _bear_with(self, refusal: Error) -> None:
+        """Waits on while nobody knows what the server does, but not for ever."""
+        if time.monotonic() < self._deadline:
+            self._wait_on()
+            return
+        words = f"no answer within {self._silence} s, and the server cannot be asked about it"
+        self.verdict = UnansweredError(f"{words}: {described(refusal)}")
+        with suppress(Error):  # takes no connection, and frees this one if the server does work for it
+            await self._connection.cancel_safe(timeout=_QUESTION_SECONDS)
+        cut(self._connection)
 
     async def _ask(self, other: Connection) -> Activity | None:
         """What the server does, after it was told to give up what has waited for a lock for too long."""
@@ -143,10 +163,18 @@ class Watch:
 
 
 async def _connect_beside(connection: Connection) -> Connection | None:
-    """Another connection to where one leads; `None` if there is none to be had."""
+    """Another connection to where one leads; `None` if nobody answers there.
+
+    Raises:
+        psycopg.Error: The server turns one away.
+    """
     try:
         address = make_conninfo(**connection.info.get_parameters(), password=connection.info.password)
         async with asyncio.timeout(_QUESTION_SECONDS):
             return await AsyncConnection.connect(address, autocommit=True, prepare_threshold=None)
-    except (Error, TimeoutError):
+    except Error as error:
+        if code_of(error) is not None:
+            raise
+        return None
+    except TimeoutError:
         return None

@@ -4,10 +4,13 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from aiograph._sql.pipeline import is_direct
 from aiograph._sql.postgres import PostgresDatabase
@@ -239,6 +242,50 @@ async def test_a_lock_is_waited_for_until_patience_ends(postgres_database: str) 
             await database.write([touch], "touching")
     assert await database.fetch(Query("SELECT size::int FROM things"), "size") == [(2,)]
     await database.aclose()
+
+
+@contextmanager
+def lone_role(conninfo: str) -> Iterator[str]:
+    """The address of somebody whom the server allows one connection, to a database with its tables."""
+    with psycopg.connect(conninfo, autocommit=True) as owner:
+        role = sql.Identifier(f"lone_{owner.info.dbname}")
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 1").format(role))
+        owner.execute(sql.SQL("GRANT ALL ON things TO {}").format(role))
+        try:
+            yield make_conninfo(conninfo, user=f"lone_{owner.info.dbname}")
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {}").format(role))
+            owner.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+async def test_a_server_that_has_no_connection_left_may_work_for_long(
+    database: PostgresDatabase, postgres_database: str
+) -> None:
+    await put(database, "a")
+    with lone_role(postgres_database) as conninfo:
+        lone = PostgresDatabase(conninfo, BRIEF._replace(silence=0.2))
+        await asyncio.gather(sleep(lone, 1.0), *(put(lone, f"{number}") for number in range(20)))
+        assert lone.counters.retries == 0
+        assert lone.counters.reconnects == 0
+        await lone.aclose()
+
+
+async def test_what_cannot_be_asked_about_is_given_up_when_patience_ends(
+    database: PostgresDatabase, postgres_database: str
+) -> None:
+    await put(database, "a")
+    touch = Change("UPDATE things SET size = 1 WHERE name = ?", [("a",)])
+    with lone_role(postgres_database) as conninfo:
+        lone = PostgresDatabase(conninfo, BRIEF._replace(silence=0.2, patience=0.5))
+        with psycopg.connect(postgres_database) as other:
+            other.execute("UPDATE things SET size = 2")
+            with pytest.raises(
+                CheckpointStorageError, match=r"cannot be asked about it: .*too many connections"
+            ):
+                await lone.write([touch], "touching")
+        await put(lone, "b")
+        await lone.aclose()
+    assert await database.fetch(Query("SELECT size::int FROM things WHERE name = 'a'"), "size") == [(2,)]
 
 
 @pytest.mark.long

@@ -184,6 +184,54 @@ async def test_metadata_that_cannot_be_read_is_not_left_out_by_a_filter(
         await Verbs(saver, "async").listed(THREAD, filter={"step": 77})
 
 
+# SQLite keeps whatever it is given, in a column of any type
+FOREIGN = {
+    "a parent": "UPDATE checkpoints SET parent_checkpoint_id = x'c1'",
+    "a time": "UPDATE checkpoints SET created_at = 'soon'",
+    "a time that never comes": f"UPDATE checkpoints SET created_at = {2**62}",
+    "a task": "UPDATE checkpoint_writes SET task_id = x'c1'",
+    "a channel": "UPDATE checkpoint_writes SET channel = x'c1'",
+    "a path": "UPDATE checkpoint_writes SET task_path = x'c1'",
+    "a position": "UPDATE checkpoint_writes SET idx = 'last'",
+}
+
+
+@pytest.mark.parametrize("sql", FOREIGN.values(), ids=FOREIGN)
+async def test_a_column_that_holds_what_is_not_of_its_type_is_an_error_that_names_the_row(
+    saver: AsyncSqliteSaver, path: str, sql: str
+) -> None:
+    config = await saver.aput(THREAD, make_checkpoint({"n": 1}), {}, {"n": 1})
+    await saver.aput_writes(config, [("w", 1)], "task")
+    await saver.aput_writes(config, [("w", 1)], "another task")
+    execute(path, sql + (" WHERE task_id = 'task'" if "writes" in sql else ""))
+    expected = rf"^thread 't', checkpoint '{config['configurable']['checkpoint_id']}'"
+    with pytest.raises(CheckpointDeserializationError, match=expected):
+        await saver.aget_tuple(THREAD)
+    with pytest.raises(CheckpointDeserializationError, match=expected):
+        await Verbs(saver, "async").listed(THREAD)
+
+
+async def test_a_head_that_is_no_text_is_an_error_that_names_the_thread(
+    saver: AsyncSqliteSaver, path: str
+) -> None:
+    await Verbs(saver, "async").put_chain("t", 1)
+    execute(path, "UPDATE checkpoint_heads SET checkpoint_id = x'c1'")
+    with pytest.raises(CheckpointDeserializationError, match=r"^thread 't'.*head"):
+        await saver.aget_tuple(THREAD)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SET created_at = 'soon'", f"SET created_at = {2**62}", "SET thread_id = x'c1'"]
+)
+async def test_a_thread_that_cannot_be_told_of_is_an_error_and_never_left_out(
+    saver: AsyncSqliteSaver, path: str, sql: str
+) -> None:
+    await Verbs(saver, "async").put_chain("t", 1)
+    execute(path, f"UPDATE checkpoints {sql}")
+    with pytest.raises(CheckpointDeserializationError, match=r"^thread (b'\\xc1'|'t')"):
+        _ = [thread async for thread in saver.alist_threads()]
+
+
 # -- processes -------------------------------------------------------------------------------------
 
 WRITER = """

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 from aiograph._sql.session import Query, Row
@@ -9,15 +10,27 @@ from aiograph.checkpoint._hold import Head
 from aiograph.checkpoint._relational._cache import NOTHING, Known
 from aiograph.checkpoint._relational._dialect import Dialect
 from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
+from aiograph.checkpoint.base import ThreadInfo
 from aiograph.checkpoint.serde._cells import Cell, CellReader, unpack_entries
 from aiograph.checkpoint.serde._document import read_document, reading
+from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol
+from aiograph.errors import CheckpointDeserializationError
 
 # One statement brings a page of checkpoints with all that belongs to them; the first column tells what a
 # row is, the last four are those of a cell.
 _CHECKPOINT, _WRITE, _CELL, _HEAD, _LINEAGE = range(5)
+
+_PARTS = {
+    _CHECKPOINT: "the checkpoint itself",
+    _WRITE: "a write",
+    _HEAD: "the head of its namespace",
+    _LINEAGE: "the lineage of its thread",
+}
+_TYPES = frozenset({(*[str] * 6, int), (str, str, str, NoneType, str, str, int)})
+"""Of what stands between the first column and those of a cell; only a parent may be missing."""
 
 REFS = 10
 """The column of references."""
@@ -238,7 +251,7 @@ def found(serde: SerializerProtocol, seal: Seal, brought: Brought, known: Known 
     """
     sorted_out: dict[int, list[Row]] = defaultdict(list)
     for row in brought.rows:
-        sorted_out[row[0]].append(row)
+        sorted_out[row[0]].append(_of_its_types(row))
     lineages = {thread_id: lineage for _, thread_id, lineage, *_ in sorted_out[_LINEAGE]}
     page = _Page(serde, seal, lineages, brought.cells, known)
     writes: dict[Key, list[Row]] = defaultdict(list)
@@ -248,6 +261,40 @@ def found(serde: SerializerProtocol, seal: Seal, brought: Brought, known: Known 
     checkpoints.sort(key=lambda stored: stored.key.rank, reverse=True)
     heads = [Head(row[3] or None, row[7]) for row in sorted_out[_HEAD]]
     return Found(checkpoints, heads[0] if heads else None, next(iter(lineages.values()), None))
+
+
+def _of_its_types(row: Row) -> Row:
+    """A row as it is: SQLite keeps what it is given, in a column of any type.
+
+    Raises:
+        CheckpointDeserializationError: A name in it is no text, or a number no number.
+    """
+    if tuple(map(type, row[1:8])) not in _TYPES:
+        raise CheckpointDeserializationError(
+            f"{Key(*row[1:4])}, {_PARTS[row[0]]}: a column holds what is not of its type"
+        )
+    return row
+
+
+def thread_info(row: Row) -> ThreadInfo:
+    """What a row of `read_threads` tells.
+
+    Raises:
+        CheckpointDeserializationError: It tells of no thread, or of no time.
+    """
+    thread_id, updated_at, checkpoints, length = row
+    try:
+        return ThreadInfo(_text(thread_id), moment_of(updated_at), checkpoints, length)
+    except (TypeError, OverflowError) as error:
+        raise CheckpointDeserializationError(
+            f"thread {thread_id!r}: its name, or the time of its newest checkpoint, {updated_at!r}, is none"
+        ) from error
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"a name is text, not {name!r}")
+    return name
 
 
 class _Page:

@@ -288,8 +288,8 @@ class SqlSaver(EncodingSaver):
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
             rows = await self._session.fetch(reading.read_threads(size, after), "threads")
-            for thread_id, updated_at, checkpoints, length in rows:
-                yield ThreadInfo(thread_id, moment_of(updated_at), checkpoints, length)
+            for row in rows:
+                yield reading.thread_info(row)
             if len(rows) < size:
                 return
             left = None if left is None else left - size

@@ -66,9 +66,20 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> "Address":
-        """The address of a path, a `file:` URI, or `":memory:"`; a relative path is taken from here on."""
+        """The address of a path, a `file:` URI, or `":memory:"`; a relative path is taken from here on.
+
+        Raises:
+            ValueError: It is the address of something else, or of nothing.
+        """
         target = os.fspath(path)
-        is_in_memory = target in ("", ":memory:") or "mode=memory" in target or target == "file::memory:"
+        if not target:
+            raise ValueError(
+                "an empty path is a file that would be gone with its connection: pass a path, or ':memory:'"
+            )
+        scheme, is_url, _ = target.partition("://")
+        if is_url and len(scheme) > 1 and scheme != "file":  # a letter alone is a drive
+            raise ValueError(f"an address that begins with '{scheme}:' is no path of a SQLite file")
+        is_in_memory = target == ":memory:" or "mode=memory" in target or target == "file::memory:"
         if not is_in_memory and not target.startswith("file:"):
             target = os.path.abspath(target)
         return cls(target, is_in_memory)

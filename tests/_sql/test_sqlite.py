@@ -446,7 +446,21 @@ def test_a_relative_path_is_taken_from_where_it_was_given(
     assert Address.of(Path("a") / "x.db") == Address(os.path.join(str(tmp_path), "a", "x.db"), False)
 
 
-@pytest.mark.parametrize("target", [":memory:", "", "file::memory:", "file:x?mode=memory&cache=shared"])
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "would be gone with its connection: pass a path, or ':memory:'"),
+        ("postgresql://ada:secret@host/app", "an address that begins with 'postgresql:'"),
+        ("sqlite:///app.db", "an address that begins with 'sqlite:'"),
+    ],
+)
+def test_what_is_no_path_is_refused_at_once_and_without_the_password(path: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Address.of(path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", [":memory:", "file::memory:", "file:x?mode=memory&cache=shared"])
 def test_a_database_in_memory_is_known_by_its_address(target: str) -> None:
     assert Address.of(target) == Address(target, True)
 

@@ -54,6 +54,7 @@ A server that speaks another language is not understood, and tried again like on
 
 _PREPARED = "a pooler does not keep prepared statements: set prepare_threshold=None"
 _HINTS = {
+    "22P05": "use a database whose encoding is UTF8",
     "25006": "it is a standby, or was made read-only; connect to the primary server",
     "28000": "check the user, and the server's pg_hba.conf",
     "28P01": "check user and password",

@@ -162,7 +162,7 @@ class PoolSupply:
                     max(0.001, min(_SLICE, deadline - time.monotonic()))
                 )
             except PoolTimeout as error:
-                trouble = self._trouble or error
+                trouble = self._trouble or self._exhausted(error)
                 if meaning_of(trouble) is Meaning.FINAL or time.monotonic() >= deadline:
                     raise trouble from None
                 continue
@@ -178,7 +178,17 @@ class PoolSupply:
             await connection.close()
             await self.give_back(connection)
 
+    def _exhausted(self, error: PoolTimeout) -> PoolTimeout:
+        """Why the pool has none, where it does not fail to connect."""
+        out = self._pool.get_stats().get("pool_size", 0)
+        if out < self.size:
+            return error
+        return PoolTimeout(
+            f"all {out} connections of the pool are in use: raise its max_size, or use fewer elsewhere"
+        )
+
     async def _is_usable(self, connection: Connection) -> bool:
+        require_encoding(connection)
         used_at = self._used_at.setdefault(connection, time.monotonic())
         if self._is_doubted(connection):
             return False
@@ -214,6 +224,19 @@ class PoolSupply:
             await self._pool.close()
 
 
+def require_encoding(connection: Connection) -> None:
+    """Checks that text comes back as text: psycopg makes bytes of it where no encoding is known.
+
+    Raises:
+        NoConnectionError: It does not.
+    """
+    if connection.info.encoding == "ascii":
+        raise NoConnectionError(
+            "text would come back as bytes, as the connection that was handed in has no encoding: "
+            "connect with client_encoding=utf8"
+        )
+
+
 def _cancel_again() -> None:
     """Cancels this task once more, soon: the pool's own tasks survive the first time.
 
@@ -242,6 +265,7 @@ class ConnectionSupply:
                 "the connection that was handed in is closed, and only who made it could make another: "
                 "hand in an address or a pool to have connections replaced"
             )
+        require_encoding(self._connection)
         return self._connection
 
     async def give_back(self, connection: Connection) -> None:
@@ -257,7 +281,9 @@ class ConnectionSupply:
 def _connect_options(address: str, options: PoolOptions) -> dict[str, Any]:
     given = conninfo_to_dict(address)
     detection = {name: value for name, value in _DETECTION.items() if name not in given}
-    return {**detection, "autocommit": True, "prepare_threshold": options.prepare_threshold}
+    # a database without an encoding, as one is made in a bare environment, would give bytes for text
+    encoding = {} if "client_encoding" in given else {"client_encoding": "utf8"}
+    return {**detection, **encoding, "autocommit": True, "prepare_threshold": options.prepare_threshold}
 
 
 def name_of(address: str) -> str:

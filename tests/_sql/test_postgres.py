@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from aiograph._sql.migrate import Component
@@ -280,6 +282,68 @@ async def test_a_callers_connection_that_is_closed_is_an_error_at_once(postgres_
     with pytest.raises(CheckpointStorageError, match="hand in an address or a pool"):
         await add(database, "a")
     await database.aclose()
+
+
+async def test_a_callers_pool_that_is_exhausted_is_told_with_its_size(postgres_database: str) -> None:
+    async with AsyncConnectionPool(postgres_database, min_size=1, max_size=1) as pool, pool.connection():
+        database = PostgresDatabase(pool, SETTINGS._replace(patience=0.3))
+        with pytest.raises(CheckpointStorageError, match="all 1 connections of the pool are in use"):
+            await names(database)
+        await database.aclose()
+
+
+@contextmanager
+def encoded_database(conninfo: str, encoding: str) -> Iterator[str]:
+    """The address of a database like no one would make it today, but that many have."""
+    name = f"{encoding}_{psycopg.conninfo.conninfo_to_dict(conninfo)['dbname']}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'")
+    with psycopg.connect(conninfo, autocommit=True) as owner:
+        owner.execute(create.format(sql.Identifier(name), sql.Literal(encoding)))
+        try:
+            yield psycopg.conninfo.make_conninfo(conninfo, dbname=name)
+        finally:
+            owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def ascii_database(postgres_database: str) -> Iterator[str]:
+    """The address of a database that knows no encoding, as `initdb` makes it in a bare environment."""
+    with encoded_database(postgres_database, "SQL_ASCII") as conninfo:
+        yield conninfo
+
+
+async def test_what_the_encoding_of_a_database_lacks_is_told_with_what_to_do(postgres_database: str) -> None:
+    with encoded_database(postgres_database, "LATIN1") as conninfo:
+        database = PostgresDatabase(conninfo, SETTINGS)
+        await database.migrate()
+        await add(database, "ö")
+        with pytest.raises(CheckpointStorageError, match="use a database whose encoding is UTF8"):
+            await add(database, "ő")
+        assert await names(database) == ["ö"]
+        await database.aclose()
+
+
+async def test_names_come_back_as_text_from_a_database_without_encoding(ascii_database: str) -> None:
+    database = PostgresDatabase(ascii_database, SETTINGS)
+    await database.migrate()
+    await add(database, "a", "ö")
+    assert await names(database) == ["a", "ö"]
+    await database.aclose()
+
+
+async def test_a_callers_connection_without_encoding_is_refused_before_it_writes(ascii_database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(ascii_database, autocommit=True) as connection:
+        database = PostgresDatabase(connection, SETTINGS)
+        with pytest.raises(CheckpointStorageError, match="connect with client_encoding=utf8"):
+            await database.migrate()
+        await database.aclose()
+    async with AsyncConnectionPool(ascii_database, min_size=1, max_size=1) as pool:
+        database = PostgresDatabase(pool, SETTINGS)
+        with pytest.raises(CheckpointStorageError, match="connect with client_encoding=utf8"):
+            await database.migrate()
+        await database.aclose()
+        async with pool.connection(timeout=5):
+            pass
 
 
 async def test_other_kinds_of_source_are_refused(postgres_database: str) -> None:

@@ -281,9 +281,12 @@ def submit(job: Job[Any]) -> None:
     """
     try:
         _pool.submit(job)
-    except RuntimeError:
+    except RuntimeError as error:
         _under_way.discard(job)
-        raise
+        raise RuntimeError(
+            f"{error}; there are {len(_pool.alive)}: lower max_concurrency or the number of runs at a time, "
+            "make nodes asynchronous, or raise what the system allows this process"
+        ) from error
 
 
 async def in_thread(fn: Callable[[], T], *, give_up: GiveUp | None = None) -> T:

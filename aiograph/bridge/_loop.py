@@ -8,7 +8,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import cast
 
 from aiograph import _threads
@@ -16,6 +16,9 @@ from aiograph.errors import BridgeClosedError
 
 SHUTDOWN_SECONDS = 5.0
 """How long the end of the process waits for the clean-up of work that still runs."""
+
+_DESCRIPTORS = 16
+"""More than an event loop opens at once."""
 
 Loop = asyncio.AbstractEventLoop
 
@@ -40,7 +43,10 @@ class _LoopThread:
             self._thread.start()
         except RuntimeError as error:
             self.loop.close()
-            raise BridgeClosedError("the interpreter shuts down: no thread can be started") from error
+            raise BridgeClosedError(
+                "no thread can be started for synchronous calls, as the interpreter shuts down or the system "
+                f"has none left: {error}"
+            ) from error
 
     @property
     def is_alive(self) -> bool:
@@ -103,8 +109,20 @@ def _new_loop() -> Loop:
             if choice == "uvloop":
                 raise
         else:
+            _require_descriptors()
             return cast(Loop, uvloop.new_event_loop())
     return asyncio.SelectorEventLoop()
+
+
+def _require_descriptors() -> None:
+    """Has there be as many as a loop of uvloop's needs: where there are not, libuv aborts the process.
+
+    Raises:
+        OSError: There are not.
+    """
+    with ExitStack() as spare:
+        for _ in range(_DESCRIPTORS):
+            spare.enter_context(open(os.devnull, "rb", buffering=0))
 
 
 _lock = threading.Lock()
@@ -117,7 +135,8 @@ def bridge_loop() -> Loop:
     """The loop that serves synchronous calls; started when first asked for, replaced if it was stopped.
 
     Raises:
-        BridgeClosedError: The interpreter shuts down.
+        BridgeClosedError: The interpreter shuts down, or the system has no thread left to give.
+        OSError: The process may open no more files.
     """
     global _loop_thread
     with _lock:

@@ -33,6 +33,40 @@ def test_uvloop_that_is_asked_for_has_to_be_there() -> None:
     assert "ModuleNotFoundError" in done.complaints
 
 
+@needs_uvloop
+def test_a_process_without_descriptors_left_gets_an_error_and_goes_on() -> None:
+    """libuv ends the process where it finds none."""
+    done = script(
+        "import resource",
+        "limits = resource.getrlimit(resource.RLIMIT_NOFILE)",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/dev/fd')), limits[1]))",
+        "try: bridge_loop()",
+        "except OSError as error: say(error.strerror)",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, limits)",
+        ASK,
+        AIOGRAPH_LOOP="uvloop",
+    )
+    assert done.said == ["Too many open files", "uvloop"], done.complaints
+
+
+def test_a_loop_that_gets_no_thread_says_so() -> None:
+    done = script(
+        "from aiograph.errors import BridgeClosedError",
+        "def refuse(thread): raise RuntimeError('can\\'t start new thread')",
+        "start, threading.Thread.start = threading.Thread.start, refuse",
+        "try: bridge_loop()",
+        "except BridgeClosedError as error: say(error)",
+        "threading.Thread.start = start",
+        ASK,
+        AIOGRAPH_LOOP="asyncio",
+    )
+    assert done.said == [
+        "no thread can be started for synchronous calls, "
+        "as the interpreter shuts down or the system has none left: can't start new thread",
+        "asyncio",
+    ], done.complaints
+
+
 def test_a_choice_that_does_not_exist_is_refused_with_those_that_do() -> None:
     done = script(ASK, AIOGRAPH_LOOP="trio")
     last = done.complaints.splitlines()[-1]

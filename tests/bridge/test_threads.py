@@ -115,7 +115,7 @@ async def test_a_system_without_threads_to_give_says_so(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(_threads, "_pool", _threads._Pool())
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
+    with pytest.raises(RuntimeError, match="can't start new thread; there are 0: lower max_concurrency"):
         await in_thread(int)
     assert thread_statistics() == (0, 0, 0)
 

@@ -20,6 +20,7 @@ from aiograph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     Commit,
+    Superstep,
     TaskWrites,
     config_for,
 )
@@ -119,7 +120,8 @@ class History:
         writes = [self.saver.encode_writes(TaskWrites(task[0], "", [task[1:]]), hold)] if parent else []
         versions: ChannelVersions = dict.fromkeys(values, self.count)
         metadata: Any = {"source": "loop", "run_id": run}
-        return self.saver.encode_commit(config_for(*place), checkpoint, metadata, versions, writes, hold)
+        superstep = Superstep.of(config_for(*place), checkpoint, metadata, versions)
+        return self.saver.encode_commit(superstep, writes, hold)
 
     def _values(self, before: dict[str, Any] | None, choice: int) -> dict[str, Any]:
         """Other values than any before; a long list among them differs in two places."""

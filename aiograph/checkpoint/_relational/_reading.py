@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any, NamedTuple
 
+from aiograph._ids import moment_of
 from aiograph._sql.session import Query, Row
 from aiograph.checkpoint._hold import Head
 from aiograph.checkpoint._relational._cache import NOTHING, Known
@@ -13,7 +14,6 @@ from aiograph.checkpoint._relational._sealing import SealedCells, Sealer
 from aiograph.checkpoint.base import ThreadInfo
 from aiograph.checkpoint.serde._cells import Cell, CellReader, unpack_entries
 from aiograph.checkpoint.serde._document import read_document, reading
-from aiograph.checkpoint.serde._filter import moment_of
 from aiograph.checkpoint.serde._seal import Seal
 from aiograph.checkpoint.serde._stored import Key, Listing, StoredCheckpoint
 from aiograph.checkpoint.serde.base import SerializerProtocol

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
 
-from aiograph._ids import microseconds, moment_of
+from aiograph._ids import microseconds
 from aiograph._sql.session import Change, Query, Session, followed
 from aiograph.bridge import blocking, off_loop
 from aiograph.checkpoint._hold import Hold

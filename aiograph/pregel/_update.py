@@ -58,7 +58,8 @@ async def apply_updates(
 ) -> Sequence[Task]:
     """Applies values as what nodes returned in one superstep; their edges and routes fire.
 
-    What finished tasks have written counts as well. If each update stands for a task that is about to run,
+    What finished tasks have written counts as well, unless an update in another name has their nodes run once
+    more: then it would count twice. If each update stands for a task that is about to run,
     the other tasks that are about to run still are. If not, they are dropped, but for joins and deferred
     nodes: those have got what they waited for, and would wait for it in vain.
 
@@ -79,7 +80,9 @@ async def apply_updates(
     left = [
         other for other in due if other.writes is None and (stands_for_tasks or _outlasts(run.plan, other))
     ]
-    finished = [*tasks, *(other for other in due if other.writes is not None and other not in tasks)]
+    anew = set() if stands_for_tasks else _led_to(run.plan, tasks)
+    others = (other for other in due if other.writes is not None and other not in tasks)
+    finished = [*tasks, *(other for other in others if other.name not in anew)]
     if finished:
         _apply(run, finished, left)
     for task in tasks:
@@ -101,6 +104,13 @@ def drop_tasks(run: Run, pending: Sequence[PendingWrite]) -> None:
         task.writes = task.writes or []
     _apply(run, due, [])
     run.state.step += 1
+
+
+def _led_to(plan: Plan, tasks: Sequence[Task]) -> set[str]:
+    """The nodes that run because of what these tasks have written."""
+    names: set[str] = {send.node for task in tasks for channel, send in task.writes or () if channel == TASKS}
+    channels = {channel for task in tasks for channel, _ in task.writes or ()} - plan.consumable
+    return names.union(*(plan.subscribers.get(channel, ()) for channel in channels))
 
 
 def _outlasts(plan: Plan, task: Task) -> bool:

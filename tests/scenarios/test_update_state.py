@@ -234,6 +234,27 @@ async def test_an_update_in_another_name_drops_what_was_left_and_keeps_what_fini
     assert (state.values["log"], state.next) == (["x", "good"], ("after",))
 
 
+@pytest.mark.parametrize("sends", [False, True])
+async def test_what_finished_does_not_count_twice_where_an_update_has_its_node_run_again(sends: bool) -> None:
+    failing = [OSError("once")]
+
+    def fragile(state: Any) -> Any:
+        if failing:
+            raise failing.pop()
+        return {"log": ["fragile"]}
+
+    targets = [Send(name, {}) for name in ("good", "fragile")] if sends else ["good", "fragile"]
+    builder = builder_of("a").add_node("good", logs("good")).add_node("fragile", fragile).add_edge(START, "a")
+    builder.add_conditional_edges("a", lambda state: targets, ["good", "fragile"])
+    graph = builder.compile(InMemorySaver(), on_error="finish")
+    with pytest.raises(OSError, match="once"):
+        await graph.ainvoke({}, THREAD)
+    await graph.aupdate_state(THREAD, {"log": ["mended"]})
+    state = await graph.aget_state(THREAD)
+    assert (state.values["log"], sorted(state.next)) == (["a", "mended"], ["fragile", "good"])
+    assert sorted((await graph.ainvoke(None, THREAD))["log"]) == ["a", "fragile", "good", "mended"]
+
+
 async def test_an_update_for_a_task_that_has_finished_replaces_its_result() -> None:
     graph = broken()
     with pytest.raises(OSError, match="broken"):

@@ -146,6 +146,12 @@ async def test_the_parent_shows_the_command_as_the_update_of_its_node() -> None:
     assert chunks == [{"sub": {"n": 1}}, {"x": {"log": ["x@parent"]}}]
 
 
+async def test_the_child_shows_no_update_of_the_node_that_has_left() -> None:
+    graph = around(leaving(Command(graph=PARENT, update={"n": 1}, goto="x")))
+    chunks = [chunk async for chunk in graph.astream({"log": []}, stream_mode="updates", subgraphs=True)]
+    assert chunks == [((), {"sub": {"n": 1}}), ((), {"x": {"log": ["x@parent"]}})]
+
+
 # -- several tasks -------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiograph.checkpoint.base import ChannelVersions, CheckpointTuple, PendingWrite
+from aiograph.errors import CheckpointQueryError
 from aiograph.pregel._backlog import Storage
 from aiograph.pregel._changes import NO_CHANGES, Changes, is_current
 from aiograph.pregel._migrate import Migrate, fitted
@@ -75,3 +76,17 @@ async def find(plan: Plan, place: Place, migrate: Migrate | None) -> Found:
     fit = fitted(plan, saved, migrate)
     versions = saved.checkpoint["channel_versions"]
     return Found(fit.saved, fit.state(plan, place.namespace), storage, is_resumed, versions, fit.changes)
+
+
+def require_named(found: Found, place: Place) -> None:
+    """Refuses a start from a checkpoint that is not there: the thread would begin anew, without a word.
+
+    Raises:
+        CheckpointQueryError: It is not.
+    """
+    if found.saved is None and place.checkpoint_id is not None:
+        within = f" in namespace {place.namespace!r}" if place.namespace else ""
+        raise CheckpointQueryError(
+            f"thread {place.thread_id!r} has no checkpoint {place.checkpoint_id!r}{within}: it may have been "
+            "removed; name one that get_state_history shows, or none, to go on with the newest"
+        )

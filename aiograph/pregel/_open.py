@@ -15,7 +15,7 @@ from aiograph.pregel._changes import NO_CHANGES, require_same
 from aiograph.pregel._command import apply_command, command_writes, refuse_address, stored_command
 from aiograph.pregel._emit import Emitter
 from aiograph.pregel._fork import moved, new_names, own_questions, require_own
-from aiograph.pregel._found import Found, find, nothing
+from aiograph.pregel._found import Found, find, nothing, require_named
 from aiograph.pregel._place import Place
 from aiograph.pregel._plan import Plan, Write
 from aiograph.pregel._request import Request
@@ -65,10 +65,13 @@ async def open_kept(
 
     Raises:
         EmptyInputError: There is neither input nor anything to resume.
+        CheckpointQueryError: There is an input, but not the checkpoint that the config names.
         ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
     """
     refuse_address(request.input)
     found = await find(plan, place, request.options.migrate)
+    if request.input is not None:
+        require_named(found, place)
     _require_fit(plan, request, place, found)
     run = whole_run(plan, request, place, found, emitter, _answers(request, found), meter)
     took_input = not found.is_resumed and take_input(plan, run.state, request.input)
@@ -162,8 +165,13 @@ class Base(NamedTuple):
 
 
 async def open_update(plan: Plan, place: Place, request: Request) -> Base:
-    """The checkpoint that `place` names, ready to be changed."""
+    """The checkpoint that `place` names, ready to be changed.
+
+    Raises:
+        CheckpointQueryError: There is none of that name.
+    """
     found = await find(plan, place, request.options.migrate)
+    require_named(found, place)
     parent = None if found.saved is None else found.saved.parent_config
     parent_id = None if parent is None else parent["configurable"].get("checkpoint_id")
     return Base(whole_run(plan, request, place, found, None, {}), found.pending, parent_id, found.is_past)

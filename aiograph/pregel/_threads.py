@@ -111,7 +111,8 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
             InvalidUpdateError: The values do not fit, or it is not clear which node they come from.
             EmptyInputError: The new input has none of the keys that the graph takes.
             ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+            CheckpointQueryError: The graph has no checkpointer, or the config names no thread, or a
+                checkpoint that is not there.
 
         When cancelled, the update is stored, or it is not; never a part of it.
         """
@@ -140,7 +141,8 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
             InvalidUpdateError: An update does not fit, or it is not clear which node it comes from.
             EmptyInputError: A new input has none of the keys that the graph takes.
             ConcurrentUpdateError: Somebody else has written to the thread meanwhile.
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+            CheckpointQueryError: The graph has no checkpointer, or the config names no thread, or a
+                checkpoint that is not there.
 
         When cancelled, each superstep is stored, or it is not; never a part of it, or a later one alone.
         """
@@ -173,7 +175,8 @@ class ThreadVerbs(PlannedGraph[StateT, ContextT, InputT, OutputT]):
             The config that names the new checkpoint.
 
         Raises:
-            CheckpointQueryError: The graph has no checkpointer, or the config names no thread.
+            CheckpointQueryError: The graph has no checkpointer, or the config names no thread, or a
+                checkpoint that is not there.
 
         When cancelled, the checkpoint is stored, or it is not; never a part of it.
         """

@@ -1,16 +1,18 @@
 """Going on with a thread: after a break, with new input, from an older checkpoint."""
 
 import operator
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypedDict
 
 import pytest
 
 from aiograph.checkpoint.memory import InMemorySaver
-from aiograph.errors import EmptyInputError
+from aiograph.errors import CheckpointQueryError, EmptyInputError
 from aiograph.graph import START, StateGraph
 from aiograph.types import Durability, RunnableConfig
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
+NOWHERE: RunnableConfig = {"configurable": {"thread_id": "1", "checkpoint_id": "nowhere"}}
 
 
 class State(TypedDict, total=False):
@@ -190,7 +192,36 @@ async def test_a_checkpoint_that_does_not_exist_cannot_be_gone_on_with() -> None
     chain = Chain()
     await chain.graph.ainvoke({}, THREAD)
     with pytest.raises(EmptyInputError):
-        await chain.graph.ainvoke(None, {"configurable": {"thread_id": "1", "checkpoint_id": "nowhere"}})
+        await chain.graph.ainvoke(None, NOWHERE)
+
+
+CHANGES: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "run": lambda graph: graph.ainvoke({"n": 2}, NOWHERE),
+    "stream": lambda graph: anext(graph.astream({"n": 2}, NOWHERE)),
+    "update": lambda graph: graph.aupdate_state(NOWHERE, {"n": 2}, as_node="a"),
+    "clear": lambda graph: graph.aclear_state(NOWHERE),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_nothing_starts_anew_in_place_of_a_checkpoint_that_does_not_exist(
+    change: Callable[[Any], Awaitable[object]],
+) -> None:
+    """It may have been removed: the thread would be empty, without a word."""
+    chain = Chain()
+    before = await chain.graph.ainvoke({"n": 1}, THREAD)
+    with pytest.raises(CheckpointQueryError, match=r"^thread '1' has no checkpoint 'nowhere'"):
+        await change(chain.graph)
+    assert (await chain.graph.aget_state(THREAD)).values == before
+
+
+async def test_a_checkpoint_that_was_removed_is_no_start() -> None:
+    chain = Chain()
+    await chain.graph.ainvoke({"n": 1}, THREAD)
+    past = await chain.at_step(2)
+    await chain.saver.aprune(["1"])
+    with pytest.raises(CheckpointQueryError, match="may have been removed"):
+        await chain.graph.ainvoke({"n": 2}, past)
 
 
 async def test_a_replay_starts_with_a_copy_of_the_checkpoint() -> None:

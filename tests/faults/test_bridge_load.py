@@ -15,9 +15,12 @@ from aiograph.checkpoint.base import BaseCheckpointSaver
 from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.sqlite import SqliteSaver
 from aiograph.types import RunnableConfig
-from tests.bridge.kit import Background, Graph, chain, live_loop, settled, there, until
+from tests.bridge.kit import Background, Graph, chain, live_loop, settled, until
 
 THREADS = 64
+
+CALLS_PATIENCE = 600
+"""Seconds that all calls may take, on a machine that has other things to do."""
 
 
 def config(name: object) -> RunnableConfig:
@@ -67,7 +70,7 @@ def calls_from_many_threads(graph: Graph, calls: int) -> list[int]:
 
     threads = [Background(partial(work, first)) for first in range(THREADS)]
     for thread in threads:
-        thread.result(600)
+        thread.result(CALLS_PATIENCE)
     return [answers[number] for number in range(calls)]
 
 
@@ -87,10 +90,10 @@ def right_answers_beside_a_live_loop(graph: Graph, calls: int) -> Lag:
         return runs
 
     with live_loop() as loop:
-        living = Background(lambda: there(loop, live()))
+        living = Background(lambda: asyncio.run_coroutine_threadsafe(live(), loop).result(CALLS_PATIENCE))
         answers = calls_from_many_threads(graph, calls)
         loop.call_soon_threadsafe(lag.end)
-        assert living.result() > 0
+        assert living.result(CALLS_PATIENCE) > 0
     assert answers == [number + 2 for number in range(calls)]
     assert settled().abandoned == 0
     return lag

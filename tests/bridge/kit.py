@@ -160,7 +160,7 @@ class Done:
         self.seconds = seconds
 
 
-def script(*parts: str, **environment: str) -> Done:
+def script(*parts: str, patience: float = 60, **environment: str) -> Done:
     """Runs code in a process of its own, warnings being errors; fails where it hangs."""
     started = time.monotonic()
     process = subprocess.run(
@@ -169,6 +169,6 @@ def script(*parts: str, **environment: str) -> Done:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=patience,
     )
     return Done(process, time.monotonic() - started)

@@ -347,7 +347,7 @@ def test_it_never_hangs_and_leaves_nothing_wherever_it_strikes() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_it_never_hangs_wherever_it_strikes_at_length(seed: int) -> None:
-    done = script(NODES, STRIKES, SEED=str(seed), STRIKES="10000")
+    done = script(NODES, STRIKES, SEED=str(seed), STRIKES="10000", patience=600)
     assert done.said == ["struck 0"], done.complaints
 
 

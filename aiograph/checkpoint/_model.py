@@ -217,14 +217,28 @@ def checked_name(name: object, what: str) -> str:
     """A name as text that every saver can hold, so that threads can move from one to another.
 
     Raises:
-        CheckpointQueryError: PostgreSQL's text has no NUL character, and no database's has lone surrogates.
+        CheckpointQueryError: PostgreSQL's text has no NUL character, and no database's has lone surrogates;
+            and `None` names nothing.
     """
+    if name is None:
+        raise CheckpointQueryError(f"{what} is None, which names nothing")
     text = name if type(name) is str else str(name)
     if "\0" in text or not (text.isascii() or _is_unicode(text)):
         raise CheckpointQueryError(
             f"{what}={text!a} cannot be stored: a name has no NUL character and no lone surrogate"
         )
     return text
+
+
+def checked_names(names: Sequence[object], what: str) -> list[str]:
+    """Several names, as `checked_name` gives them.
+
+    Raises:
+        CheckpointQueryError: One of them cannot be stored; or they are one text, which has only characters.
+    """
+    if isinstance(names, str | bytes):
+        raise CheckpointQueryError(f"{what}s are several: pass a list of them, [{names!r}], not {names!r}")
+    return [checked_name(name, what) for name in names]
 
 
 def _is_unicode(text: str) -> bool:

@@ -23,7 +23,7 @@ from aiograph.checkpoint.base import (
     Commit,
     PruneStrategy,
     ThreadInfo,
-    checked_name,
+    checked_names,
     thread_of,
 )
 from aiograph.checkpoint.serde._cells import Cell, Cells
@@ -195,7 +195,7 @@ class SqlSaver(EncodingSaver):
         self._memos.forget(name)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        wanted = [checked_name(run_id, "run_id") for run_id in run_ids]
+        wanted = checked_names(run_ids, "run_id")
         if not wanted:
             return
         condition = statements.of_runs(self.dialect, wanted)
@@ -210,7 +210,7 @@ class SqlSaver(EncodingSaver):
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
         delete_all = deletes_all(strategy)
-        for name in map(thread_name, thread_ids):
+        for name in checked_names(thread_ids, "thread_id"):
             if delete_all:
                 await self.adelete_thread(name)
             else:
@@ -221,7 +221,7 @@ class SqlSaver(EncodingSaver):
         before = None if oldest is None else microseconds(oldest)
         if thread_ids is None:
             thread_ids = [row[0] for row in await self._session.fetch(reading.all_threads(), "threads")]
-        for name in map(thread_name, thread_ids):
+        for name in checked_names(thread_ids, "thread_id"):
             outdated = statements.delete_outdated(self.dialect, name, retention.keep_last, before)
             await self._change(name, outdated)
 

@@ -15,7 +15,7 @@ from aiograph.checkpoint.base import (
     Commit,
     PruneStrategy,
     ThreadInfo,
-    checked_name,
+    checked_names,
     checkpoint_of,
     thread_of,
 )
@@ -130,7 +130,7 @@ class InMemorySaver(KeepingSaver):
         self._memos.forget(thread_id)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        unwanted = {checked_name(run_id, "run_id") for run_id in run_ids}
+        unwanted = set(checked_names(run_ids, "run_id"))
 
         def of_these_runs(line: Line) -> list[str]:
             return [
@@ -156,19 +156,21 @@ class InMemorySaver(KeepingSaver):
             self._threads[target_id] = source.copy()
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: PruneStrategy = "keep_latest") -> None:
+        names = checked_names(thread_ids, "thread_id")
         if deletes_all(strategy):
-            for thread_id in thread_ids:
-                await self.adelete_thread(thread_id)
+            for name in names:
+                await self.adelete_thread(name)
             return
         with _lock:
-            for thread_id in thread_ids:
-                self._remove(thread_name(thread_id), lambda line: sorted(line.rows)[:-1])
+            for name in names:
+                self._remove(name, lambda line: sorted(line.rows)[:-1])
 
     async def asweep(self, retention: Retention, thread_ids: Sequence[str] | None = None) -> None:
         outdated = partial(_outdated, retention.checked())
+        named = None if thread_ids is None else checked_names(thread_ids, "thread_id")
         with _lock:
-            for thread_id in list(self._threads) if thread_ids is None else thread_ids:
-                self._remove(thread_name(thread_id), outdated)
+            for name in list(self._threads) if named is None else named:
+                self._remove(name, outdated)
 
     def _remove(self, thread_id: str, unwanted: Callable[[Line], Sequence[str]]) -> None:
         """Removes checkpoints from a thread, and what only they have led to."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aiograph.checkpoint.base import config_for, copy_checkpoint
+from aiograph.checkpoint.base import Retention, config_for, copy_checkpoint
 from aiograph.errors import CheckpointQueryError
 from aiograph.testing.savers._kit import Part, Verbs, ids_of, make_checkpoint, steps_of
 from aiograph.types import RunnableConfig
@@ -46,6 +46,20 @@ class Deletions(Part):
 
     async def test_deleting_an_unknown_thread_does_nothing(self, verbs: Verbs) -> None:
         await verbs("delete_thread", "nobody")
+
+    @pytest.mark.parametrize("verb", ["prune", "delete_for_runs", "sweep"])
+    async def test_a_text_in_place_of_several_names_is_refused(self, house: Verbs, verb: str) -> None:
+        """Else it would be its characters: `prune("12", strategy="delete")` would delete threads 1 and 2."""
+        await house.put_chain("1", 2, "", {"run_id": "1"})
+        given: tuple[Any, ...] = (Retention(keep_last=1), "12") if verb == "sweep" else ("12",)
+        options = {"strategy": "delete"} if verb == "prune" else {}
+        with pytest.raises(CheckpointQueryError, match="pass a list of them"):
+            await house(verb, *given, **options)
+        assert len(await house.listed(config_for("1", ""))) == 2
+
+    async def test_none_is_no_thread(self, house: Verbs) -> None:
+        with pytest.raises(CheckpointQueryError, match="thread_id is None"):
+            await house("delete_thread", None)
 
     # -- runs
 

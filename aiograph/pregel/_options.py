@@ -72,12 +72,15 @@ def limits_of(config: RunnableConfig, recursion_limit: int = DEFAULT_RECURSION_L
     """The limits that a config sets; that of supersteps is `recursion_limit` otherwise.
 
     Raises:
+        TypeError: One is no whole number.
         ValueError: One is below 1.
     """
     recursion, concurrency = config.get("recursion_limit"), config.get("max_concurrency")
     if recursion is None and concurrency is None:
         return Limits(recursion_limit, None)
     for name, limit in (("recursion_limit", recursion), ("max_concurrency", concurrency)):
+        if limit is not None and not isinstance(limit, int):
+            raise TypeError(f"{name} is a whole number, not {limit!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be at least 1, not {limit}")
     return Limits(recursion_limit if recursion is None else recursion, concurrency)
@@ -87,10 +90,13 @@ def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
     """One config out of several; later ones win, tags add up, metadata and configurable merge by key.
 
     Raises:
+        TypeError: A config is no dict, or what has to be one in it is none.
         ValueError: A config has a key that configs do not have.
     """
     merged: Any = {}
     for config in configs:
+        if config:
+            _require_dict("a config", config)
         for key, value in config.items() if config else ():
             _check_key(key)
             merged[key] = _merge_entry(key, merged.get(key), value)
@@ -104,7 +110,12 @@ def inherited_config(outer: RunnableConfig, own: RunnableConfig | None) -> Runna
     """What a nested run takes over from the config of the run around it.
 
     A nested run that names another thread starts from a clean `configurable`.
+
+    Raises:
+        TypeError: What is to be its config is no dict.
     """
+    if own:
+        _require_dict("a config", own)
     inherited = {key: value for key, value in outer.items() if key in _INHERITED}
     ambient = outer.get("configurable") or {}
     thread_id = ((own or {}).get("configurable") or {}).get("thread_id")
@@ -122,12 +133,21 @@ def _check_key(key: str) -> None:
         hint = get_close_matches(key, _CONFIG_KEYS, 1)
         raise ValueError(
             f"a config has no key {key!r}"
-            + (f", did you mean {hint[0]!r}?" if hint else "")
+            + (f", did you mean {hint[0]!r}?" if hint else ".")
             + f" Keys are {sorted(_CONFIG_KEYS)}; what your nodes read belongs in 'configurable'"
         )
 
 
+def _require_dict(what: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{what} is a dict, as {{'configurable': {{'thread_id': '1'}}}} is one, not {value!r}"
+        )
+
+
 def _merge_entry(key: str, old: Any, new: Any) -> Any:
+    if key in ("metadata", "configurable") and new is not None:
+        _require_dict(f"the {key} of a config", new)
     if new is None or old is None:
         return old if new is None else new
     if key == "tags":

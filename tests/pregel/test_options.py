@@ -1,5 +1,6 @@
 """The options of a run: how configs merge and are handed on, and what is refused."""
 
+import re
 from contextlib import nullcontext
 from typing import Any, TypedDict
 
@@ -110,6 +111,39 @@ def test_limits_have_defaults() -> None:
 def test_a_limit_below_one_is_refused(name: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
         limits_of({name: 0})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["recursion_limit", "max_concurrency"])
+@pytest.mark.parametrize("limit", ["5", 2.5, [1]])
+def test_a_limit_that_is_no_whole_number_is_refused(name: Any, limit: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{name} is a whole number, not {re.escape(repr(limit))}$"):
+        limits_of({name: limit})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ("thread-1", "a config"),
+        (["thread-1"], "a config"),
+        ({"configurable": "thread-1"}, "the configurable of a config"),
+        ({"metadata": [1]}, "the metadata of a config"),
+    ],
+)
+async def test_a_config_that_is_none_is_refused_by_its_name(config: Any, what: str) -> None:
+    graph = StateGraph(State).add_node("n", lambda state: {}).add_edge(START, "n").compile()
+    for work in (graph.ainvoke({"depth": 0}, config), anext(graph.astream({"depth": 0}, config))):
+        with pytest.raises(TypeError, match=f"^{what} is a dict, "):
+            await work
+
+
+def test_a_nested_run_with_a_config_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^a config is a dict, "):
+        inherited_config({}, "thread-1")  # type: ignore[arg-type]
+
+
+def test_a_key_that_resembles_no_other_is_told_with_all_there_are() -> None:
+    with pytest.raises(ValueError, match=r"^a config has no key 'zzz'\. Keys are \['callbacks'"):
+        merge_configs({"zzz": 1})  # type: ignore[arg-type]
 
 
 def test_a_mode_alone_is_a_list_of_one() -> None:

@@ -64,8 +64,17 @@ def default_recursion_limit() -> int:
     """10,000 supersteps, or what the environment variable AIOGRAPH_DEFAULT_RECURSION_LIMIT says.
 
     Read when a graph is made: looking into the environment would be a part of what each run costs.
+
+    Raises:
+        ValueError: It says something else.
     """
-    return int(os.environ.get("AIOGRAPH_DEFAULT_RECURSION_LIMIT", DEFAULT_RECURSION_LIMIT))
+    text = os.environ.get("AIOGRAPH_DEFAULT_RECURSION_LIMIT") or str(DEFAULT_RECURSION_LIMIT)
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(
+            f"the environment variable AIOGRAPH_DEFAULT_RECURSION_LIMIT is {text!r}: "
+            "it may be a whole number, at least 1, or be left out"
+        )
+    return int(text)
 
 
 def limits_of(config: RunnableConfig, recursion_limit: int = DEFAULT_RECURSION_LIMIT) -> Limits:

@@ -111,6 +111,20 @@ async def test_the_environment_may_set_another_default(monkeypatch: pytest.Monke
         await counter().ainvoke({"n": 0, "goal": 3})
 
 
+@pytest.mark.parametrize("text", ["many", "0", "-1", "2.5"])
+def test_what_the_environment_sets_is_checked_when_a_graph_is_made(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOGRAPH_DEFAULT_RECURSION_LIMIT", text)
+    with pytest.raises(ValueError, match=f"AIOGRAPH_DEFAULT_RECURSION_LIMIT is '{text}'"):
+        counter()
+
+
+async def test_an_empty_setting_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOGRAPH_DEFAULT_RECURSION_LIMIT", "")
+    assert (await counter().ainvoke({"n": 0, "goal": 30}))["n"] == 30
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(ValueError, match=f"recursion_limit must be at least 1, not {limit}"):

@@ -29,7 +29,7 @@ ROOMS = {
     "engine": "pregel",
     "builder": "graph func",
     "prebuilt": "prebuilt tools models",
-    "top": "testing cli",
+    "top": "testing cli __main__",
 }
 SEAMS = {"_sql", "checkpoint._relational"}
 """Backends that other backends are built on."""

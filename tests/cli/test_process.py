@@ -214,3 +214,11 @@ def test_without_the_extra_the_message_names_it(missing: str, here: Path) -> Non
     )
     assert done.returncode == 1
     assert done.stderr == ("error: the command line needs the 'cli' extra: pip install 'aiograph[cli]'\n")
+
+
+@pytest.mark.parametrize("module", ["aiograph", "aiograph.cli"])
+def test_it_can_be_started_as_a_module(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("aiograph ")

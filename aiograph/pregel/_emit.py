@@ -11,7 +11,7 @@ from aiograph._onlookers import Audience, Listener
 from aiograph.constants import INTERRUPT, LEAVE, RETURN
 from aiograph.errors import InvalidUpdateError
 from aiograph.pregel._heard import Heard
-from aiograph.pregel._plan import Plan, Values, Write, read_channels
+from aiograph.pregel._plan import Plan, Values, read_channels
 from aiograph.pregel._snapshot import with_map
 from aiograph.pregel._state import RunState
 from aiograph.pregel._tasks import Task, due_tasks, result_of
@@ -166,7 +166,7 @@ class Emitter:
         if not self.wants_tasks or id(task) in self._shown or task.node.is_hidden:
             return
         self._shown.add(id(task))
-        if "updates" in self._modes and task.writes is not None and not _has_left(task.writes):
+        if "updates" in self._modes and _has_update(task):
             self._push("updates", self._update_of(task))
         if self._shows_runs_of_tasks and not task.cached:
             self._push("tasks", self._result_of(task), task.step, "task_result")
@@ -259,9 +259,13 @@ def asking(output: Any, questions: Sequence[Interrupt]) -> dict[str, Any]:
     return {**(output if isinstance(output, dict) else {}), INTERRUPT: questions}
 
 
-def _has_left(writes: Sequence[Write]) -> bool:
-    """Whether they are for a graph further out: they show there, as an update of the node around."""
-    return any(name == LEAVE for name, _ in writes)
+def _has_update(task: Task) -> bool:
+    """Whether a task has written for its own graph, and that is on record where it has to be.
+
+    What is for a graph further out shows there, as an update of the node around.
+    """
+    writes = task.writes if task.error is None else None
+    return writes is not None and not any(name == LEAVE for name, _ in writes)
 
 
 def _marked(task: Task, update: Any) -> dict[str, Any]:

@@ -305,15 +305,23 @@ class Journal:
                 self.record_answers(task)
         await self._backlog.flush()
 
-    async def close(self) -> None:
-        """Writes what is left. Must be awaited to its end, however the run ended.
+    def settle(self) -> None:
+        """Hands over what is left, so that a later change of the state, or of a value in it, is not kept.
 
         Raises:
-            CheckpointError: Something could not be stored.
+            CheckpointSerializationError: A value cannot be stored.
         """
         if self._source is not None:
             source, self._source = self._source, None
             self._hand_over(self._encode(source, []))
             if self._held:
                 self._hand_over(Record(self.config, [*chain.from_iterable(self._held.values())]))
+
+    async def close(self) -> None:
+        """Writes what is left. Must be awaited to its end, however the run ended.
+
+        Raises:
+            CheckpointError: Something could not be stored.
+        """
+        self.settle()
         await self._backlog.flush()

@@ -237,6 +237,8 @@ async def _stop_to_ask(run: Run, tasks: Sequence[Task]) -> None:
     unfinished = [task.handler or task for task in tasks if task.writes is None]
     run.is_drained = all(task in run.drained_tasks for task in unfinished)
     await _stop_within(run, tasks)
+    if run.journal is not None:
+        run.journal.settle()  # a reducer may change the very value that it is given
     run.reached = _reached(run, tasks)
     if run.emitter is not None:
         run.emitter.interrupted(run.questions, run.reached)

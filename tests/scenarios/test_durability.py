@@ -12,7 +12,7 @@ from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.errors import CheckpointQueryError
 from aiograph.graph import START, StateGraph
 from aiograph.testing.faults import FaultySaver, SaverCall
-from aiograph.types import Durability, RunnableConfig
+from aiograph.types import Command, Durability, RunnableConfig, interrupt
 from aiograph.warnings import CheckpointWarning
 from tests.faults.rig import BeginningSaver
 
@@ -100,6 +100,26 @@ async def test_the_default_of_the_graph_counts_unless_the_call_says_otherwise() 
     assert len(await steps_of(graph)) == 1
     await graph.ainvoke({}, THREAD, durability="sync")
     assert len(await steps_of(graph)) == 4
+
+
+class Grown(TypedDict, total=False):
+    log: Annotated[list[str], operator.iadd]
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_what_ran_beside_a_question_is_stored_once_though_its_reducer_changes_the_old_value(
+    durability: Durability,
+) -> None:
+    """The run shows the state with what its siblings wrote; the checkpoint it stops at is without that."""
+    builder = StateGraph(Grown).add_node("first", lambda state: {"log": ["first"]})
+    builder.add_node("sibling", lambda state: {"log": ["sibling"]})
+    builder.add_node("waiting", lambda state: {"log": [interrupt("?")]})
+    builder.add_edge(START, "first").add_edge("first", "sibling").add_edge("first", "waiting")
+    graph = builder.compile(InMemorySaver(), durability=durability)
+    stopped = await graph.ainvoke({"log": ["input"]}, THREAD)
+    assert stopped["log"] == ["input", "first", "sibling"]
+    assert (await graph.aget_state(THREAD)).values == {"log": stopped["log"]}
+    assert await graph.ainvoke(Command(resume="answer"), THREAD) == {"log": [*stopped["log"], "answer"]}
 
 
 # -- when ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Operations of the journal: merged into fewer steps, in pairs, and two under way at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.base import BaseCheckpointSaver, Begun, Commit, TaskWrites, config_for
+from aiograph.checkpoint._hold import Hold
+from aiograph.checkpoint.base import BaseCheckpointSaver, Begun, Commit, Superstep, TaskWrites, config_for
+from aiograph.checkpoint.memory import InMemorySaver
 from aiograph.checkpoint.postgres.aio import AsyncPostgresSaver
 from aiograph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from aiograph.errors import CheckpointError, ConcurrentUpdateError
@@ -481,6 +483,29 @@ async def test_what_the_saver_breaks_off_is_found_stored_by_the_next_one(faulty:
     faulty.behind.add(1, 2, 3)
     await faulty.behind.backlog.flush()
     assert await faulty.behind.stored() == [3, 2, 1]
+
+
+class WithoutHolds(InMemorySaver):
+    """Does not ask who is at the head of a thread, and breaks off what it begins."""
+
+    def encode_commit(self, superstep: Superstep, writes: Sequence[Any], hold: Hold | None = None) -> Commit:
+        return super().encode_commit(superstep, writes)
+
+    def begin_commit(self, commit: Commit, after: Begun | None = None) -> Begun:
+        return BrokenOff()
+
+
+class BrokenOff(NamedTuple):
+    async def certain_outcome(self) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_that_the_second_of_two_can_be_stored_says_nothing_where_nobody_asks_for_the_first() -> None:
+    saver = WithoutHolds()
+    behind = Behind(saver, await Run.start(saver))
+    behind.add(1, 2, 3)
+    await behind.backlog.flush()
+    assert await behind.stored() == [3, 2, 1]
 
 
 @pytest.mark.parametrize("numbers", [[1], [1, 2]])

@@ -147,16 +147,20 @@ def _check_key(key: str) -> None:
         )
 
 
+_ENTRIES = {key: f"the {key} of a config" for key in ("metadata", "configurable")}
+"""What has to be a dict in a config, as errors call it."""
+
+
 def _require_dict(what: str, value: object) -> None:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):  # the second is slow to ask
         raise TypeError(
             f"{what} is a dict, as {{'configurable': {{'thread_id': '1'}}}} is one, not {value!r}"
         )
 
 
 def _merge_entry(key: str, old: Any, new: Any) -> Any:
-    if key in ("metadata", "configurable") and new is not None:
-        _require_dict(f"the {key} of a config", new)
+    if new is not None and key in _ENTRIES:
+        _require_dict(_ENTRIES[key], new)
     if new is None or old is None:
         return old if new is None else new
     if key == "tags":

@@ -139,9 +139,11 @@ class Watch:
             return
         words = f"no answer within {self._silence} s, and the server cannot be asked about it"
         self.verdict = UnansweredError(f"{words}: {described(refusal)}")
-        with suppress(Error):  # takes no connection, and frees this one if the server does work for it
-            await self._connection.cancel_safe(timeout=_QUESTION_SECONDS)
-        cut(self._connection)
+        try:
+            with suppress(Error):  # takes no connection, and frees this one if the server does work for it
+                await self._connection.cancel_safe(timeout=_QUESTION_SECONDS)
+        finally:
+            cut(self._connection)  # also if an answer has come: what is cancelled may be the next statement
 
     async def _ask(self, other: Connection) -> Activity | None:
         """What the server does, after it was told to give up what has waited for a lock for too long."""

@@ -88,7 +88,7 @@ def limits_of(config: RunnableConfig, recursion_limit: int = DEFAULT_RECURSION_L
     if recursion is None and concurrency is None:
         return Limits(recursion_limit, None)
     for name, limit in (("recursion_limit", recursion), ("max_concurrency", concurrency)):
-        if limit is not None and not isinstance(limit, int):
+        if limit is not None and not hasattr(limit, "__index__"):
             raise TypeError(f"{name} is a whole number, not {limit!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be at least 1, not {limit}")

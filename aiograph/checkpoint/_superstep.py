@@ -5,7 +5,7 @@ Most savers keep no more than that, so the whole checkpoint is put together for 
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from aiograph import _ids
 from aiograph.checkpoint._model import (
@@ -36,6 +36,11 @@ class Facts:
         self.entries = entries
         self.stem: bytes | None = None
         """What a saver has made of them, to go on with at the next superstep."""
+
+    def metadata(self, source: str | None, step: int) -> dict[str, Any]:
+        """The metadata of a checkpoint with what it has of its own; without a source that is nothing."""
+        own = {} if source is None else {"source": source, "step": step}
+        return {**self.entries, **own}
 
 
 class Superstep(NamedTuple):
@@ -110,10 +115,7 @@ class Superstep(NamedTuple):
     @property
     def metadata(self) -> CheckpointMetadata:
         """All of it."""
-        metadata: Any = {**self.facts.entries}
-        if self.source is not None:
-            metadata |= {"source": self.source, "step": self.step}
-        return metadata  # type: ignore[no-any-return]  # its keys are those of metadata
+        return cast(CheckpointMetadata, self.facts.metadata(self.source, self.step))
 
     def checkpoint(self) -> Checkpoint:
         """The checkpoint: its dicts are new, the values are shared."""

@@ -279,6 +279,7 @@ def _start_of(task: Task) -> dict[str, Any]:
 
 
 def _promise_of(task: Task) -> dict[str, Any]:
+    """A task that is due at a checkpoint which has just been made: it has asked and called nothing yet."""
     return {"id": task.id, "name": task.name, "interrupts": (), "state": None}
 
 

@@ -245,16 +245,22 @@ class PlannedGraph(WithDefaults, Generic[StateT, ContextT, InputT, OutputT]):
         *,
         is_shown: bool = False,
     ) -> Request:
-        has_chosen = output_keys is not None or choices != NO_CHOICES
-        terms = self._chosen_terms(choices, output_keys) if has_chosen else self._usual_terms
-        if is_shown and output_keys is None:
-            terms = terms._replace(output=self._plan.state)
+        if output_keys is None and choices == NO_CHOICES:
+            terms = self._shown_terms if is_shown else self._usual_terms
+        else:
+            keys = self._plan.state if is_shown and output_keys is None else output_keys
+            terms = self._chosen_terms(choices, keys)
         return Request(input, self._config(config), self._context(context), terms, self._options)
 
     @cached_property
     def _usual_terms(self) -> Terms:
         """Those of callers who choose nothing: most do not, so they are ready."""
         return self._chosen_terms(NO_CHOICES, None)
+
+    @cached_property
+    def _shown_terms(self) -> Terms:
+        """Those of such callers who see the run at work."""
+        return self._chosen_terms(NO_CHOICES, self._plan.state)
 
     def _chosen_terms(self, choices: Choices, output_keys: str | Sequence[str] | None) -> Terms:
         options, plan = self._options, self._plan

@@ -101,7 +101,7 @@ class Journal:
 
     def metadata(self, source: str) -> Any:
         """Metadata of a checkpoint of the current state."""
-        return {**self._facts.entries, "source": source, "step": self._state.step - 1}
+        return self._facts.metadata(source, self._state.step - 1)
 
     async def commit(self, source: str, tasks: Sequence[Task], *, leads: bool = False) -> None:
         """Keeps the current state as a new checkpoint, together with the writes that led to it.
@@ -173,7 +173,7 @@ class Journal:
         state = self._state
         changed, seen = self._go_on(source)
         assert state.checkpoint_id is not None
-        superstep = Superstep(
+        superstep = Superstep(  # by position: names would be a part of what a superstep costs
             self._thread_id,
             self._namespace,
             self._parent,

@@ -65,7 +65,7 @@ def changed_versions(before: Mapping[str, Any], state: RunState) -> ChannelVersi
 
 
 def run_metadata(config: RunnableConfig, parents: Mapping[str, str], caller: str | None) -> dict[str, Any]:
-    """What stands in the metadata of all checkpoints of a run, as the engine knows it or the user passed it.
+    """What stands in the metadata of all checkpoints of a run, besides what each has of its own.
 
     Args:
         config: The run's; its metadata and the plain entries of its `configurable` are kept.

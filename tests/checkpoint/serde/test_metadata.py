@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata
+from aiograph.checkpoint.base import Facts, Superstep
+from aiograph.checkpoint.serde._metadata import dump_metadata, load_metadata, metadata_of
 from aiograph.checkpoint.serde.base import UnstorableValueError
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -25,6 +26,17 @@ json = st.recursive(
 @given(st.dictionaries(text, json))
 def test_json_comes_back_as_it_was(metadata: dict[str, Any]) -> None:
     assert load_metadata(dump_metadata(metadata)) == metadata
+
+
+@given(st.dictionaries(text, json), st.sampled_from([None, "loop", "fork"]), st.integers(-1, 2**40))
+def test_what_a_run_has_in_common_is_told_once_and_comes_back_with_each_checkpoint(
+    entries: dict[str, Any], source: str | None, step: int
+) -> None:
+    facts = Facts({key: value for key, value in entries.items() if key not in ("source", "step")})
+    first = Superstep("t", "", None, "1", 0, {}, {}, {}, None, {}, None, facts, source, step)
+    for superstep in (first, first._replace(step=step + 1)):
+        assert load_metadata(metadata_of(superstep)) == superstep.metadata
+    assert superstep.metadata.get("step") == (None if source is None else step + 1)
 
 
 def test_ids_enums_and_tuples_become_json() -> None:
